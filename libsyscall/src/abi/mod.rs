@@ -1,0 +1,5 @@
+//! Numbers and layouts of the Linux ABI, one file a family; every layout is asserted at compile time.
+
+pub mod errno;
+
+pub use errno::Errno;

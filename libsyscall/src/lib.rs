@@ -1,0 +1,5 @@
+//! The Linux ABI: numbers and layouts shared by the kernel and its test programs, and wrappers over the one
+//! system-call instruction for the latter (feature `calls`).
+#![no_std]
+
+pub mod abi;
