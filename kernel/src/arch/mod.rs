@@ -1,0 +1,33 @@
+//! The two machines behind one contract.
+//!
+//! Both directories have the same files with the same public names; nothing outside this module asks which machine it
+//! is on. The contract, file by file:
+//!
+//! - `boot`: the entry points and the way to `crate::start`, with the kernel's own page tables live, W^X, the direct map
+//!   in place, interrupts masked and CPU 0's block set.
+//! - `cpu`: who am I, the running thread's word, starting the others, idling, powering off, random bits.
+//! - `trap`: [`trap::TrapFrame`], the registers of user code as they lie on top of its kernel stack; exceptions and
+//!   interrupts end in `crate::trap`.
+//! - `syscall`: the system-call entry; ends in `crate::syscall::dispatch`.
+//! - `context`: [`context::ArchThread`], what a thread keeps besides its frame, and the switch between two.
+//! - `paging`: [`paging::PageTable`] and the kernel's own mappings.
+//! - `uaccess`: copies that recover from faults.
+//! - `irq`: the interrupt controller and inter-processor interrupts.
+//! - `timer`: the clock and its one-shot alarm.
+//! - `signal`: the layout of a signal frame.
+//!
+//! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall::dispatch` only.
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::*;
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+pub use aarch64::*;
+
+/// CPUs the kernel's tables have room for.
+pub const MAX_CPUS: usize = 32;
+pub const PAGE_SIZE: usize = 4096;

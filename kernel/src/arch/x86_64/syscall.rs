@@ -1,0 +1,1 @@
+//! The system-call entry; ends in `crate::syscall::dispatch(&mut TrapFrame)`.

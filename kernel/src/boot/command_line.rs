@@ -1,0 +1,77 @@
+//! The kernel's parameters, read once from the boot command line.
+
+use spin::Once;
+
+/// Where file descriptor 0 of the first program comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stdin {
+    /// `/dev/null`.
+    None,
+    /// A pipe fed from the serial line.
+    Pipe,
+    /// The console as a terminal; descriptors 1 and 2 are it too.
+    Tty,
+}
+
+/// The parameters; the README lists them for users.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters {
+    /// Console bytes carry frames (`console=framed`) for `cargo xtask`, or are printed as they are.
+    pub framed: bool,
+    pub log: log::LevelFilter,
+    pub trace: bool,
+    pub trace_wakeups: bool,
+    /// Run the in-kernel tests whose name contains this, instead of a program.
+    pub ktest: Option<&'static str>,
+    /// Seconds without progress after which the machine's state is dumped.
+    pub watchdog_s: Option<u64>,
+    pub stdin: Stdin,
+    /// The program to run where the initramfs does not name one.
+    pub init: Option<&'static str>,
+}
+
+static PARAMETERS: Once<Parameters> = Once::new();
+
+/// The parameters of this boot; defaults until [`parse`] has run.
+pub fn parameters() -> &'static Parameters {
+    PARAMETERS.get().unwrap_or(&DEFAULT)
+}
+
+static DEFAULT: Parameters = Parameters {
+    framed: false,
+    log: log::LevelFilter::Warn,
+    trace: false,
+    trace_wakeups: false,
+    ktest: None,
+    watchdog_s: None,
+    stdin: Stdin::Tty,
+    init: None,
+};
+
+/// Reads the command line. An unknown word is passed over: a boot loader may add its own.
+pub fn parse(line: &'static str) {
+    PARAMETERS.call_once(|| {
+        let mut parameters = DEFAULT;
+        for word in line.split_ascii_whitespace() {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            match name {
+                "console" => parameters.framed = value == "framed",
+                "log" => parameters.log = value.parse().unwrap_or(parameters.log),
+                "trace" => parameters.trace = true,
+                "trace_wakeups" => parameters.trace_wakeups = true,
+                "ktest" => parameters.ktest = Some(value),
+                "watchdog" => parameters.watchdog_s = value.parse().ok(),
+                "stdin" => {
+                    parameters.stdin = match value {
+                        "none" => Stdin::None,
+                        "pipe" => Stdin::Pipe,
+                        _ => Stdin::Tty,
+                    }
+                }
+                "init" => parameters.init = Some(value),
+                _ => {}
+            }
+        }
+        parameters
+    });
+}

@@ -1,0 +1,37 @@
+//! Which number is which call. Every family has its own list, `CALLS`, beside its calls; the table is made of them at
+//! compile time, and a number listed twice stops the build.
+
+use super::Handler;
+
+/// Numbers the table has room for; both machines stay below.
+const TABLE_LEN: usize = 512;
+
+/// A line of a family's list: the number, from `libsyscall::abi::nr`, and the call.
+pub type Line = (usize, Handler);
+
+const FAMILIES: &[&[Line]] = &[];
+
+static TABLE: [Option<Handler>; TABLE_LEN] = build();
+
+const fn build() -> [Option<Handler>; TABLE_LEN] {
+    let mut table: [Option<Handler>; TABLE_LEN] = [None; TABLE_LEN];
+    let mut family = 0;
+    while family < FAMILIES.len() {
+        let lines = FAMILIES[family];
+        let mut line = 0;
+        while line < lines.len() {
+            let (number, handler) = lines[line];
+            assert!(table[number].is_none(), "a system call is listed twice");
+            table[number] = Some(handler);
+            line += 1;
+        }
+        family += 1;
+    }
+    table
+}
+
+/// The call of a number, if Vigil has it.
+#[inline]
+pub fn handler(number: usize) -> Option<Handler> {
+    *TABLE.get(number)?
+}
