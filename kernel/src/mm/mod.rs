@@ -3,6 +3,7 @@
 
 pub mod frame;
 pub mod heap;
+pub mod plain;
 pub mod shootdown;
 pub mod space;
 pub mod stack;

@@ -65,6 +65,10 @@ impl<'a> Sink<'a> {
     pub fn put(&mut self, _bytes: &[u8]) -> Result<usize, Errno> {
         todo!()
     }
+    /// Takes `len` bytes of a frame from `start` on, straight from it; the frame may be mapped by user code.
+    pub fn put_frame(&mut self, _frame: &super::frame::Frame, _start: usize, _len: usize) -> Result<usize, Errno> {
+        todo!()
+    }
     /// Takes `len` zero bytes.
     pub fn put_zeroes(&mut self, _len: usize) -> Result<usize, Errno> {
         todo!()
@@ -95,6 +99,14 @@ impl<'a> Source<'a> {
     }
     /// Gives up to `bytes.len()` bytes; EFAULT only when not one could be read.
     pub fn get(&mut self, _bytes: &mut [u8]) -> Result<usize, Errno> {
+        todo!()
+    }
+    /// Gives up to `len` bytes straight into a frame from `start` on.
+    pub fn get_frame(&mut self, _frame: &super::frame::Frame, _start: usize, _len: usize) -> Result<usize, Errno> {
+        todo!()
+    }
+    /// Passes over up to `len` bytes without reading them; how many.
+    pub fn skip(&mut self, _len: usize) -> usize {
         todo!()
     }
     /// The segments in order, as (address, length), for calls that treat each on its own (writev on an eventfd).

@@ -1,6 +1,9 @@
 //! Numbers and layouts of the Linux ABI, one file a family; every layout is asserted at compile time.
 
 pub mod errno;
+pub mod fcntl;
+pub mod ioctl;
 pub mod nr;
+pub mod stat;
 
 pub use errno::Errno;

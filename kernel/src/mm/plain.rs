@@ -1,0 +1,25 @@
+//! The structures of the ABI that cross the border to user memory as they lie.
+
+use super::user::Plain;
+use libsyscall::abi::{fcntl, ioctl, stat};
+
+/// `repr(C)` structures without padding, of integers only.
+macro_rules! plain {
+    ($($structure:ty),* $(,)?) => {
+        $(
+            // SAFETY: repr(C), made of integers, and every gap is a named field; sizes are asserted where it is defined.
+            unsafe impl Plain for $structure {}
+        )*
+    };
+}
+
+plain! {
+    stat::Stat,
+    stat::Statx,
+    stat::Statfs,
+    stat::Timespec,
+    fcntl::Flock,
+    ioctl::Termios,
+    ioctl::Termios2,
+    ioctl::Winsize,
+}
