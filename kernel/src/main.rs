@@ -13,6 +13,8 @@ mod file;
 mod fs;
 mod mm;
 mod net;
+mod pipe;
+mod random;
 mod syscall;
 mod task;
 mod time;

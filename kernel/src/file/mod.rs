@@ -3,6 +3,7 @@
 pub mod open_file;
 pub mod table;
 
+use crate::fs::{Place, Stat};
 use crate::mm::space::PageSource;
 use crate::mm::user::{Sink, Source};
 use alloc::string::String;
@@ -26,11 +27,20 @@ pub trait File: Any + Send + Sync {
     fn seekable(&self) -> bool {
         false
     }
-    /// pread(2); ESPIPE for streams.
+    /// Whether pread(2) and pwrite(2) work.
+    fn positioned(&self) -> bool {
+        self.seekable()
+    }
+    /// pread(2); ESPIPE for streams. Moves at most [`open_file::PIECE`] bytes; fewer mean the end.
     fn read_at(&self, _offset: u64, _to: &mut Sink) -> Result<usize, Errno> {
         Err(Errno::ESPIPE)
     }
+    /// pwrite(2); ESPIPE for streams. Moves at most [`open_file::PIECE`] bytes; fewer mean that no more go.
     fn write_at(&self, _offset: u64, _from: &mut Source) -> Result<usize, Errno> {
+        Err(Errno::ESPIPE)
+    }
+    /// A write with O_APPEND: bytes written and the offset after them.
+    fn append(&self, _from: &mut Source) -> Result<(usize, u64), Errno> {
         Err(Errno::ESPIPE)
     }
     /// lseek(2) on a file that is not [`File::seekable`]: ESPIPE, or 0 for the anon_inode files.
@@ -42,7 +52,7 @@ pub trait File: Any + Send + Sync {
         Err(Errno::ENOTTY)
     }
     /// fstat(2).
-    fn stat(&self) -> crate::fs::Stat;
+    fn stat(&self) -> Stat;
     /// What epoll and poll watch; `None`: always ready, and EPERM from epoll_ctl(2).
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
         None
@@ -51,12 +61,16 @@ pub trait File: Any + Send + Sync {
     fn pages(&self) -> Result<Arc<dyn PageSource>, Errno> {
         Err(Errno::ENODEV)
     }
-    /// The inode behind it, for fchmod, ftruncate, getdents and their kind.
-    fn inode(&self) -> Option<Arc<dyn crate::fs::Inode>> {
+    /// Its place in the tree, for fchmod, ftruncate, getdents and their kind; nameless files have none.
+    fn place(&self) -> Option<&Place> {
         None
     }
     /// What readlink of /proc/self/fd/N says: a path, or "anon_inode:[eventpoll]".
     fn link_name(&self) -> String;
+    /// A new description's file for opening /proc/self/fd/N; only asked where there is no [`File::place`].
+    fn reopen(&self, _flags: u32) -> Result<Arc<dyn File>, Errno> {
+        Err(Errno::ENXIO)
+    }
     /// Lines of /proc/self/fdinfo/N after the common ones.
     fn fdinfo(&self, _out: &mut String) {}
     /// The last reference to the description has gone.

@@ -1,41 +1,189 @@
 //! The open file description: what dup(2) and fork(2) share.
+
 use super::File;
+use crate::mm::user::{Sink, Source};
 use alloc::sync::Arc;
+use core::any::Any;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use libsyscall::abi::Errno;
+use libsyscall::abi::fcntl::*;
+use sync::SpinLock;
+
+/// Status flags that F_SETFL may change, fcntl(2).
+const CHANGEABLE: u32 = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK;
+
+/// Flags of open(2) that say how to open and are not kept.
+const CREATION: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
+
+/// Most bytes that one positioned transfer of a [`File`] moves: it holds locks, and the kernel is not preempted there.
+pub const PIECE: usize = 1 << 20;
+
+/// Repeats `step` while it moves whole pieces. An error after the first piece is for the next call to find.
+fn in_pieces(mut step: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
+    let mut total = step()?;
+    let mut last = total;
+    while last == PIECE {
+        crate::task::preempt_point();
+        last = step().unwrap_or(0);
+        total += last;
+    }
+    Ok(total)
+}
 
 /// Status flags, offset and the file itself; the registrations of epoll hang on it.
 pub struct OpenFile {
     pub file: Arc<dyn File>,
+    id: u64,
+    flags: AtomicU32,
+    /// Where read(2) and write(2) go on. Held over the transfer, so that two threads on one description never read the
+    /// same bytes.
+    offset: SpinLock<u64>,
 }
 
 impl OpenFile {
     /// `flags`: access mode and status flags of open(2), as F_GETFL gives them back.
-    pub fn new(_file: Arc<dyn File>, _flags: u32) -> Arc<OpenFile> {
-        todo!()
+    pub fn new(file: Arc<dyn File>, flags: u32) -> Arc<OpenFile> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        Arc::new(OpenFile {
+            file,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            flags: AtomicU32::new(flags & !CREATION),
+            offset: SpinLock::new(0),
+        })
     }
+
+    #[inline]
     pub fn flags(&self) -> u32 {
-        todo!()
+        self.flags.load(Ordering::Relaxed)
     }
+
     /// F_SETFL: changes O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK only.
-    pub fn set_flags(&self, _flags: u32) {
-        todo!()
+    pub fn set_flags(&self, flags: u32) {
+        let keep = |old: u32| Some((old & !CHANGEABLE) | (flags & CHANGEABLE));
+        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep);
     }
+
+    #[inline]
     pub fn nonblocking(&self) -> bool {
-        todo!()
+        self.flags() & O_NONBLOCK != 0
     }
+
+    /// EBADF where the access mode forbids reading.
+    #[inline]
+    pub fn check_readable(&self) -> Result<(), Errno> {
+        if self.flags() & (O_ACCMODE | O_PATH) & !O_RDWR == 0 {
+            Ok(())
+        } else {
+            Err(Errno::EBADF)
+        }
+    }
+
+    /// EBADF where the access mode forbids writing.
+    #[inline]
+    pub fn check_writable(&self) -> Result<(), Errno> {
+        let flags = self.flags();
+        if flags & O_ACCMODE != O_RDONLY && flags & O_PATH == 0 {
+            Ok(())
+        } else {
+            Err(Errno::EBADF)
+        }
+    }
+
     /// Identity for epoll's keys and fdinfo; never used twice.
     pub fn id(&self) -> u64 {
-        todo!()
+        self.id
     }
+
     /// The concrete file, where it is a `T`.
     pub fn downcast<T: File>(&self) -> Option<&T> {
-        (&*self.file as &dyn core::any::Any).downcast_ref()
+        (&*self.file as &dyn Any).downcast_ref()
     }
+
+    /// The concrete file, shared, where it is a `T`.
+    pub fn downcast_arc<T: File>(&self) -> Option<Arc<T>> {
+        (self.file.clone() as Arc<dyn Any + Send + Sync>).downcast().ok()
+    }
+
     /// read(2): EBADF by access mode, then the file's stream or positioned read.
-    pub fn read(&self, _to: &mut crate::mm::user::Sink) -> Result<usize, Errno> {
-        todo!()
+    #[inline]
+    pub fn read(&self, to: &mut Sink) -> Result<usize, Errno> {
+        self.check_readable()?;
+        if !self.file.seekable() {
+            return self.file.read(self, to);
+        }
+        in_pieces(|| {
+            let mut offset = self.offset.lock();
+            let count = self.file.read_at(*offset, to)?;
+            *offset += count as u64;
+            Ok(count)
+        })
     }
-    pub fn write(&self, _from: &mut crate::mm::user::Source) -> Result<usize, Errno> {
-        todo!()
+
+    /// write(2), at the end with O_APPEND.
+    #[inline]
+    pub fn write(&self, from: &mut Source) -> Result<usize, Errno> {
+        self.check_writable()?;
+        if !self.file.seekable() {
+            return self.file.write(self, from);
+        }
+        in_pieces(|| {
+            let mut offset = self.offset.lock();
+            if self.flags() & O_APPEND != 0 {
+                let (count, end) = self.file.append(from)?;
+                *offset = end;
+                return Ok(count);
+            }
+            let count = self.file.write_at(*offset, from)?;
+            *offset += count as u64;
+            Ok(count)
+        })
+    }
+
+    /// pread(2).
+    pub fn read_at(&self, offset: u64, to: &mut Sink) -> Result<usize, Errno> {
+        if !self.file.positioned() {
+            return Err(Errno::ESPIPE);
+        }
+        self.check_readable()?;
+        let mut at = offset;
+        in_pieces(|| {
+            let count = self.file.read_at(at, to)?;
+            at += count as u64;
+            Ok(count)
+        })
+    }
+
+    /// pwrite(2). With O_APPEND it appends whatever the offset, as on Linux (pwrite(2), BUGS).
+    pub fn write_at(&self, offset: u64, from: &mut Source) -> Result<usize, Errno> {
+        if !self.file.positioned() {
+            return Err(Errno::ESPIPE);
+        }
+        self.check_writable()?;
+        let mut at = offset;
+        in_pieces(|| {
+            if self.flags() & O_APPEND != 0 {
+                return self.file.append(from).map(|(count, _)| count);
+            }
+            let count = self.file.write_at(at, from)?;
+            at += count as u64;
+            Ok(count)
+        })
+    }
+
+    /// The offset now, for fdinfo.
+    pub fn offset(&self) -> u64 {
+        *self.offset.lock()
+    }
+
+    /// Sets the offset from the old one: lseek(2), getdents64(2).
+    pub fn move_offset<R>(&self, step: impl FnOnce(&mut u64) -> R) -> R {
+        step(&mut self.offset.lock())
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let file = self.file.clone();
+        file.release(self);
     }
 }

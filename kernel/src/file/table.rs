@@ -1,41 +1,230 @@
 //! A process's descriptors.
+//!
+//! Numbers in use are bits, and a second row of bits says which words of the first are full, so that the lowest free
+//! number among a million is found in some dozen steps.
+
 use super::OpenFile;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use libsyscall::abi::Errno;
+use libsyscall::abi::fcntl::O_PATH;
+use sync::SpinLock;
 
-pub struct FdTable {}
+/// Numbers a table has at most, whatever RLIMIT_NOFILE says: /proc/sys/fs/nr_open.
+pub const NUMBERS_MAX: usize = 1 << 20;
+
+pub struct FdTable {
+    slots: SpinLock<Slots>,
+}
+
+#[derive(Default, Clone)]
+struct Slots {
+    files: Vec<Option<Arc<OpenFile>>>,
+    /// One bit a number, a multiple of 64 of them: in use, closed by execve(2).
+    used: Vec<u64>,
+    cloexec: Vec<u64>,
+    /// One bit a word of `used`: all ones.
+    full: Vec<u64>,
+}
+
+impl Slots {
+    #[inline]
+    fn get(&self, fd: i32) -> Option<&Arc<OpenFile>> {
+        self.files.get(fd as usize)?.as_ref()
+    }
+
+    /// The lowest free number from `from` on.
+    fn lowest_free(&self, from: usize) -> usize {
+        let (mut word, bit) = (from / 64, from % 64);
+        if word >= self.used.len() {
+            return from;
+        }
+        let free = !self.used[word] & (!0 << bit);
+        if free != 0 {
+            return word * 64 + free.trailing_zeros() as usize;
+        }
+        word += 1;
+        while word < self.used.len() {
+            let open = !self.full[word / 64] & (!0 << (word % 64));
+            if open != 0 {
+                word = word / 64 * 64 + open.trailing_zeros() as usize;
+                break;
+            }
+            word = (word / 64 + 1) * 64;
+        }
+        match self.used.get(word) {
+            Some(used) => word * 64 + (!used).trailing_zeros() as usize,
+            None => self.used.len() * 64,
+        }
+    }
+
+    /// Makes room for number `fd`; ENOMEM.
+    fn reserve(&mut self, fd: usize) -> Result<(), Errno> {
+        if fd < self.files.len() {
+            return Ok(());
+        }
+        let words = (fd / 64 + 1).next_power_of_two();
+        let grow = |bits: &mut Vec<u64>, len: usize| {
+            bits.try_reserve(len.saturating_sub(bits.len()))
+                .map_err(|_| Errno::ENOMEM)?;
+            bits.resize(len.max(bits.len()), 0);
+            Ok(())
+        };
+        self.files
+            .try_reserve(words * 64 - self.files.len())
+            .map_err(|_| Errno::ENOMEM)?;
+        grow(&mut self.used, words)?;
+        grow(&mut self.cloexec, words)?;
+        grow(&mut self.full, words.div_ceil(64))?;
+        self.files.resize(words * 64, None);
+        Ok(())
+    }
+
+    fn set_cloexec(&mut self, fd: usize, on: bool) {
+        let bit = 1 << (fd % 64);
+        if on {
+            self.cloexec[fd / 64] |= bit;
+        } else {
+            self.cloexec[fd / 64] &= !bit;
+        }
+    }
+
+    /// Puts a file at a number there is room for, and gives what was there.
+    fn put(&mut self, fd: usize, file: Arc<OpenFile>, cloexec: bool) -> Option<Arc<OpenFile>> {
+        let word = fd / 64;
+        self.used[word] |= 1 << (fd % 64);
+        if self.used[word] == !0 {
+            self.full[word / 64] |= 1 << (word % 64);
+        }
+        self.set_cloexec(fd, cloexec);
+        self.files[fd].replace(file)
+    }
+
+    fn take(&mut self, fd: usize) -> Option<Arc<OpenFile>> {
+        let file = self.files.get_mut(fd)?.take()?;
+        let word = fd / 64;
+        self.used[word] &= !(1 << (fd % 64));
+        self.full[word / 64] &= !(1 << (word % 64));
+        Some(file)
+    }
+
+    /// The next number in use from `from` on.
+    fn next_used(&self, from: usize) -> Option<usize> {
+        let mut word = from / 64;
+        let mut mask = !0 << (from % 64);
+        while word < self.used.len() {
+            let bits = self.used[word] & mask;
+            if bits != 0 {
+                return Some(word * 64 + bits.trailing_zeros() as usize);
+            }
+            mask = !0;
+            word += 1;
+        }
+        None
+    }
+}
 
 impl FdTable {
     pub fn new() -> Arc<FdTable> {
-        todo!()
+        Arc::new(FdTable {
+            slots: SpinLock::new(Slots::default()),
+        })
     }
-    /// EBADF where `fd` is not open.
-    pub fn get(&self, _fd: i32) -> Result<Arc<OpenFile>, Errno> {
-        todo!()
+
+    /// EBADF where `fd` is not open, or open with O_PATH.
+    #[inline]
+    pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+        let slots = self.slots.lock();
+        match slots.get(fd) {
+            Some(open) if open.flags() & O_PATH == 0 => Ok(open.clone()),
+            _ => Err(Errno::EBADF),
+        }
     }
+
+    /// The description, O_PATH or not: for the calls open(2) lists under O_PATH.
+    pub fn get_any(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+        self.slots.lock().get(fd).cloned().ok_or(Errno::EBADF)
+    }
+
     /// The lowest free number from `from` on, below `limit` (RLIMIT_NOFILE): EMFILE.
-    pub fn insert(&self, _file: Arc<OpenFile>, _cloexec: bool, _from: i32, _limit: usize) -> Result<i32, Errno> {
-        todo!()
+    pub fn insert(&self, file: Arc<OpenFile>, cloexec: bool, from: i32, limit: usize) -> Result<i32, Errno> {
+        let mut slots = self.slots.lock();
+        let fd = slots.lowest_free(from as usize);
+        if fd >= limit {
+            // The file goes with the arguments, after the lock's guard.
+            return Err(Errno::EMFILE);
+        }
+        slots.reserve(fd)?;
+        slots.put(fd, file, cloexec);
+        Ok(fd as i32)
     }
+
     /// dup2(2): what was at `fd` is closed (returned, to be dropped by the caller without locks).
     pub fn replace(
         &self,
-        _fd: i32,
-        _file: Arc<OpenFile>,
-        _cloexec: bool,
-        _limit: usize,
+        fd: i32,
+        file: Arc<OpenFile>,
+        cloexec: bool,
+        limit: usize,
     ) -> Result<Option<Arc<OpenFile>>, Errno> {
-        todo!()
+        if fd < 0 || fd as usize >= limit {
+            return Err(Errno::EBADF);
+        }
+        let mut slots = self.slots.lock();
+        slots.reserve(fd as usize)?;
+        Ok(slots.put(fd as usize, file, cloexec))
     }
-    pub fn close(&self, _fd: i32) -> Result<Arc<OpenFile>, Errno> {
-        todo!()
+
+    pub fn close(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+        self.slots.lock().take(fd as usize).ok_or(Errno::EBADF)
     }
+
+    /// FD_CLOEXEC of a descriptor.
+    pub fn cloexec(&self, fd: i32) -> Result<bool, Errno> {
+        let slots = self.slots.lock();
+        slots.get(fd).ok_or(Errno::EBADF)?;
+        Ok(slots.cloexec[fd as usize / 64] & (1 << (fd % 64)) != 0)
+    }
+
+    pub fn set_cloexec(&self, fd: i32, on: bool) -> Result<(), Errno> {
+        let mut slots = self.slots.lock();
+        slots.get(fd).ok_or(Errno::EBADF)?;
+        slots.set_cloexec(fd as usize, on);
+        Ok(())
+    }
+
+    /// The next open number from `from` on, for /proc and close_range(2).
+    pub fn next(&self, from: i32) -> Option<i32> {
+        self.slots.lock().next_used(from as usize).map(|fd| fd as i32)
+    }
+
+    /// Numbers there is room for, FDSize of /proc/PID/status.
+    pub fn capacity(&self) -> usize {
+        self.slots.lock().files.len()
+    }
+
     /// fork(2).
     pub fn duplicate(&self) -> Result<Arc<FdTable>, Errno> {
-        todo!()
+        Ok(Arc::new(FdTable {
+            slots: SpinLock::new(self.slots.lock().clone()),
+        }))
     }
+
     /// execve(2).
     pub fn close_on_exec(&self) {
-        todo!()
+        let mut from = 0;
+        while let Some(fd) = self.next(from) {
+            if self.cloexec(fd) == Ok(true) {
+                // Closed outside the lock: the last drop may do much.
+                drop(self.close(fd));
+            }
+            from = fd + 1;
+        }
+    }
+
+    /// Closes everything, for a process that ends while others may still look at its table.
+    pub fn close_all(&self) {
+        let slots = core::mem::take(&mut *self.slots.lock());
+        drop(slots);
     }
 }

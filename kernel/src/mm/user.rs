@@ -114,3 +114,8 @@ impl<'a> Source<'a> {
         todo!()
     }
 }
+
+unsafe impl Plain for i32 {}
+unsafe impl Plain for i64 {}
+unsafe impl Plain for u64 {}
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}

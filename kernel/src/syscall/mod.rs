@@ -1,6 +1,14 @@
 //! System calls: decode, call one method, encode. No policy, no locks.
 
+mod attribute;
+mod descriptor;
+mod file;
+#[cfg(target_arch = "x86_64")]
+mod legacy_files;
+mod path;
+mod stat;
 mod table;
+mod tree;
 
 use crate::arch::trap::TrapFrame;
 use crate::task::Thread;

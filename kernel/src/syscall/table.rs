@@ -9,7 +9,15 @@ const TABLE_LEN: usize = 512;
 /// A line of a family's list: the number, from `libsyscall::abi::nr`, and the call.
 pub type Line = (usize, Handler);
 
-const FAMILIES: &[&[Line]] = &[];
+const FAMILIES: &[&[Line]] = &[
+    super::attribute::CALLS,
+    super::descriptor::CALLS,
+    super::file::CALLS,
+    super::stat::CALLS,
+    super::tree::CALLS,
+    #[cfg(target_arch = "x86_64")]
+    super::legacy_files::CALLS,
+];
 
 static TABLE: [Option<Handler>; TABLE_LEN] = build();
 

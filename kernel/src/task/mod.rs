@@ -24,3 +24,21 @@ pub fn preempt_point() {
 pub fn fault_signal(_signal: u32, _code: i32, _address: usize, _access: Access) {
     todo!()
 }
+
+pub fn block_on<T>(
+    _queue: &event::WaitQueue,
+    _interest: event::EventMask,
+    _deadline_ns: Option<u64>,
+    _attempt: impl FnMut() -> Result<T, libsyscall::abi::Errno>,
+) -> Result<T, libsyscall::abi::Errno> {
+    todo!()
+}
+pub fn signal_current(_signal: u32) {}
+pub fn signal_group(_group: i32, _signal: u32) {}
+pub fn current_ignores(_signal: u32) -> bool {
+    todo!()
+}
+pub fn group_session(_group: i32) -> Option<i32> {
+    todo!()
+}
+pub fn dump() {}

@@ -29,4 +29,17 @@ impl Process {
     pub fn credentials(&self) -> (u32, u32) {
         todo!()
     }
+
+    pub fn set_umask(&self, _mask: u32) -> u32 {
+        todo!()
+    }
+    pub fn set_cwd(&self, _place: crate::fs::Place) {
+        todo!()
+    }
+    pub fn session(&self) -> i32 {
+        todo!()
+    }
+    pub fn group(&self) -> i32 {
+        todo!()
+    }
 }

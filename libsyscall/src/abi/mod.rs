@@ -4,6 +4,8 @@ pub mod errno;
 pub mod fcntl;
 pub mod ioctl;
 pub mod nr;
+pub mod process;
+pub mod signal;
 pub mod stat;
 
 pub use errno::Errno;

@@ -1,0 +1,158 @@
+//! Names in the tree.
+
+use super::{Inode, Stat};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use sync::SpinLock;
+
+/// A name in the tree and the inode behind it: working directories, roots, what a file was opened by.
+#[derive(Clone)]
+pub struct Place(Arc<Entry>);
+
+struct Entry {
+    inode: Arc<dyn Inode>,
+    position: SpinLock<Position>,
+}
+
+struct Position {
+    /// None for a root and for nameless files.
+    parent: Option<Place>,
+    name: Box<[u8]>,
+    /// Unlinked: /proc/self/fd shows it as deleted.
+    deleted: bool,
+}
+
+impl Place {
+    fn new(inode: Arc<dyn Inode>, parent: Option<Place>, name: &[u8]) -> Place {
+        Place(Arc::new(Entry {
+            inode,
+            position: SpinLock::new(Position {
+                parent,
+                name: name.into(),
+                deleted: false,
+            }),
+        }))
+    }
+
+    pub fn root(inode: Arc<dyn Inode>) -> Place {
+        Place::new(inode, None, b"")
+    }
+
+    pub fn child(parent: &Place, name: &[u8], inode: Arc<dyn Inode>) -> Place {
+        Place::new(inode, Some(parent.clone()), name)
+    }
+
+    /// A file outside the tree: `name` is all that it has ("pipe:[7]", "/memfd:name (deleted)").
+    pub fn nameless(name: &[u8], inode: Arc<dyn Inode>) -> Place {
+        Place::new(inode, None, name)
+    }
+
+    #[inline]
+    pub fn inode(&self) -> &Arc<dyn Inode> {
+        &self.0.inode
+    }
+
+    pub fn stat(&self) -> Stat {
+        self.0.inode.stat()
+    }
+
+    /// The directory it is in; a root is its own.
+    pub fn parent(&self) -> Place {
+        self.0.position.lock().parent.clone().unwrap_or_else(|| self.clone())
+    }
+
+    pub fn name(&self) -> Vec<u8> {
+        self.0.position.lock().name.to_vec()
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.0.position.lock().deleted
+    }
+
+    /// Whether both are the same name, not only the same inode.
+    pub fn is(&self, other: &Place) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether `other` is it or lies above it.
+    pub fn is_within(&self, other: &Place) -> bool {
+        let mut at = self.clone();
+        while !at.is(other) {
+            let parent = at.parent();
+            if parent.is(&at) {
+                return false;
+            }
+            at = parent;
+        }
+        true
+    }
+
+    /// rename(2): the place gets another name; `tmpfs::TREE` is held.
+    pub fn move_to(&self, parent: &Place, name: &[u8]) {
+        let mut position = self.0.position.lock();
+        let old = position.parent.replace(parent.clone());
+        position.name = name.into();
+        drop(position);
+        drop(old);
+    }
+
+    pub fn mark_deleted(&self) {
+        self.0.position.lock().deleted = true;
+    }
+
+    /// The absolute path, `None` where it or a directory above it was removed.
+    pub fn path(&self) -> Option<Vec<u8>> {
+        let (path, deleted) = self.trail();
+        (!deleted).then_some(path)
+    }
+
+    fn trail(&self) -> (Vec<u8>, bool) {
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        let mut at = self.clone();
+        let mut gone = false;
+        loop {
+            let position = at.0.position.lock();
+            gone |= position.deleted;
+            let Some(parent) = position.parent.clone() else {
+                if !position.name.is_empty() {
+                    return (position.name.to_vec(), gone);
+                }
+                break;
+            };
+            names.push(position.name.clone());
+            drop(position);
+            at = parent;
+        }
+        let mut path = Vec::new();
+        for name in names.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        (path, gone)
+    }
+
+    /// As /proc/self/fd and /proc/self/maps show it.
+    pub fn display(&self) -> String {
+        let (path, deleted) = self.trail();
+        let mut text = String::from_utf8_lossy(&path).into_owned();
+        if deleted {
+            text.push_str(" (deleted)");
+        }
+        text
+    }
+}
+
+impl Drop for Entry {
+    /// Lets go of the parents one by one: a chain of removed directories may be longer than the kernel stack is deep.
+    fn drop(&mut self) {
+        let mut next = self.position.get_mut().parent.take();
+        while let Some(Place(entry)) = next {
+            next = Arc::into_inner(entry).and_then(|mut entry| entry.position.get_mut().parent.take());
+        }
+    }
+}

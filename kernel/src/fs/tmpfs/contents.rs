@@ -1,0 +1,427 @@
+//! The bytes of regular files: sparse pages, over the boot archive where they come from there.
+
+use super::super::{Inode, Place, Stat};
+use super::Node;
+use crate::arch::PAGE_SIZE;
+use crate::file::open_file::PIECE;
+use crate::file::{File, OpenFile};
+use crate::mm::frame::{self, Frame};
+use crate::mm::space::PageSource;
+use crate::mm::user::{self, Sink, Source};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use libsyscall::abi::Errno;
+use libsyscall::abi::ioctl::FIONREAD;
+use sync::SpinLock;
+
+/// The largest file: what an off_t can say.
+const SIZE_MAX: u64 = i64::MAX as u64;
+
+/// Pages that files hold in all.
+static PAGES_HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// (pages files may hold, pages they hold). Half of memory, as on Linux: the rest is for those who write them.
+pub fn usage() -> (usize, usize) {
+    (frame::totals().0 / 2, PAGES_HELD.load(Ordering::Relaxed))
+}
+
+/// A frame that counts against the limit of [`usage`].
+struct Page(Frame);
+
+impl Page {
+    fn new(make: impl FnOnce() -> Result<Frame, crate::arch::paging::OutOfFrames>) -> Result<Page, Errno> {
+        let (limit, held) = usage();
+        if held >= limit {
+            return Err(Errno::ENOSPC);
+        }
+        let frame = make().map_err(|_| Errno::ENOSPC)?;
+        PAGES_HELD.fetch_add(1, Ordering::Relaxed);
+        Ok(Page(frame))
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        PAGES_HELD.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A regular file's bytes.
+///
+/// User memory is never touched under `state`: the copy may fault on a mapping of this very file.
+pub struct Contents {
+    state: SpinLock<State>,
+    /// Serialises writers, so that appends do not overwrite each other. Taken before `state`; a page fault never takes
+    /// it.
+    writers: SpinLock<()>,
+}
+
+struct State {
+    size: u64,
+    /// Pages written or mapped; where there is none the archive shows, and zeroes behind its end.
+    pages: BTreeMap<u64, Page>,
+    archive: &'static [u8],
+}
+
+/// What lies at a page.
+enum Found {
+    Frame(Frame),
+    Archive(&'static [u8]),
+    Hole,
+}
+
+impl State {
+    /// The archive's part of a page.
+    fn archived(&self, index: u64) -> Option<&'static [u8]> {
+        let start = usize::try_from(index).ok()?.checked_mul(PAGE_SIZE)?;
+        let rest = self.archive.get(start..).filter(|rest| !rest.is_empty())?;
+        Some(&rest[..rest.len().min(PAGE_SIZE)])
+    }
+
+    fn find(&self, index: u64) -> Found {
+        match (self.pages.get(&index), self.archived(index)) {
+            (Some(page), _) => Found::Frame(page.0.clone()),
+            (None, Some(bytes)) => Found::Archive(bytes),
+            (None, None) => Found::Hole,
+        }
+    }
+
+    /// The frame of a page, made where there is none yet.
+    fn frame(&mut self, index: u64) -> Result<Frame, Errno> {
+        if let Some(page) = self.pages.get(&index) {
+            return Ok(page.0.clone());
+        }
+        let page = Page::new(Frame::zeroed)?;
+        if let Some(bytes) = self.archived(index) {
+            page.0.write(0, bytes);
+        }
+        let frame = page.0.clone();
+        self.pages.insert(index, page);
+        Ok(frame)
+    }
+}
+
+impl Contents {
+    pub fn new(archive: &'static [u8]) -> Contents {
+        let state = State {
+            size: archive.len() as u64,
+            pages: BTreeMap::new(),
+            archive,
+        };
+        Contents {
+            state: SpinLock::new(state),
+            writers: SpinLock::new(()),
+        }
+    }
+
+    /// Gives an empty file its bytes from the boot archive.
+    pub fn provide(&self, archive: &'static [u8]) {
+        let mut state = self.state.lock();
+        if state.size == 0 {
+            state.size = archive.len() as u64;
+            state.archive = archive;
+        }
+    }
+
+    pub fn size(&self) -> u64 {
+        self.state.lock().size
+    }
+
+    /// Size in bytes, and space in units of 512.
+    pub fn size_and_blocks(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        let archived = state.archive.len().div_ceil(PAGE_SIZE);
+        let beyond = state.pages.range(archived as u64..).count();
+        (state.size, ((archived + beyond) * PAGE_SIZE / 512) as u64)
+    }
+
+    pub fn read_at(&self, offset: u64, to: &mut Sink) -> Result<usize, Errno> {
+        let mut done = 0;
+        while to.len() > 0 && done < PIECE {
+            let at = offset + done as u64;
+            let (index, start) = (at / PAGE_SIZE as u64, at as usize % PAGE_SIZE);
+            let state = self.state.lock();
+            let left = state.size.saturating_sub(at).min((PIECE - done) as u64) as usize;
+            let len = left.min(PAGE_SIZE - start).min(to.len());
+            if len == 0 {
+                break;
+            }
+            let found = state.find(index);
+            drop(state);
+            let moved = match &found {
+                Found::Frame(frame) => to.put_frame(frame, start, len),
+                Found::Archive(bytes) => {
+                    let from_archive = bytes.len().saturating_sub(start).min(len);
+                    if from_archive > 0 {
+                        to.put(&bytes[start..start + from_archive])
+                    } else {
+                        to.put_zeroes(len)
+                    }
+                }
+                Found::Hole => to.put_zeroes(len),
+            };
+            match moved {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) | Ok(0) => break,
+                Ok(count) => done += count,
+            }
+        }
+        Ok(done)
+    }
+
+    pub fn write_at(&self, offset: u64, from: &mut Source) -> Result<usize, Errno> {
+        let _writers = self.writers.lock();
+        self.write_locked(offset, from)
+    }
+
+    /// Bytes written, and where they end.
+    pub fn append(&self, from: &mut Source) -> Result<(usize, u64), Errno> {
+        let _writers = self.writers.lock();
+        let end = self.size();
+        let count = self.write_locked(end, from)?;
+        Ok((count, end + count as u64))
+    }
+
+    fn write_locked(&self, offset: u64, from: &mut Source) -> Result<usize, Errno> {
+        let room = SIZE_MAX.saturating_sub(offset);
+        if room == 0 && from.len() > 0 {
+            return Err(Errno::EFBIG);
+        }
+        let total = from.len().min(PIECE).min(room as usize);
+        let mut done = 0;
+        while done < total {
+            let at = offset + done as u64;
+            let (index, start) = (at / PAGE_SIZE as u64, at as usize % PAGE_SIZE);
+            let len = (total - done).min(PAGE_SIZE - start);
+            // A statement of its own: the lock is gone before the copy.
+            let page = self.state.lock().frame(index);
+            let moved = page.and_then(|frame| from.get_frame(&frame, start, len));
+            match moved {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) | Ok(0) => break,
+                Ok(count) => {
+                    done += count;
+                    let mut state = self.state.lock();
+                    state.size = state.size.max(at + count as u64);
+                    if count < len {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// ftruncate(2).
+    pub fn set_size(&self, size: u64) -> Result<(), Errno> {
+        if size > SIZE_MAX {
+            return Err(Errno::EFBIG);
+        }
+        let _writers = self.writers.lock();
+        let mut state = self.state.lock();
+        let mut cut = BTreeMap::new();
+        if size < state.size {
+            let (index, start) = (size / PAGE_SIZE as u64, size as usize % PAGE_SIZE);
+            cut = state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64));
+            if (size as usize) < state.archive.len() {
+                state.archive = &state.archive[..size as usize];
+            }
+            if let Some(page) = state.pages.get(&index) {
+                zero(&page.0, start, PAGE_SIZE - start);
+            }
+        }
+        state.size = size;
+        drop(state);
+        drop(cut);
+        Ok(())
+    }
+
+    /// fallocate(2): makes sure of the space; the size grows unless `keep_size`.
+    pub fn allocate(&self, offset: u64, len: u64, keep_size: bool) -> Result<(), Errno> {
+        let end = offset
+            .checked_add(len)
+            .filter(|&end| end <= SIZE_MAX)
+            .ok_or(Errno::EFBIG)?;
+        let pages = end.div_ceil(PAGE_SIZE as u64) - offset / PAGE_SIZE as u64;
+        let (limit, held) = usage();
+        if pages > limit.saturating_sub(held) as u64 {
+            return Err(Errno::ENOSPC);
+        }
+        for index in offset / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64) {
+            drop(self.state.lock().frame(index)?);
+            crate::task::preempt_point();
+        }
+        let mut state = self.state.lock();
+        if !keep_size {
+            state.size = state.size.max(end);
+        }
+        Ok(())
+    }
+
+    /// FALLOC_FL_PUNCH_HOLE: zeroes, and whole pages given back.
+    pub fn punch(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        let end = offset.saturating_add(len).min(self.size());
+        let mut at = offset;
+        while at < end {
+            let (index, start) = (at / PAGE_SIZE as u64, at as usize % PAGE_SIZE);
+            let len = (end - at).min((PAGE_SIZE - start) as u64) as usize;
+            let mut state = self.state.lock();
+            let gone = if len == PAGE_SIZE && state.archived(index).is_none() {
+                state.pages.remove(&index)
+            } else {
+                zero(&state.frame(index)?, start, len);
+                None
+            };
+            drop(state);
+            drop(gone);
+            at += len as u64;
+            crate::task::preempt_point();
+        }
+        Ok(())
+    }
+
+    /// SEEK_DATA and SEEK_HOLE: where the next data or hole is; ENXIO at or past the end.
+    pub fn seek(&self, offset: u64, data: bool) -> Result<u64, Errno> {
+        let state = self.state.lock();
+        if offset >= state.size {
+            return Err(Errno::ENXIO);
+        }
+        let archived = state.archive.len().div_ceil(PAGE_SIZE) as u64;
+        let mut index = offset / PAGE_SIZE as u64;
+        let at = |index: u64| (index * PAGE_SIZE as u64).max(offset);
+        if data {
+            if index < archived {
+                return Ok(offset);
+            }
+            let (&next, _) = state.pages.range(index..).next().ok_or(Errno::ENXIO)?;
+            return if at(next) < state.size {
+                Ok(at(next))
+            } else {
+                Err(Errno::ENXIO)
+            };
+        }
+        index = index.max(archived);
+        for &page in state.pages.range(index..).map(|(page, _)| page) {
+            if page != index {
+                break;
+            }
+            index += 1;
+        }
+        Ok(at(index).min(state.size))
+    }
+}
+
+/// Fills a part of a frame with zeroes.
+fn zero(frame: &Frame, start: usize, len: usize) {
+    static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
+    frame.write(start, &ZEROES[..len]);
+}
+
+/// An open regular file.
+pub struct RegularFile {
+    mapping: Arc<Mapping>,
+}
+
+/// A file as a mapping knows it: its pages, and the name it was opened by for /proc/self/maps.
+struct Mapping {
+    node: Arc<Node>,
+    place: Place,
+}
+
+impl Mapping {
+    fn contents(&self) -> &Contents {
+        self.node.contents().expect("a regular file has contents")
+    }
+}
+
+impl RegularFile {
+    pub fn new(node: Arc<Node>, place: Place) -> RegularFile {
+        RegularFile {
+            mapping: Arc::new(Mapping { node, place }),
+        }
+    }
+
+    pub fn contents(&self) -> &Contents {
+        self.mapping.contents()
+    }
+}
+
+impl File for RegularFile {
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn read_at(&self, offset: u64, to: &mut Sink) -> Result<usize, Errno> {
+        let count = self.contents().read_at(offset, to)?;
+        if count > 0 {
+            self.mapping.node.accessed();
+        }
+        Ok(count)
+    }
+
+    fn write_at(&self, offset: u64, from: &mut Source) -> Result<usize, Errno> {
+        let count = self.contents().write_at(offset, from)?;
+        if count > 0 {
+            self.mapping.node.modified();
+        }
+        Ok(count)
+    }
+
+    fn append(&self, from: &mut Source) -> Result<(usize, u64), Errno> {
+        let (count, end) = self.contents().append(from)?;
+        if count > 0 {
+            self.mapping.node.modified();
+        }
+        Ok((count, end))
+    }
+
+    fn ioctl(&self, open: &OpenFile, command: u32, argument: usize) -> Result<usize, Errno> {
+        /// FICLONE: this filesystem shares no blocks.
+        const FICLONE: u32 = 0x4004_9409;
+        match command {
+            FIONREAD => {
+                let left = self.contents().size().saturating_sub(open.offset());
+                user::write(argument, &(left.min(i32::MAX as u64) as i32))?;
+                Ok(0)
+            }
+            FICLONE => Err(Errno::EOPNOTSUPP),
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn stat(&self) -> Stat {
+        self.mapping.node.stat()
+    }
+
+    fn pages(&self) -> Result<Arc<dyn PageSource>, Errno> {
+        Ok(self.mapping.clone())
+    }
+
+    fn place(&self) -> Option<&Place> {
+        Some(&self.mapping.place)
+    }
+
+    fn link_name(&self) -> String {
+        self.mapping.place.display()
+    }
+}
+
+impl PageSource for Mapping {
+    fn page(&self, index: u64) -> Result<Frame, Errno> {
+        let mut state = self.contents().state.lock();
+        if index >= state.size.div_ceil(PAGE_SIZE as u64) {
+            return Err(Errno::EFAULT);
+        }
+        state.frame(index)
+    }
+
+    fn size(&self) -> u64 {
+        self.contents().size()
+    }
+
+    fn identity(&self) -> (u64, u64, String) {
+        (super::super::TMPFS_DEVICE, self.node.ino(), self.place.display())
+    }
+}

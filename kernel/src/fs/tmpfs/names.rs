@@ -1,0 +1,217 @@
+//! Changes of the tree: create, link, remove, rename.
+
+use super::super::access::Credentials;
+use super::super::{Inode, Place};
+use super::directory::Directory;
+use super::{New, Node};
+use alloc::sync::Arc;
+use libsyscall::abi::Errno;
+use libsyscall::abi::fcntl::*;
+use sync::SpinLock;
+
+/// Held over every change of the tree, so that a check ("empty", "not below itself") still holds when the change is
+/// made.
+static TREE: SpinLock<()> = SpinLock::new(());
+
+/// A directory in which names can be changed by `who`.
+struct Parent<'a> {
+    place: &'a Place,
+    node: Arc<Node>,
+}
+
+impl<'a> Parent<'a> {
+    fn new(who: &Credentials, place: &'a Place) -> Result<Parent<'a>, Errno> {
+        let stat = place.stat();
+        if stat.kind() != S_IFDIR {
+            return Err(Errno::ENOTDIR);
+        }
+        // On another filesystem than this nothing can be made: /proc says so by EACCES or ENOENT, we by EPERM.
+        let node = Node::of(place).ok_or(Errno::EPERM)?;
+        who.check(&stat, W_OK | X_OK)?;
+        Ok(Parent { place, node })
+    }
+
+    fn entries(&self) -> &Directory {
+        self.node.as_directory().expect("a parent is a directory")
+    }
+
+    /// The directory itself was removed: nothing new may come into it.
+    fn check_alive(&self) -> Result<(), Errno> {
+        if self.place.is_deleted() {
+            Err(Errno::ENOENT)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A name came or went, `subdirectories` of them being directories.
+    fn changed(&self, subdirectories: i32) {
+        self.node.modified();
+        if subdirectories != 0 {
+            self.node.change_links(subdirectories);
+        }
+    }
+}
+
+/// Makes `name` in `directory`. EEXIST where it is there already.
+pub fn create(who: &Credentials, directory: &Place, name: &[u8], new: New) -> Result<Place, Errno> {
+    let parent = Parent::new(who, directory)?;
+    let parent_stat = directory.stat();
+    let mut owner = *who;
+    let inherits_group = parent_stat.mode & S_ISGID != 0;
+    if inherits_group {
+        owner.gid = parent_stat.gid;
+    }
+    let node = match new {
+        New::Directory { mode } if inherits_group => Node::directory(mode | S_ISGID, owner),
+        new => Node::make(new, owner),
+    };
+    insert(&parent, name, node)
+}
+
+/// Puts a node that exists already at `name`: the files of the boot archive, /proc's root.
+pub fn attach(directory: &Place, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, Errno> {
+    let parent = Parent::new(&super::super::access::ROOT, directory)?;
+    insert(&parent, name, inode)
+}
+
+fn insert(parent: &Parent, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, Errno> {
+    let _tree = TREE.lock();
+    parent.check_alive()?;
+    if parent.entries().get(name).is_some() {
+        return Err(Errno::EEXIST);
+    }
+    let is_directory = inode.stat().kind() == S_IFDIR;
+    let place = Place::child(parent.place, name, inode);
+    parent.entries().put(name, place.clone());
+    parent.changed(is_directory as i32);
+    Ok(place)
+}
+
+/// link(2): another name for `target`.
+pub fn link(who: &Credentials, target: &Place, directory: &Place, name: &[u8]) -> Result<(), Errno> {
+    let parent = Parent::new(who, directory)?;
+    let node = Node::of(target).ok_or(Errno::EXDEV)?;
+    if node.kind == S_IFDIR {
+        return Err(Errno::EPERM);
+    }
+    insert(&parent, name, node.clone())?;
+    node.change_links(1);
+    Ok(())
+}
+
+/// unlink(2), or rmdir(2) where `directory_wanted`.
+pub fn remove(who: &Credentials, directory: &Place, name: &[u8], directory_wanted: bool) -> Result<(), Errno> {
+    let parent = Parent::new(who, directory)?;
+    let removed;
+    {
+        let _tree = TREE.lock();
+        let child = parent.entries().get(name).ok_or(Errno::ENOENT)?;
+        let stat = child.stat();
+        who.check_sticky(&directory.stat(), &stat)?;
+        let node = check_removable(&child, directory_wanted)?;
+        let _ = parent.entries().take(name);
+        child.mark_deleted();
+        node.change_links(if directory_wanted { -2 } else { -1 });
+        parent.changed(if directory_wanted { -1 } else { 0 });
+        removed = child;
+    }
+    drop(removed);
+    Ok(())
+}
+
+/// The node of a name that may go: of the right kind, and empty where it is a directory.
+fn check_removable(child: &Place, directory_wanted: bool) -> Result<Arc<Node>, Errno> {
+    let is_directory = child.stat().kind() == S_IFDIR;
+    match (directory_wanted, is_directory) {
+        (true, false) => return Err(Errno::ENOTDIR),
+        (false, true) => return Err(Errno::EISDIR),
+        _ => {}
+    }
+    // What is not ours in our directory is mounted there.
+    let node = Node::of(child).ok_or(Errno::EBUSY)?;
+    if is_directory && !node.as_directory()?.is_empty() {
+        return Err(Errno::ENOTEMPTY);
+    }
+    Ok(node)
+}
+
+/// One end of a rename.
+pub struct End<'a> {
+    pub directory: &'a Place,
+    pub name: &'a [u8],
+    /// A slash followed the name: it is to be a directory.
+    pub slash: bool,
+}
+
+/// renameat2(2), with RENAME_NOREPLACE and RENAME_EXCHANGE.
+pub fn rename(who: &Credentials, from: &End, to: &End, flags: u32) -> Result<(), Errno> {
+    let old_parent = Parent::new(who, from.directory)?;
+    let new_parent = Parent::new(who, to.directory)?;
+    let replaced;
+    {
+        let _tree = TREE.lock();
+        let moved = old_parent.entries().get(from.name).ok_or(Errno::ENOENT)?;
+        let target = new_parent.entries().get(to.name);
+        let moved_stat = moved.stat();
+        let moves_directory = moved_stat.kind() == S_IFDIR;
+        if flags & RENAME_NOREPLACE != 0 && target.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if flags & RENAME_EXCHANGE != 0 && target.is_none() {
+            return Err(Errno::ENOENT);
+        }
+        if (from.slash || to.slash) && !moves_directory {
+            return Err(Errno::ENOTDIR);
+        }
+        new_parent.check_alive()?;
+        who.check_sticky(&from.directory.stat(), &moved_stat)?;
+        Node::of(&moved).ok_or(Errno::EBUSY)?;
+        if to.directory.is_within(&moved) {
+            return Err(Errno::EINVAL);
+        }
+        if let Some(target) = &target {
+            if Arc::ptr_eq(target.inode(), moved.inode()) {
+                return Ok(());
+            }
+            let target_stat = target.stat();
+            who.check_sticky(&to.directory.stat(), &target_stat)?;
+            if flags & RENAME_EXCHANGE != 0 {
+                if from.directory.is_within(target) {
+                    return Err(Errno::EINVAL);
+                }
+                Node::of(target).ok_or(Errno::EBUSY)?;
+                exchange(&old_parent, from.name, &moved, &new_parent, to.name, target);
+                return Ok(());
+            }
+            if from.directory.is_within(target) {
+                return Err(Errno::ENOTEMPTY);
+            }
+            let node = check_removable(target, moves_directory)?;
+            node.change_links(if moves_directory { -2 } else { -1 });
+            target.mark_deleted();
+            new_parent.changed(-(moves_directory as i32));
+        }
+        let _ = old_parent.entries().take(from.name);
+        moved.move_to(to.directory, to.name);
+        replaced = new_parent.entries().put(to.name, moved.clone());
+        if let Some(node) = Node::of(&moved) {
+            node.change_links(0);
+        }
+        old_parent.changed(-(moves_directory as i32));
+        new_parent.changed(moves_directory as i32);
+    }
+    drop((replaced, old_parent, new_parent));
+    Ok(())
+}
+
+/// RENAME_EXCHANGE: two names change places.
+fn exchange(parent_a: &Parent, name_a: &[u8], a: &Place, parent_b: &Parent, name_b: &[u8], b: &Place) {
+    a.move_to(parent_b.place, name_b);
+    b.move_to(parent_a.place, name_a);
+    parent_b.entries().put(name_b, a.clone());
+    parent_a.entries().put(name_a, b.clone());
+    let directories = |place: &Place| (place.stat().kind() == S_IFDIR) as i32;
+    parent_a.changed(directories(b) - directories(a));
+    parent_b.changed(directories(a) - directories(b));
+}

@@ -1,0 +1,507 @@
+//! Pipes and FIFOs, pipe(7).
+//!
+//! A [`Pipe`] is a queue of page slots, as on Linux, where programs can see it: a pipe is writable while a slot is free,
+//! however little is in the others. A small write goes behind what the last slot holds, a larger one takes new slots.
+//! Pages are allocated when they are written to, and one is kept for the next write.
+//!
+//! A [`PipeEnd`] is what a description holds: the reading end, the writing one, or both (a FIFO opened with O_RDWR). All
+//! ends wait on the pipe's one queue; the masks tell readers from writers.
+
+use crate::arch::PAGE_SIZE;
+use crate::file::{File, OpenFile};
+use crate::fs::access::Credentials;
+use crate::fs::{self, PIPE_DEVICE, Place, Stat};
+use crate::mm::frame::Frame;
+use crate::mm::user::{self, Sink, Source};
+use crate::task;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use event::{EventMask, Pollable, WaitQueue};
+use libsyscall::abi::Errno;
+use libsyscall::abi::fcntl::*;
+use libsyscall::abi::ioctl::FIONREAD;
+use libsyscall::abi::signal::SIGPIPE;
+use sync::SpinLock;
+
+/// Slots of a new pipe: 64 KiB, pipe(7).
+const SLOTS: usize = 16;
+/// What F_SETPIPE_SZ grants without privilege: /proc/sys/fs/pipe-max-size.
+pub const SIZE_MAX: usize = 1 << 20;
+/// The largest size that can be asked for at all.
+const SIZE_LIMIT: usize = 1 << 31;
+
+const READABLE: EventMask = EventMask::IN.union(EventMask::RDNORM);
+const WRITABLE: EventMask = EventMask::OUT.union(EventMask::WRNORM);
+/// An end came or went: everyone looks again.
+const ENDS_CHANGED: EventMask = READABLE.union(WRITABLE).union(EventMask::HUP).union(EventMask::ERR);
+
+pub struct Pipe {
+    ring: SpinLock<Ring>,
+    queue: WaitQueue,
+    ino: u64,
+    created_ns: i64,
+    owner: Credentials,
+    /// Called when a full pipe has been read from: who fills this one from an interrupt goes on then.
+    drained: Option<fn()>,
+}
+
+struct Ring {
+    slots: VecDeque<Slot>,
+    /// Slots there may be.
+    limit: usize,
+    /// Bytes in all slots.
+    bytes: usize,
+    /// A page that was read empty, for the next write.
+    spare: Option<Frame>,
+    readers: u32,
+    writers: u32,
+    /// Openings so far, by which a blocked open(2) sees that its partner came, even if that is gone again.
+    reader_openings: u32,
+    writer_openings: u32,
+}
+
+/// A page with bytes in it.
+struct Slot {
+    frame: Frame,
+    start: usize,
+    len: usize,
+    /// Written with O_DIRECT: read at once, never added to.
+    packet: bool,
+}
+
+impl Pipe {
+    fn new(owner: Credentials, drained: Option<fn()>) -> Arc<Pipe> {
+        Arc::new(Pipe {
+            ring: SpinLock::new(Ring {
+                slots: VecDeque::new(),
+                limit: SLOTS,
+                bytes: 0,
+                spare: None,
+                readers: 0,
+                writers: 0,
+                reader_openings: 0,
+                writer_openings: 0,
+            }),
+            queue: WaitQueue::new(),
+            ino: fs::new_ino(),
+            created_ns: fs::now_ns(),
+            owner,
+            drained,
+        })
+    }
+
+    /// Takes what is there. EAGAIN while there is nothing but may come something.
+    fn read(&self, to: &mut Sink) -> Result<usize, Errno> {
+        let mut ring = self.ring.lock();
+        if ring.slots.is_empty() {
+            return if ring.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        let was_full = ring.is_full();
+        let count = ring.take(to)?;
+        let has_room = was_full && !ring.is_full();
+        drop(ring);
+        if has_room {
+            self.queue.wake(WRITABLE);
+            if let Some(drained) = self.drained {
+                drained();
+            }
+        }
+        Ok(count)
+    }
+
+    /// Puts what there is room for. EAGAIN where there is none, EPIPE where nobody could read it.
+    fn write(&self, from: &mut Source, packets: bool) -> Result<usize, Errno> {
+        let mut ring = self.ring.lock();
+        if ring.readers == 0 {
+            return Err(Errno::EPIPE);
+        }
+        let count = ring.put(from, packets)?;
+        drop(ring);
+        self.queue.wake(READABLE);
+        Ok(count)
+    }
+
+    /// Adds an end.
+    fn enter(&self, reads: bool, writes: bool) {
+        let mut ring = self.ring.lock();
+        if reads {
+            ring.readers += 1;
+            ring.reader_openings = ring.reader_openings.wrapping_add(1);
+        }
+        if writes {
+            ring.writers += 1;
+            ring.writer_openings = ring.writer_openings.wrapping_add(1);
+        }
+    }
+
+    /// Takes an end away. When the last of its kind goes, those on the other side are told.
+    fn leave(&self, reads: bool, writes: bool) {
+        let mut ring = self.ring.lock();
+        ring.readers -= reads as u32;
+        ring.writers -= writes as u32;
+        let (readers, writers) = (ring.readers, ring.writers);
+        let mut abandoned = VecDeque::new();
+        if readers == 0 && writers == 0 {
+            // A FIFO that nobody has open forgets what was in it.
+            abandoned = core::mem::take(&mut ring.slots);
+            ring.bytes = 0;
+        }
+        drop(ring);
+        drop(abandoned);
+        if (readers == 0) != (writers == 0) {
+            self.queue.wake(ENDS_CHANGED);
+        }
+    }
+}
+
+impl Ring {
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.slots.len() >= self.limit
+    }
+
+    /// Moves bytes out, up to the end of a packet. EFAULT where not one could be.
+    fn take(&mut self, to: &mut Sink) -> Result<usize, Errno> {
+        let mut done = 0;
+        while to.len() > 0 {
+            let Some(slot) = self.slots.front_mut() else { break };
+            let len = slot.len.min(to.len());
+            let moved = match to.put_frame(&slot.frame, slot.start, len) {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+                Ok(moved) => moved,
+            };
+            done += moved;
+            let packet = slot.packet;
+            // What of a packet is not asked for is lost.
+            let used = if packet && moved == len { slot.len } else { moved };
+            slot.start += used;
+            slot.len -= used;
+            self.bytes -= used;
+            if slot.len == 0 {
+                self.spare = self.slots.pop_front().map(|slot| slot.frame);
+            }
+            if packet || moved < len {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Moves bytes in, as many as fit. At most a page of them is all or nothing: behind the last slot's bytes or in a
+    /// slot of its own.
+    fn put(&mut self, from: &mut Source, packets: bool) -> Result<usize, Errno> {
+        let mut done = 0;
+        // The odd bytes first, behind what is there, so that the rest fills whole pages.
+        let odd = from.len() % PAGE_SIZE;
+        if odd > 0
+            && !packets
+            && let Some(last) = self.slots.back_mut()
+            && !last.packet
+            && last.start + last.len + odd <= PAGE_SIZE
+        {
+            let moved = from.get_frame(&last.frame, last.start + last.len, odd)?;
+            last.len += moved;
+            self.bytes += moved;
+            done += moved;
+            if moved < odd {
+                return Ok(done);
+            }
+        }
+        while from.len() > 0 {
+            if self.is_full() {
+                return if done > 0 { Ok(done) } else { Err(Errno::EAGAIN) };
+            }
+            let len = from.len().min(PAGE_SIZE);
+            match self.put_slot(from, len, packets) {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+                Ok(moved) => {
+                    done += moved;
+                    if moved < len {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Puts `len` bytes, a page at most, in a slot of their own.
+    fn put_slot(&mut self, from: &mut Source, len: usize, packet: bool) -> Result<usize, Errno> {
+        let frame = match self.spare.take() {
+            Some(frame) => frame,
+            None => Frame::new().map_err(|_| Errno::ENOMEM)?,
+        };
+        match from.get_frame(&frame, 0, len) {
+            Ok(moved) if moved > 0 => {
+                self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                self.slots.push_back(Slot {
+                    frame,
+                    start: 0,
+                    len: moved,
+                    packet,
+                });
+                self.bytes += moved;
+                Ok(moved)
+            }
+            nothing => {
+                self.spare = Some(frame);
+                nothing
+            }
+        }
+    }
+}
+
+/// One end of a pipe, as a description holds it.
+pub struct PipeEnd {
+    pipe: Arc<Pipe>,
+    reads: bool,
+    writes: bool,
+    /// The writers' openings when this end was: a reader that came first sees no end of file before the first writer.
+    writers_seen: Option<u32>,
+    /// The name of a FIFO.
+    place: Option<Place>,
+}
+
+/// pipe2(2): the reading and the writing end. `flags`: O_NONBLOCK, O_DIRECT.
+pub fn create(flags: u32) -> Result<(Arc<OpenFile>, Arc<OpenFile>), Errno> {
+    Ok(create_for(fs::access::current(), flags, None))
+}
+
+/// The same for an owner; a writer that must not block is called (`drained`) when a full pipe has been read from.
+pub fn create_for(owner: Credentials, flags: u32, drained: Option<fn()>) -> (Arc<OpenFile>, Arc<OpenFile>) {
+    let pipe = Pipe::new(owner, drained);
+    pipe.enter(true, true);
+    let end = |reads, writes| PipeEnd {
+        pipe: pipe.clone(),
+        reads,
+        writes,
+        writers_seen: None,
+        place: None,
+    };
+    let reader = OpenFile::new(Arc::new(end(true, false)), O_RDONLY | flags);
+    (reader, OpenFile::new(Arc::new(end(false, true)), O_WRONLY | flags))
+}
+
+/// Where a FIFO's inode finds its pipe, which lives as long as someone has it open.
+#[derive(Default)]
+pub struct FifoSlot(SpinLock<Weak<Pipe>>);
+
+impl FifoSlot {
+    fn pipe(&self) -> Arc<Pipe> {
+        let mut slot = self.0.lock();
+        slot.upgrade().unwrap_or_else(|| {
+            // The inode has the owner.
+            let pipe = Pipe::new(fs::access::ROOT, None);
+            *slot = Arc::downgrade(&pipe);
+            pipe
+        })
+    }
+}
+
+/// open(2) of a FIFO, fifo(7).
+pub fn open_fifo(slot: &FifoSlot, place: &Place, flags: u32) -> Result<Arc<dyn File>, Errno> {
+    open_end(slot.pipe(), Some(place.clone()), flags)
+}
+
+/// Opens an end and waits for the other, unless O_NONBLOCK: then a reader goes on and a writer without readers gets
+/// ENXIO.
+fn open_end(pipe: Arc<Pipe>, place: Option<Place>, flags: u32) -> Result<Arc<dyn File>, Errno> {
+    let reads = flags & O_ACCMODE != O_WRONLY;
+    let writes = flags & O_ACCMODE != O_RDONLY;
+    let nonblocking = flags & O_NONBLOCK != 0;
+    let ring = pipe.ring.lock();
+    if writes && !reads && nonblocking && ring.readers == 0 {
+        return Err(Errno::ENXIO);
+    }
+    let (readers_before, writers_before) = (ring.reader_openings, ring.writer_openings);
+    let alone = if reads {
+        !writes && ring.writers == 0
+    } else {
+        ring.readers == 0
+    };
+    drop(ring);
+    pipe.enter(reads, writes);
+    let writers_seen = (alone && reads).then_some(writers_before);
+    pipe.queue.wake(ENDS_CHANGED);
+    if alone && !nonblocking {
+        let partner_came = || {
+            let ring = pipe.ring.lock();
+            let came = if reads {
+                ring.writer_openings != writers_before
+            } else {
+                ring.reader_openings != readers_before
+            };
+            if came { Ok(()) } else { Err(Errno::EAGAIN) }
+        };
+        if let Err(error) = task::block_on(&pipe.queue, ENDS_CHANGED, None, partner_came) {
+            pipe.leave(reads, writes);
+            return Err(error);
+        }
+    }
+    let writers_seen = writers_seen.filter(|_| nonblocking);
+    Ok(Arc::new(PipeEnd {
+        pipe,
+        reads,
+        writes,
+        writers_seen,
+        place,
+    }))
+}
+
+impl PipeEnd {
+    /// F_GETPIPE_SZ.
+    pub fn capacity(&self) -> usize {
+        self.pipe.ring.lock().limit * PAGE_SIZE
+    }
+
+    /// F_SETPIPE_SZ: rounded up to a power of two of pages; the size it is now.
+    pub fn set_capacity(&self, size: usize) -> Result<usize, Errno> {
+        if size > SIZE_LIMIT {
+            return Err(Errno::EINVAL);
+        }
+        let size = size.max(PAGE_SIZE).next_power_of_two();
+        if size > SIZE_MAX && !fs::access::current().is_root() {
+            return Err(Errno::EPERM);
+        }
+        let mut ring = self.pipe.ring.lock();
+        let was_full = ring.is_full();
+        if size / PAGE_SIZE < ring.slots.len() {
+            return Err(Errno::EBUSY);
+        }
+        ring.limit = size / PAGE_SIZE;
+        let has_room = was_full && !ring.is_full();
+        drop(ring);
+        if has_room {
+            self.pipe.queue.wake(WRITABLE);
+        }
+        Ok(size)
+    }
+}
+
+impl File for PipeEnd {
+    fn read(&self, open: &OpenFile, to: &mut Sink) -> Result<usize, Errno> {
+        if to.len() == 0 {
+            return Ok(0);
+        }
+        match self.pipe.read(to) {
+            Err(Errno::EAGAIN) if !open.nonblocking() => {
+                task::block_on(&self.pipe.queue, READABLE | EventMask::HUP, None, || self.pipe.read(to))
+            }
+            done => done,
+        }
+    }
+
+    fn write(&self, open: &OpenFile, from: &mut Source) -> Result<usize, Errno> {
+        let total = from.len();
+        if total == 0 {
+            return Ok(0);
+        }
+        let packets = open.flags() & O_DIRECT != 0;
+        let mut done = 0;
+        // Goes on until all is written; EAGAIN means full.
+        let mut step = || {
+            while done < total {
+                done += self.pipe.write(from, packets)?;
+            }
+            Ok(())
+        };
+        let ended = match step() {
+            Err(Errno::EAGAIN) if !open.nonblocking() => {
+                task::block_on(&self.pipe.queue, WRITABLE | EventMask::ERR, None, step)
+            }
+            ended => ended,
+        };
+        match ended {
+            Ok(()) => Ok(done),
+            Err(error) => {
+                if error == Errno::EPIPE {
+                    task::signal_current(SIGPIPE);
+                }
+                if done > 0 { Ok(done) } else { Err(error) }
+            }
+        }
+    }
+
+    fn ioctl(&self, _open: &OpenFile, command: u32, argument: usize) -> Result<usize, Errno> {
+        match command {
+            FIONREAD => {
+                let bytes = self.pipe.ring.lock().bytes as i32;
+                user::write(argument, &bytes)?;
+                Ok(0)
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn stat(&self) -> Stat {
+        match &self.place {
+            Some(place) => place.stat(),
+            None => Stat {
+                dev: PIPE_DEVICE,
+                ino: self.pipe.ino,
+                mode: S_IFIFO | 0o600,
+                nlink: 1,
+                uid: self.pipe.owner.uid,
+                gid: self.pipe.owner.gid,
+                atime_ns: self.pipe.created_ns,
+                mtime_ns: self.pipe.created_ns,
+                ctime_ns: self.pipe.created_ns,
+                ..Stat::default()
+            },
+        }
+    }
+
+    fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
+        Some(self)
+    }
+
+    fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    fn link_name(&self) -> String {
+        match &self.place {
+            Some(place) => place.display(),
+            None => alloc::format!("pipe:[{}]", self.pipe.ino),
+        }
+    }
+
+    fn reopen(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
+        open_end(self.pipe.clone(), None, flags)
+    }
+
+    fn release(&self, _open: &OpenFile) {
+        self.pipe.leave(self.reads, self.writes);
+    }
+}
+
+impl Pollable for PipeEnd {
+    fn readiness(&self) -> EventMask {
+        let ring = self.pipe.ring.lock();
+        let mut ready = EventMask::empty();
+        if self.reads {
+            if !ring.slots.is_empty() {
+                ready |= READABLE;
+            }
+            if ring.writers == 0 && self.writers_seen != Some(ring.writer_openings) {
+                ready |= EventMask::HUP;
+            }
+        }
+        if self.writes {
+            if !ring.is_full() {
+                ready |= WRITABLE;
+            }
+            if ring.readers == 0 {
+                ready |= EventMask::ERR;
+            }
+        }
+        ready
+    }
+
+    fn wait_queue(&self) -> &WaitQueue {
+        &self.pipe.queue
+    }
+}

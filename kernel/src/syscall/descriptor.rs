@@ -1,0 +1,200 @@
+//! Descriptors: open(2), close(2), dup(2), pipe(2), fcntl(2), ioctl(2).
+
+use super::table::Line;
+use super::{Call, path};
+use crate::file::OpenFile;
+use crate::fs;
+use crate::fs::place::Place;
+use crate::fs::tmpfs::Node;
+use crate::mm::user;
+use crate::pipe::{self, PipeEnd};
+use alloc::sync::Arc;
+use libsyscall::abi::fcntl::*;
+use libsyscall::abi::ioctl::*;
+use libsyscall::abi::{Errno, nr};
+
+pub const CALLS: &[Line] = &[
+    (nr::OPENAT, openat),
+    (nr::CLOSE, close),
+    (nr::CLOSE_RANGE, close_range),
+    (nr::DUP, dup),
+    (nr::DUP3, dup3),
+    (nr::PIPE2, pipe2),
+    (nr::FCNTL, fcntl),
+    (nr::IOCTL, ioctl),
+    (nr::MEMFD_CREATE, memfd_create),
+];
+
+/// Puts a new description at the lowest free number.
+pub fn install(call: &Call, open: Arc<OpenFile>, cloexec: bool) -> Result<usize, Errno> {
+    install_from(call, open, cloexec, 0)
+}
+
+fn install_from(call: &Call, open: Arc<OpenFile>, cloexec: bool, from: i32) -> Result<usize, Errno> {
+    let process = &call.thread.process;
+    process
+        .files()
+        .insert(open, cloexec, from, process.file_limit())
+        .map(|fd| fd as usize)
+}
+
+fn openat(call: &mut Call) -> Result<usize, Errno> {
+    open_at(call, call.int(0), call.arg(1), call.uint(2), call.uint(3))
+}
+
+/// open(2) and openat(2).
+pub fn open_at(call: &Call, directory: i32, path: usize, flags: u32, mode: u32) -> Result<usize, Errno> {
+    let path = user::read_path(path)?;
+    let at = path::start(call, directory, &path)?;
+    let open = fs::open(&at, &path, flags, mode)?;
+    install(call, open, flags & O_CLOEXEC != 0)
+}
+
+fn close(call: &mut Call) -> Result<usize, Errno> {
+    drop(call.thread.process.files().close(call.int(0))?);
+    Ok(0)
+}
+
+/// close_range(2).
+fn close_range(call: &mut Call) -> Result<usize, Errno> {
+    let (first, last, flags) = (call.uint(0), call.uint(1), call.uint(2));
+    let files = call.thread.process.files();
+    if first > last || flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let last = last.min(i32::MAX as u32) as i32;
+    let mut from = first.min(i32::MAX as u32) as i32;
+    while let Some(fd) = files.next(from).filter(|&fd| fd <= last) {
+        // Another thread may have closed it in between.
+        if flags & CLOSE_RANGE_CLOEXEC != 0 {
+            let _ = files.set_cloexec(fd, true);
+        } else {
+            drop(files.close(fd));
+        }
+        from = fd + 1;
+        crate::task::preempt_point();
+    }
+    Ok(0)
+}
+
+fn dup(call: &mut Call) -> Result<usize, Errno> {
+    let open = call.thread.process.files().get_any(call.int(0))?;
+    install(call, open, false)
+}
+
+fn dup3(call: &mut Call) -> Result<usize, Errno> {
+    let (old, new, flags) = (call.int(0), call.int(1), call.uint(2));
+    if old == new || flags & !O_CLOEXEC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    dup_to(call, old, new, flags & O_CLOEXEC != 0)
+}
+
+/// dup2(2) of two different numbers.
+pub fn dup_to(call: &Call, old: i32, new: i32, cloexec: bool) -> Result<usize, Errno> {
+    let process = &call.thread.process;
+    let open = process.files().get_any(old)?;
+    drop(process.files().replace(new, open, cloexec, process.file_limit())?);
+    Ok(new as usize)
+}
+
+fn pipe2(call: &mut Call) -> Result<usize, Errno> {
+    make_pipe(call, call.arg(0), call.uint(1))
+}
+
+/// pipe(2) and pipe2(2).
+pub fn make_pipe(call: &Call, numbers: usize, flags: u32) -> Result<usize, Errno> {
+    if flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (reader, writer) = pipe::create(flags & (O_NONBLOCK | O_DIRECT))?;
+    let cloexec = flags & O_CLOEXEC != 0;
+    let files = call.thread.process.files();
+    let first = install(call, reader, cloexec)?;
+    let second = match install(call, writer, cloexec) {
+        Ok(second) => second,
+        Err(error) => {
+            drop(files.close(first as i32));
+            return Err(error);
+        }
+    };
+    if let Err(error) = user::write(numbers, &[first as i32, second as i32]) {
+        drop((files.close(first as i32), files.close(second as i32)));
+        return Err(error);
+    }
+    Ok(0)
+}
+
+/// fcntl(2).
+fn fcntl(call: &mut Call) -> Result<usize, Errno> {
+    let (fd, command) = (call.int(0), call.uint(1));
+    let process = &call.thread.process;
+    let files = process.files();
+    let open = files.get_any(fd)?;
+    match command {
+        F_DUPFD | F_DUPFD_CLOEXEC => {
+            let from = call.int(2);
+            if from < 0 || from as usize >= process.file_limit() {
+                return Err(Errno::EINVAL);
+            }
+            install_from(call, open, command == F_DUPFD_CLOEXEC, from)
+        }
+        F_GETFD => Ok(if files.cloexec(fd)? { FD_CLOEXEC as usize } else { 0 }),
+        F_SETFD => files.set_cloexec(fd, call.uint(2) & FD_CLOEXEC != 0).map(|()| 0),
+        F_GETFL => Ok(open.flags() as usize),
+        // The rest an O_PATH descriptor can't do.
+        _ if open.flags() & O_PATH != 0 => Err(Errno::EBADF),
+        F_SETFL => {
+            open.set_flags(call.uint(2));
+            Ok(0)
+        }
+        F_GETPIPE_SZ => Ok(open.downcast::<PipeEnd>().ok_or(Errno::EBADF)?.capacity()),
+        F_SETPIPE_SZ => open
+            .downcast::<PipeEnd>()
+            .ok_or(Errno::EBADF)?
+            .set_capacity(call.uint(2) as usize),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// ioctl(2): what every descriptor has, then what its file has.
+fn ioctl(call: &mut Call) -> Result<usize, Errno> {
+    let (fd, command, argument) = (call.int(0), call.uint(1), call.arg(2));
+    let open = call.file(0)?;
+    match command {
+        FIOCLEX | FIONCLEX => call
+            .thread
+            .process
+            .files()
+            .set_cloexec(fd, command == FIOCLEX)
+            .map(|()| 0),
+        FIONBIO => {
+            let on = user::read::<i32>(argument)? != 0;
+            open.set_flags(if on {
+                open.flags() | O_NONBLOCK
+            } else {
+                open.flags() & !O_NONBLOCK
+            });
+            Ok(0)
+        }
+        _ => open.file.ioctl(&open, command, argument),
+    }
+}
+
+/// memfd_create(2), without seals.
+fn memfd_create(call: &mut Call) -> Result<usize, Errno> {
+    /// The longest name, memfd_create(2).
+    const NAME_LIMIT: usize = 249;
+    let flags = call.uint(1);
+    if flags & !(MFD_CLOEXEC | MFD_NOEXEC_SEAL | MFD_EXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = user::read_string(call.arg(0), NAME_LIMIT + 1, Errno::EINVAL)?;
+    let mut path = b"/memfd:".to_vec();
+    path.extend_from_slice(&name);
+    path.extend_from_slice(b" (deleted)");
+    let mode = if flags & MFD_NOEXEC_SEAL != 0 { 0o666 } else { 0o777 };
+    let node = Node::unnamed(mode, fs::access::current());
+    let open = fs::open_place(&Place::nameless(&path, node), O_RDWR)?;
+    install(call, open, flags & MFD_CLOEXEC != 0)
+}

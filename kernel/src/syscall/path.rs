@@ -1,0 +1,73 @@
+//! Path arguments: where they start, what they lead to.
+
+use super::Call;
+use crate::file::OpenFile;
+use crate::fs::{self, Place, Stat};
+use crate::mm::user;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use libsyscall::abi::Errno;
+use libsyscall::abi::fcntl::*;
+
+/// Where a path relative to descriptor `directory` starts. An absolute one does not look at the descriptor.
+pub fn start(call: &Call, directory: i32, path: &[u8]) -> Result<Place, Errno> {
+    if path.first() == Some(&b'/') {
+        return Ok(fs::root());
+    }
+    if directory == AT_FDCWD {
+        return Ok(call.thread.process.cwd());
+    }
+    let open = call.thread.process.files().get_any(directory)?;
+    if path.is_empty() {
+        // Not looked at: the empty path is ENOENT wherever it starts.
+        return Ok(call.thread.process.cwd());
+    }
+    open.file.place().cloned().ok_or(Errno::ENOTDIR)
+}
+
+/// What a path argument with its flags leads to.
+pub enum Target {
+    Place(Place),
+    /// The descriptor's own file, by AT_EMPTY_PATH.
+    File(Arc<OpenFile>),
+}
+
+impl Target {
+    pub fn stat(&self) -> Stat {
+        match self {
+            Target::Place(place) => place.stat(),
+            Target::File(open) => open.file.stat(),
+        }
+    }
+
+    /// The place; EINVAL for a file outside the tree.
+    pub fn place(&self) -> Result<&Place, Errno> {
+        match self {
+            Target::Place(place) => Ok(place),
+            Target::File(open) => open.file.place().ok_or(Errno::EINVAL),
+        }
+    }
+}
+
+/// Resolves the path at user address `path` from descriptor `directory`; `flags` are AT_SYMLINK_NOFOLLOW and
+/// AT_EMPTY_PATH, others are the caller's.
+pub fn target(call: &Call, directory: i32, path: usize, flags: u32) -> Result<Target, Errno> {
+    // Since Linux 6.11 a null path is an empty one here.
+    let bytes = if path == 0 && flags & AT_EMPTY_PATH != 0 {
+        Vec::new()
+    } else {
+        user::read_path(path)?
+    };
+    target_of(call, directory, &bytes, flags)
+}
+
+pub fn target_of(call: &Call, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
+    if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        if directory == AT_FDCWD {
+            return Ok(Target::Place(call.thread.process.cwd()));
+        }
+        return Ok(Target::File(call.thread.process.files().get_any(directory)?));
+    }
+    let at = start(call, directory, path)?;
+    Ok(Target::Place(fs::resolve(&at, path, flags & AT_SYMLINK_NOFOLLOW == 0)?))
+}
