@@ -34,6 +34,8 @@ fn in_pieces(mut step: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Er
 pub struct OpenFile {
     pub file: Arc<dyn File>,
     id: u64,
+    /// [`File::seekable`], asked once.
+    seekable: bool,
     flags: AtomicU32,
     /// Where read(2) and write(2) go on. Held over the transfer, so that two threads on one description never read the
     /// same bytes.
@@ -45,6 +47,7 @@ impl OpenFile {
     pub fn new(file: Arc<dyn File>, flags: u32) -> Arc<OpenFile> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Arc::new(OpenFile {
+            seekable: file.seekable(),
             file,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             flags: AtomicU32::new(flags & !CREATION),
@@ -108,7 +111,7 @@ impl OpenFile {
     #[inline]
     pub fn read(&self, to: &mut Sink) -> Result<usize, Errno> {
         self.check_readable()?;
-        if !self.file.seekable() {
+        if !self.seekable {
             return self.file.read(self, to);
         }
         in_pieces(|| {
@@ -123,7 +126,7 @@ impl OpenFile {
     #[inline]
     pub fn write(&self, from: &mut Source) -> Result<usize, Errno> {
         self.check_writable()?;
-        if !self.file.seekable() {
+        if !self.seekable {
             return self.file.write(self, from);
         }
         in_pieces(|| {
@@ -183,7 +186,7 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        let file = self.file.clone();
-        file.release(self);
+        super::lock::released(self);
+        self.file.release(self);
     }
 }

@@ -3,9 +3,10 @@
 //! Numbers in use are bits, and a second row of bits says which words of the first are full, so that the lowest free
 //! number among a million is found in some dozen steps.
 
-use super::OpenFile;
+use super::{OpenFile, lock};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::O_PATH;
 use sync::SpinLock;
@@ -14,6 +15,8 @@ use sync::SpinLock;
 pub const NUMBERS_MAX: usize = 1 << 20;
 
 pub struct FdTable {
+    /// Owner of its record locks; never used twice.
+    id: u64,
     slots: SpinLock<Slots>,
 }
 
@@ -126,9 +129,19 @@ impl Slots {
 
 impl FdTable {
     pub fn new() -> Arc<FdTable> {
+        FdTable::with(Slots::default())
+    }
+
+    fn with(slots: Slots) -> Arc<FdTable> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Arc::new(FdTable {
-            slots: SpinLock::new(Slots::default()),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            slots: SpinLock::new(slots),
         })
+    }
+
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// EBADF where `fd` is not open, or open with O_PATH.
@@ -172,11 +185,18 @@ impl FdTable {
         }
         let mut slots = self.slots.lock();
         slots.reserve(fd as usize)?;
-        Ok(slots.put(fd as usize, file, cloexec))
+        let former = slots.put(fd as usize, file, cloexec);
+        drop(slots);
+        if let Some(former) = &former {
+            lock::closed(former, self.id);
+        }
+        Ok(former)
     }
 
     pub fn close(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
-        self.slots.lock().take(fd as usize).ok_or(Errno::EBADF)
+        let former = self.slots.lock().take(fd as usize).ok_or(Errno::EBADF)?;
+        lock::closed(&former, self.id);
+        Ok(former)
     }
 
     /// FD_CLOEXEC of a descriptor.
@@ -205,9 +225,7 @@ impl FdTable {
 
     /// fork(2).
     pub fn duplicate(&self) -> Result<Arc<FdTable>, Errno> {
-        Ok(Arc::new(FdTable {
-            slots: SpinLock::new(self.slots.lock().clone()),
-        }))
+        Ok(FdTable::with(self.slots.lock().clone()))
     }
 
     /// execve(2).
@@ -225,6 +243,9 @@ impl FdTable {
     /// Closes everything, for a process that ends while others may still look at its table.
     pub fn close_all(&self) {
         let slots = core::mem::take(&mut *self.slots.lock());
+        for open in slots.files.iter().flatten() {
+            lock::closed(open, self.id);
+        }
         drop(slots);
     }
 }

@@ -1,7 +1,7 @@
 //! Descriptors: open(2), close(2), dup(2), pipe(2), fcntl(2), ioctl(2).
 
 use super::table::Line;
-use super::{Call, path};
+use super::{Call, lock, path};
 use crate::file::OpenFile;
 use crate::fs;
 use crate::fs::place::Place;
@@ -148,6 +148,7 @@ fn fcntl(call: &mut Call) -> Result<usize, Errno> {
             open.set_flags(call.uint(2));
             Ok(0)
         }
+        F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => lock::record(call, &open, command),
         F_GETPIPE_SZ => Ok(open.downcast::<PipeEnd>().ok_or(Errno::EBADF)?.capacity()),
         F_SETPIPE_SZ => open
             .downcast::<PipeEnd>()

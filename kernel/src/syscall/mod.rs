@@ -5,6 +5,7 @@ mod descriptor;
 mod file;
 #[cfg(target_arch = "x86_64")]
 mod legacy_files;
+mod lock;
 mod path;
 mod stat;
 mod table;

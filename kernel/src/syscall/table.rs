@@ -13,6 +13,7 @@ const FAMILIES: &[&[Line]] = &[
     super::attribute::CALLS,
     super::descriptor::CALLS,
     super::file::CALLS,
+    super::lock::CALLS,
     super::stat::CALLS,
     super::tree::CALLS,
     #[cfg(target_arch = "x86_64")]
