@@ -89,6 +89,14 @@ impl AddressSpace {
     pub fn activate(&self) {
         todo!()
     }
+    /// (bytes mapped, bytes of them in memory), for /proc.
+    pub fn usage(&self) -> (usize, usize) {
+        todo!()
+    }
+    /// The lines of /proc/PID/maps, proc_pid_maps(5); regions named `[heap]` and `[stack]` as on Linux.
+    pub fn describe(&self, _text: &mut alloc::string::String) {
+        todo!()
+    }
     /// A key of a shared futex: what the page at `address` is, the same for all who map it; private pages by space.
     pub fn futex_key(&self, _address: usize) -> Result<(u64, u64), Errno> {
         todo!()
