@@ -4,6 +4,13 @@
 //! standard output, its standard error, the kernel's), a second 0x10 is one literal byte, `x` and three digits the exit
 //! status of the first program.
 
+use crate::arch::{cpu, irq};
+use crate::boot::command_line::parameters;
+use crate::driver::serial;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
+use sync::SpinLock;
+
 /// Whose bytes these are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -12,9 +19,38 @@ pub enum Stream {
     Kernel,
 }
 
+/// Starts a control in framed mode.
+pub const DLE: u8 = 0x10;
+
+/// The stream whose bytes the other end expects.
+static LINE: SpinLock<Stream> = SpinLock::new(Stream::Kernel);
+
 /// Writes bytes of one stream, whole with respect to others.
-pub fn write(_stream: Stream, _bytes: &[u8]) {
-    todo!()
+pub fn write(stream: Stream, bytes: &[u8]) {
+    write_held(&mut LINE.lock(), stream, bytes);
+}
+
+fn write_held(line: &mut Stream, stream: Stream, bytes: &[u8]) {
+    if !parameters().framed {
+        serial::write(bytes);
+        return;
+    }
+    if *line != stream {
+        let mark = match stream {
+            Stream::Output => b'o',
+            Stream::Error => b'e',
+            Stream::Kernel => b'k',
+        };
+        serial::write(&[DLE, mark]);
+        *line = stream;
+    }
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|&byte| byte == DLE) {
+        serial::write(&rest[..at]);
+        serial::write(&[DLE, DLE]);
+        rest = &rest[at + 1..];
+    }
+    serial::write(rest);
 }
 
 /// Prints a line of the kernel's own.
@@ -23,11 +59,91 @@ macro_rules! println {
     ($($argument:tt)*) => { $crate::console::print(format_args!($($argument)*)) };
 }
 
-pub fn print(_arguments: core::fmt::Arguments) {
-    todo!()
+/// The kernel's stream as text, with the line held.
+struct Text<'a>(&'a mut Stream);
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write_held(self.0, Stream::Kernel, text.as_bytes());
+        Ok(())
+    }
+}
+
+pub fn print(arguments: fmt::Arguments) {
+    // A text writer that only writes to the line does not fail; an argument's own error ends its text early.
+    let _ = writeln!(Text(&mut LINE.lock()), "{arguments}");
 }
 
 /// Ends the machine with the first program's exit status.
-pub fn finish(_status: u8) -> ! {
-    todo!()
+pub fn finish(status: u8) -> ! {
+    let line = LINE.lock();
+    if parameters().framed {
+        let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit);
+        serial::write(&[DLE, b'x']);
+        serial::write(&digits);
+    }
+    drop(line);
+    cpu::power_off(status)
+}
+
+/// The kernel's log goes to its own stream, with the time in seconds.
+struct Log;
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record) {
+        let now_us = crate::arch::timer::now_ns() / 1000;
+        print(format_args!(
+            "[{:5}.{:06}] {:5} {}: {}",
+            now_us / 1_000_000,
+            now_us % 1_000_000,
+            record.level(),
+            record.target(),
+            record.args()
+        ));
+    }
+
+    fn flush(&self) {}
+}
+
+/// Starts the log at the level the command line asks for.
+pub fn init_log() {
+    if log::set_logger(&Log).is_ok() {
+        log::set_max_level(parameters().log);
+    }
+}
+
+/// The exit status of a machine that panicked, as a panicking Rust program's.
+const PANIC_STATUS: u8 = 101;
+
+/// Says what went wrong and ends the machine. A panic within does so at once.
+pub fn panic(info: &core::panic::PanicInfo) -> ! {
+    static PANICKING: AtomicBool = AtomicBool::new(false);
+    if PANICKING.swap(true, Ordering::SeqCst) {
+        cpu::power_off(PANIC_STATUS);
+    }
+    irq::stop_others();
+    // The line's lock may be held by this CPU or by one just stopped: speak without it.
+    let mut line = match LINE.try_lock() {
+        Some(line) => *line,
+        None => Stream::Output,
+    };
+    let mut text = Text(&mut line);
+    let _ = writeln!(text, "\nkernel panic on CPU {}: {info}", cpu::id());
+    let _ = backtrace(&mut text);
+    if parameters().framed {
+        serial::write(&[DLE, b'x', b'1', b'0', b'1']);
+    }
+    cpu::power_off(PANIC_STATUS)
+}
+
+/// Return addresses along the frame pointers, for `cargo xtask` or addr2line(1) to name.
+fn backtrace(out: &mut impl Write) -> fmt::Result {
+    for (depth, address) in crate::arch::context::return_addresses().enumerate().take(32) {
+        writeln!(out, "  {depth:2}: {address:#018x}")?;
+    }
+    Ok(())
 }

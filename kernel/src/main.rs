@@ -35,6 +35,6 @@ pub fn start_secondary(_cpu: usize) -> ! {
 }
 
 #[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    console::panic(info)
 }

@@ -1,16 +1,12 @@
-//! The serial line: 16550 on x86_64, PL011 on aarch64. `arch::boot` calls `init` before anything can print.
+//! The serial line: a 16550 on x86_64, a PL011 on aarch64.
+//!
+//! - `init` sets the line up for polled output; `arch::boot` calls it before anything can print.
+//! - `write` waits for the line where it must; `read` gives a byte that has arrived.
+//! - `on_receive` has a handler called (on CPU 0, by interrupt) when bytes have arrived. Bytes not read stay in the line,
+//!   which has flow control; `set_receive_interrupt(false)` stops the calls while nobody has room.
 
-/// Writes bytes, waiting for the line where it must.
-pub fn write(_bytes: &[u8]) {
-    todo!()
-}
+#[cfg(target_arch = "x86_64")]
+pub use super::uart16550::*;
 
-/// A byte that has arrived.
-pub fn read() -> Option<u8> {
-    todo!()
-}
-
-/// Calls `handler` (on CPU 0, by interrupt) when bytes have arrived. Bytes not read stay in the line: it has flow control.
-pub fn on_receive(_handler: fn()) {
-    todo!()
-}
+#[cfg(target_arch = "aarch64")]
+pub use super::pl011::*;

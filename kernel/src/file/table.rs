@@ -71,7 +71,7 @@ impl Slots {
             bits.try_reserve(len.saturating_sub(bits.len()))
                 .map_err(|_| Errno::ENOMEM)?;
             bits.resize(len.max(bits.len()), 0);
-            Ok(())
+            Ok::<(), Errno>(())
         };
         self.files
             .try_reserve(words * 64 - self.files.len())

@@ -1,1 +1,321 @@
-//! The boot doors.
+//! The way in: the PVH door's 32-bit stub, the boot page tables, and the hand-over to `crate::start`.
+//!
+//! PVH (Xen's direct boot, which `qemu -kernel` uses) enters in 32-bit protected mode without paging, `ebx` pointing to
+//! `hvm_start_info`. The stub maps the first 4 GiB three times (at 0, in the direct map and, the first GiB, where the
+//! kernel is linked), enters long mode and calls [`pvh`]. That reads what the door says, builds the kernel's own page
+//! tables from the first free RAM and goes to [`finish`], which every door ends in.
+
+use super::{cpu, irq, lapic, paging, syscall, timer, trap};
+use crate::boot::{BootInfo, Door, MAX_REGIONS, Region};
+use core::arch::global_asm;
+use core::cell::UnsafeCell;
+
+global_asm!(
+    r#"
+    .section .note.pvh, "a", @note
+    .balign 4
+    .long 4, 4, 18
+    .asciz "Xen"
+    .balign 4
+    .long pvh_start - 0xffffffff80000000
+
+    .section .bss.boot_tables, "aw", @nobits
+    .balign 4096
+    boot_pml4: .skip 4096
+    boot_pdpt_low: .skip 4096
+    boot_pdpt_high: .skip 4096
+    boot_pds: .skip 4 * 4096
+
+    .section .data.boot_gdt, "aw"
+    .balign 16
+    boot_gdt:
+    .quad 0
+    .quad 0x00af9a000000ffff
+    .quad 0x00cf92000000ffff
+    boot_gdt_end:
+    boot_gdt_pointer:
+    .word boot_gdt_end - boot_gdt - 1
+    .quad boot_gdt - 0xffffffff80000000
+
+    .text
+    .code32
+    pvh_start:
+    cld
+    mov esi, ebx
+
+    // Four page directories of 2 MiB pages: 0 to 4 GiB.
+    mov edi, offset boot_pds - 0xffffffff80000000
+    mov eax, 0x83
+    mov ecx, 2048
+    2:
+    mov [edi], eax
+    mov dword ptr [edi + 4], 0
+    add eax, 0x200000
+    add edi, 8
+    dec ecx
+    jnz 2b
+
+    mov edi, offset boot_pdpt_low - 0xffffffff80000000
+    mov eax, offset boot_pds - 0xffffffff80000000 + 3
+    mov ecx, 4
+    3:
+    mov [edi], eax
+    add eax, 4096
+    add edi, 8
+    dec ecx
+    jnz 3b
+
+    mov eax, offset boot_pds - 0xffffffff80000000 + 3
+    mov edi, offset boot_pdpt_high - 0xffffffff80000000
+    mov [edi + 510 * 8], eax
+
+    mov edi, offset boot_pml4 - 0xffffffff80000000
+    mov eax, offset boot_pdpt_low - 0xffffffff80000000 + 3
+    mov [edi], eax
+    mov [edi + 273 * 8], eax
+    mov eax, offset boot_pdpt_high - 0xffffffff80000000 + 3
+    mov [edi + 511 * 8], eax
+
+    mov cr3, edi
+    mov eax, cr4
+    or eax, 0x20
+    mov cr4, eax
+    mov ecx, 0xc0000080
+    rdmsr
+    or eax, 0x901
+    wrmsr
+    mov eax, cr0
+    or eax, 0x80010001
+    mov cr0, eax
+    lgdt [boot_gdt_pointer - 0xffffffff80000000]
+    ljmp 8, offset pvh_long - 0xffffffff80000000
+
+    .code64
+    pvh_long:
+    mov ax, 16
+    mov ds, ax
+    mov es, ax
+    mov ss, ax
+    xor eax, eax
+    mov fs, ax
+    mov gs, ax
+    lea rsp, [rip + {boot_stack}]
+    mov rax, offset pvh_high
+    jmp rax
+    pvh_high:
+    mov rsp, offset {boot_stack} + {boot_stack_size}
+    mov edi, esi
+    xor ebp, ebp
+    call {pvh}
+    ud2
+"#,
+    boot_stack = sym BOOT_STACK,
+    boot_stack_size = const BOOT_STACK_SIZE,
+    pvh = sym pvh,
+);
+
+const BOOT_STACK_SIZE: usize = 64 * 1024;
+
+/// The stack of the boot path, later CPU 0's idle stack. Its lowest page is unmapped by the final page tables.
+#[repr(C, align(4096))]
+struct BootStack(UnsafeCell<[u8; BOOT_STACK_SIZE]>);
+// SAFETY: only the boot path runs on it; nothing else touches it.
+unsafe impl Sync for BootStack {}
+static BOOT_STACK: BootStack = BootStack(UnsafeCell::new([0; BOOT_STACK_SIZE]));
+
+/// The address of the page below the boot stack's usable part.
+pub(super) fn boot_stack_guard() -> usize {
+    BOOT_STACK.0.get() as usize
+}
+
+const COMMAND_LINE_MAX: usize = 4096;
+
+/// What a door fills in before anything else runs; read-only from [`finish`] on.
+struct BootCell {
+    info: UnsafeCell<BootInfo>,
+    command_line: UnsafeCell<[u8; COMMAND_LINE_MAX]>,
+}
+// SAFETY: written by the one boot path before any other code runs, only read after.
+unsafe impl Sync for BootCell {}
+
+static BOOT: BootCell = BootCell {
+    info: UnsafeCell::new(BootInfo {
+        door: Door::Pvh,
+        regions: [Region { start: 0, end: 0 }; MAX_REGIONS],
+        region_count: 0,
+        command_line: "",
+        initramfs: &[],
+        rsdp: None,
+        device_tree: None,
+    }),
+    command_line: UnsafeCell::new([0; COMMAND_LINE_MAX]),
+};
+
+#[repr(C)]
+struct StartInfo {
+    magic: u32,
+    version: u32,
+    flags: u32,
+    module_count: u32,
+    modules: u64,
+    command_line: u64,
+    rsdp: u64,
+    memory_map: u64,
+    memory_map_entries: u32,
+    _reserved: u32,
+}
+
+#[repr(C)]
+struct Module {
+    start: u64,
+    size: u64,
+    command_line: u64,
+    _reserved: u64,
+}
+
+#[repr(C)]
+struct MemoryMapEntry {
+    start: u64,
+    size: u64,
+    kind: u32,
+    _reserved: u32,
+}
+
+const MEMORY_MAP_RAM: u32 = 1;
+
+/// The PVH door, in long mode on the boot tables.
+extern "C" fn pvh(start_info: usize) -> ! {
+    crate::driver::serial::init();
+    // SAFETY: the hypervisor's structures lie in RAM below 4 GiB, which the boot tables map at the direct map; they are
+    // read before any frame is handed out. This is the one boot path, so the cells have no other user.
+    let info = unsafe { &mut *BOOT.info.get() };
+    let start = unsafe { &*(crate::mm::direct(start_info as u64) as *const StartInfo) };
+    // SAFETY: as above.
+    let entries = unsafe {
+        core::slice::from_raw_parts(
+            crate::mm::direct(start.memory_map) as *const MemoryMapEntry,
+            start.memory_map_entries as usize,
+        )
+    };
+    // SAFETY: as above.
+    let modules = unsafe {
+        core::slice::from_raw_parts(
+            crate::mm::direct(start.modules) as *const Module,
+            start.module_count as usize,
+        )
+    };
+    // SAFETY: as above; the string ends in a NUL.
+    unsafe {
+        let line = &mut *BOOT.command_line.get();
+        let mut len = 0;
+        if start.command_line != 0 {
+            let from = crate::mm::direct(start.command_line) as *const u8;
+            while len < COMMAND_LINE_MAX && *from.add(len) != 0 {
+                line[len] = *from.add(len);
+                len += 1;
+            }
+        }
+        info.command_line = core::str::from_utf8(&line[..len]).unwrap_or("");
+    }
+    info.door = Door::Pvh;
+    info.rsdp = (start.rsdp != 0).then_some(start.rsdp);
+
+    let mut map = RegionList::new();
+    for entry in entries.iter().filter(|entry| entry.kind == MEMORY_MAP_RAM) {
+        map.add(entry.start, entry.start + entry.size);
+    }
+    // The first MiB has the firmware's tables, and the page other CPUs start in.
+    map.remove(0, 0x10_0000);
+    let (kernel_start, kernel_end) = kernel_physical();
+    map.remove(kernel_start, kernel_end);
+    if let Some(module) = modules.first() {
+        map.remove(module.start, module.start + module.size);
+        // SAFETY: the archive stays where it is: its RAM was just taken out of the map.
+        info.initramfs =
+            unsafe { core::slice::from_raw_parts(crate::mm::direct(module.start) as *const u8, module.size as usize) };
+    }
+    finish(info, map, kernel_start)
+}
+
+/// The kernel's place in RAM when it was loaded by PVH.
+fn kernel_physical() -> (u64, u64) {
+    let start = (&raw const super::symbols::__kernel_start) as u64 - KERNEL_OFFSET;
+    let end = (&raw const super::symbols::__kernel_end) as u64 - KERNEL_OFFSET;
+    (start, end)
+}
+
+pub(super) const KERNEL_OFFSET: u64 = 0xffff_ffff_8000_0000;
+
+/// Free RAM while a door puts the map together.
+pub struct RegionList {
+    regions: [Region; MAX_REGIONS],
+    count: usize,
+}
+
+impl RegionList {
+    pub const fn new() -> RegionList {
+        RegionList {
+            regions: [Region { start: 0, end: 0 }; MAX_REGIONS],
+            count: 0,
+        }
+    }
+
+    /// Adds whole pages of RAM; a map with more pieces than there is room for loses the last ones.
+    pub fn add(&mut self, start: u64, end: u64) {
+        let (start, end) = (start.next_multiple_of(4096), end & !4095);
+        if start < end && self.count < MAX_REGIONS {
+            self.regions[self.count] = Region { start, end };
+            self.count += 1;
+        }
+    }
+
+    /// Takes a range away, to whole pages.
+    pub fn remove(&mut self, start: u64, end: u64) {
+        let (start, end) = (start & !4095, end.next_multiple_of(4096));
+        for index in 0..self.count {
+            let region = self.regions[index];
+            if end <= region.start || region.end <= start {
+                continue;
+            }
+            self.regions[index].end = region.start.max(start.min(region.end));
+            if end < region.end {
+                if start <= region.start {
+                    self.regions[index] = Region {
+                        start: end,
+                        end: region.end,
+                    };
+                } else {
+                    self.add(end, region.end);
+                }
+            }
+        }
+    }
+}
+
+/// Where every door ends: own page tables, this CPU's block, then the kernel. `kernel` is where it lies in RAM.
+pub fn finish(info: &'static mut BootInfo, mut map: RegionList, kernel: u64) -> ! {
+    let ram_end = map.regions[..map.count]
+        .iter()
+        .map(|region| region.end)
+        .max()
+        .unwrap_or(0);
+    let mut bump = paging::Bump::new(&mut map.regions[..map.count]);
+    paging::build_kernel_tables(&mut bump, kernel, ram_end);
+    bump.take_from(&mut map.regions[..map.count]);
+    info.regions = map.regions;
+    info.region_count = map.count;
+    cpu::init_block(0);
+    trap::init_cpu(0);
+    crate::mm::init_frames(info);
+    lapic::map();
+    init_cpu();
+    timer::init();
+    irq::init(info);
+    crate::start(info)
+}
+
+/// What every CPU does once its tables and its block are there.
+pub(super) fn init_cpu() {
+    syscall::init_cpu();
+    cpu::init_features();
+}

@@ -1,12 +1,16 @@
 //! x86_64.
 #![allow(unsafe_code)]
 
+mod acpi;
 pub mod boot;
 pub mod context;
 pub mod cpu;
+mod fpu;
 pub mod irq;
+mod lapic;
 pub mod paging;
 pub mod signal;
+mod smp;
 pub mod syscall;
 pub mod timer;
 pub mod trap;
@@ -22,3 +26,15 @@ pub const KERNEL_MAPPINGS: usize = 0xffff_c900_0000_0000;
 pub const MACHINE: &str = "x86_64";
 /// ELF e_machine.
 pub const ELF_MACHINE: u16 = 62;
+
+/// Addresses that the linker script names.
+mod symbols {
+    unsafe extern "C" {
+        pub static __kernel_start: u8;
+        pub static __text_end: u8;
+        pub static __rodata_start: u8;
+        pub static __rodata_end: u8;
+        pub static __data_start: u8;
+        pub static __kernel_end: u8;
+    }
+}

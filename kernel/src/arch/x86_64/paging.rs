@@ -1,5 +1,18 @@
 //! Page tables: 4 levels of 512 entries, 4 KiB pages.
+//!
+//! The upper half of every root is the kernel's: the direct map, the kernel's mappings (stacks, devices) and the kernel
+//! image. Its level-3 tables are made once at boot, so a copy of 256 root entries shares everything mapped later.
+
+use super::{DIRECT_MAP, KERNEL_MAPPINGS, boot, symbols};
+use crate::boot::Region;
+use crate::mm::{direct, frame};
 use bitflags::bitflags;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use sync::SpinLock;
+use x86_64::PhysAddr;
+use x86_64::registers::control::{Cr3, Cr3Flags};
+use x86_64::registers::model_specific::{Efer, EferFlags};
+use x86_64::structures::paging::PhysFrame;
 
 bitflags! {
     /// What a mapping allows. A user page is readable whenever it is present.
@@ -20,71 +33,421 @@ bitflags! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfFrames;
 
+impl From<OutOfFrames> for libsyscall::abi::Errno {
+    fn from(_: OutOfFrames) -> Self {
+        libsyscall::abi::Errno::ENOMEM
+    }
+}
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+const WRITE_THROUGH: u64 = 1 << 3;
+const CACHE_DISABLE: u64 = 1 << 4;
+const LARGE: u64 = 1 << 7;
+const GLOBAL: u64 = 1 << 8;
+const COUNTED: u64 = 1 << 9;
+const NO_EXECUTE: u64 = 1 << 63;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+const ENTRIES: usize = 512;
+const LARGE_PAGE: u64 = 2 << 20;
+
+type Table = [AtomicU64; ENTRIES];
+
+/// The table at a physical address, through the direct map.
+///
+/// # Safety
+/// `physical` is a page table that stays one for `'a`. Entries are atomics: the walker of another CPU may read them.
+unsafe fn table<'a>(physical: u64) -> &'a Table {
+    // SAFETY: the caller's promise; the direct map covers all RAM.
+    unsafe { &*(direct(physical) as *const Table) }
+}
+
+/// Index of `address` in a table of level `level` (3: root).
+fn index(address: usize, level: usize) -> usize {
+    (address >> (12 + 9 * level)) & (ENTRIES - 1)
+}
+
+fn encode(flags: PageFlags) -> u64 {
+    let mut bits = PRESENT;
+    for (flag, bit) in [
+        (PageFlags::WRITE, WRITABLE),
+        (PageFlags::USER, USER),
+        (PageFlags::DEVICE, WRITE_THROUGH | CACHE_DISABLE),
+        (PageFlags::COUNTED, COUNTED),
+    ] {
+        if flags.contains(flag) {
+            bits |= bit;
+        }
+    }
+    if !flags.contains(PageFlags::USER) {
+        bits |= GLOBAL;
+    }
+    if !flags.contains(PageFlags::EXEC) {
+        bits |= NO_EXECUTE;
+    }
+    bits
+}
+
+fn decode(entry: u64) -> PageFlags {
+    let mut flags = PageFlags::READ;
+    for (bit, flag) in [
+        (WRITABLE, PageFlags::WRITE),
+        (USER, PageFlags::USER),
+        (CACHE_DISABLE, PageFlags::DEVICE),
+        (COUNTED, PageFlags::COUNTED),
+    ] {
+        if entry & bit != 0 {
+            flags |= flag;
+        }
+    }
+    if entry & NO_EXECUTE == 0 {
+        flags |= PageFlags::EXEC;
+    }
+    flags
+}
+
+/// Walks from `root` to the last-level entry of `address`, making tables on the way with `allocate`.
+///
+/// # Safety
+/// `root` is a root table, and the caller has the right to change it.
+unsafe fn entry_or_make<'a>(
+    root: u64,
+    address: usize,
+    allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
+) -> Result<&'a AtomicU64, OutOfFrames> {
+    let user = if address < super::USER_END { USER } else { 0 };
+    let mut physical = root;
+    for level in [3, 2, 1] {
+        // SAFETY: `physical` came from a present entry of a table above it.
+        let entry = &unsafe { table(physical) }[index(address, level)];
+        let mut value = entry.load(Ordering::Relaxed);
+        if value & PRESENT == 0 {
+            value = allocate()? | PRESENT | WRITABLE | user;
+            entry.store(value, Ordering::Release);
+        }
+        debug_assert!(value & LARGE == 0);
+        physical = value & ADDRESS;
+    }
+    // SAFETY: as above.
+    Ok(&unsafe { table(physical) }[index(address, 0)])
+}
+
+/// The last-level entry of `address`, where its tables exist.
+///
+/// # Safety
+/// As for [`entry_or_make`].
+unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a AtomicU64> {
+    let mut physical = root;
+    for level in [3, 2, 1] {
+        // SAFETY: as in `entry_or_make`.
+        let value = unsafe { table(physical) }[index(address, level)].load(Ordering::Relaxed);
+        if value & PRESENT == 0 || value & LARGE != 0 {
+            return None;
+        }
+        physical = value & ADDRESS;
+    }
+    // SAFETY: as above.
+    Some(&unsafe { table(physical) }[index(address, 0)])
+}
+
+fn zeroed_table() -> Result<u64, OutOfFrames> {
+    Ok(frame::Frame::zeroed()?.into_raw())
+}
+
 /// The user half of an address space, with the kernel's half in it. Dropping it frees the tables, not what they map.
 pub struct PageTable {
-    _root: u64,
+    root: u64,
 }
 
 impl PageTable {
     pub fn new() -> Result<PageTable, OutOfFrames> {
-        todo!()
+        let root = zeroed_table()?;
+        // SAFETY: both are root tables; the kernel's upper half is final after boot.
+        let (new, kernel) = unsafe { (table(root), table(KERNEL_ROOT.load(Ordering::Relaxed))) };
+        for slot in ENTRIES / 2..ENTRIES {
+            new[slot].store(kernel[slot].load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        Ok(PageTable { root })
     }
+
     /// Maps one page, replacing what was there. No flush: the caller knows whether a stale entry can exist.
-    pub fn map(&mut self, _address: usize, _frame: u64, _flags: PageFlags) -> Result<(), OutOfFrames> {
-        todo!()
+    pub fn map(&mut self, address: usize, frame: u64, flags: PageFlags) -> Result<(), OutOfFrames> {
+        // SAFETY: `self` owns the tables of its user half, and `&mut` makes this the only change.
+        let entry = unsafe { entry_or_make(self.root, address, &mut zeroed_table)? };
+        entry.store(frame | encode(flags), Ordering::Release);
+        Ok(())
     }
+
     /// Unmaps one page; what it mapped.
-    pub fn unmap(&mut self, _address: usize) -> Option<(u64, PageFlags)> {
-        todo!()
+    pub fn unmap(&mut self, address: usize) -> Option<(u64, PageFlags)> {
+        // SAFETY: as in `map`.
+        let value = unsafe { entry(self.root, address)? }.swap(0, Ordering::AcqRel);
+        (value & PRESENT != 0).then(|| (value & ADDRESS, decode(value)))
     }
-    pub fn query(&self, _address: usize) -> Option<(u64, PageFlags)> {
-        todo!()
+
+    pub fn query(&self, address: usize) -> Option<(u64, PageFlags)> {
+        // SAFETY: reading only.
+        let value = unsafe { entry(self.root, address)? }.load(Ordering::Acquire);
+        (value & PRESENT != 0).then(|| (value & ADDRESS, decode(value)))
     }
+
     /// Changes the flags of a mapped page; false where none is.
-    pub fn protect(&mut self, _address: usize, _flags: PageFlags) -> bool {
-        todo!()
+    pub fn protect(&mut self, address: usize, flags: PageFlags) -> bool {
+        // SAFETY: as in `map`.
+        let Some(entry) = (unsafe { entry(self.root, address) }) else {
+            return false;
+        };
+        let value = entry.load(Ordering::Relaxed);
+        if value & PRESENT == 0 {
+            return false;
+        }
+        entry.store(value & ADDRESS | encode(flags), Ordering::Release);
+        true
     }
+
     /// The first mapped page at or after `address` and below `end`; empty tables are stepped over.
-    pub fn next_mapped(&self, _address: usize, _end: usize) -> Option<(usize, u64, PageFlags)> {
-        todo!()
+    pub fn next_mapped(&self, address: usize, end: usize) -> Option<(usize, u64, PageFlags)> {
+        let mut at = address & !4095;
+        'from_root: while at < end {
+            let mut physical = self.root;
+            for level in [3, 2, 1] {
+                // SAFETY: reading only, from present entries.
+                let value = unsafe { table(physical) }[index(at, level)].load(Ordering::Acquire);
+                if value & PRESENT == 0 {
+                    let span = 1usize << (12 + 9 * level);
+                    at = (at & !(span - 1)) + span;
+                    continue 'from_root;
+                }
+                physical = value & ADDRESS;
+            }
+            // SAFETY: as above.
+            let last = unsafe { table(physical) };
+            loop {
+                let value = last[index(at, 0)].load(Ordering::Acquire);
+                if value & PRESENT != 0 {
+                    return Some((at, value & ADDRESS, decode(value)));
+                }
+                at += 4096;
+                if at >= end {
+                    return None;
+                }
+                if index(at, 0) == 0 {
+                    continue 'from_root;
+                }
+            }
+        }
+        None
     }
+
     /// Makes this the address space of this CPU.
     pub fn activate(&self) {
-        todo!()
+        set_root(self.root);
     }
 }
+
+impl Drop for PageTable {
+    fn drop(&mut self) {
+        /// Frees the tables below one of level `level`, then itself.
+        fn free(physical: u64, level: usize, slots: usize) {
+            if level > 0 {
+                // SAFETY: a table of a space that no CPU has active any more.
+                for entry in &unsafe { table(physical) }[..slots] {
+                    let value = entry.load(Ordering::Relaxed);
+                    if value & PRESENT != 0 {
+                        free(value & ADDRESS, level - 1, ENTRIES);
+                    }
+                }
+            }
+            // SAFETY: the share was given up by `zeroed_table`, and is taken back once, here.
+            drop(unsafe { frame::Frame::from_raw(physical) });
+        }
+        free(self.root, 3, ENTRIES / 2);
+    }
+}
+
+fn set_root(root: u64) {
+    // SAFETY: a root table with the kernel's half in it.
+    unsafe { Cr3::write(PhysFrame::containing_address(PhysAddr::new(root)), Cr3Flags::empty()) };
+}
+
+/// The tables without a user half: idle's, dying threads', and the model of every other root's upper half.
+static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
 
 /// Leaves user space unmapped on this CPU (idle, dying threads).
 pub fn activate_kernel_only() {
-    todo!()
+    set_root(kernel_root());
+}
+
+pub(super) fn kernel_root() -> u64 {
+    KERNEL_ROOT.load(Ordering::Relaxed)
 }
 
 /// Forgets one user page's translation on this CPU.
-pub fn flush_page(_address: usize) {
-    todo!()
+pub fn flush_page(address: usize) {
+    x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address as u64));
 }
 
 /// Forgets all user translations on this CPU.
 pub fn flush_user() {
-    todo!()
+    // Kernel pages are global and stay.
+    x86_64::instructions::tlb::flush_all();
 }
 
-/// Maps one page of the kernel's own region ([`super::KERNEL_MAPPINGS`]) for all CPUs. The tables of that region exist
-/// from boot on, so every address space shares them.
-pub fn map_kernel(_address: usize, _frame: u64, _flags: PageFlags) -> Result<(), OutOfFrames> {
-    todo!()
+/// Makes freshly written instructions visible; this machine does it by itself.
+pub fn sync_instruction_cache(_address: usize, _len: usize) {}
+
+/// Serialises changes of the kernel's own tables.
+static KERNEL_TABLES: SpinLock<()> = SpinLock::new(());
+
+/// Maps one page of the kernel's own region ([`KERNEL_MAPPINGS`]) for all CPUs. The region's tables hang on root entries
+/// that exist from boot on, so every address space shares them.
+pub fn map_kernel(address: usize, frame: u64, flags: PageFlags) -> Result<(), OutOfFrames> {
+    let _guard = KERNEL_TABLES.lock();
+    // SAFETY: the lock makes this the only change of the kernel's tables.
+    let entry = unsafe { entry_or_make(kernel_root(), address, &mut zeroed_table)? };
+    entry.store(frame | encode(flags), Ordering::Release);
+    Ok(())
 }
 
 /// Undoes [`map_kernel`] on this CPU; others must be told to [`flush_kernel`].
-pub fn unmap_kernel(_address: usize) -> Option<u64> {
-    todo!()
+pub fn unmap_kernel(address: usize) -> Option<u64> {
+    let _guard = KERNEL_TABLES.lock();
+    // SAFETY: as in `map_kernel`.
+    let value = unsafe { entry(kernel_root(), address)? }.swap(0, Ordering::AcqRel);
+    flush_kernel(address);
+    (value & PRESENT != 0).then_some(value & ADDRESS)
 }
 
-pub fn flush_kernel(_address: usize) {
-    todo!()
+pub fn flush_kernel(address: usize) {
+    flush_page(address);
 }
+
+/// Devices are mapped from the top half of the kernel's region upwards and stay for ever.
+static NEXT_DEVICE: AtomicUsize = AtomicUsize::new(KERNEL_MAPPINGS + (256 << 30));
 
 /// Maps a device's registers and returns their address.
-pub fn map_device(_physical: u64, _len: usize) -> usize {
-    todo!()
+pub fn map_device(physical: u64, len: usize) -> usize {
+    let offset = physical as usize & 4095;
+    let pages = (offset + len).div_ceil(4096);
+    let address = NEXT_DEVICE.fetch_add((pages + 1) * 4096, Ordering::Relaxed);
+    for page in 0..pages {
+        map_kernel(
+            address + page * 4096,
+            (physical & !4095) + page as u64 * 4096,
+            PageFlags::READ | PageFlags::WRITE | PageFlags::DEVICE,
+        )
+        .expect("no memory for a device's page table at boot");
+    }
+    address + offset
+}
+
+/// Frames for the boot's own page tables, from the first region that has room below what the boot tables map.
+pub struct Bump {
+    start: u64,
+    next: u64,
+    end: u64,
+}
+
+/// The boot tables of the direct doors map this much.
+const BOOT_MAPPED: u64 = 4 << 30;
+
+impl Bump {
+    pub fn new(regions: &mut [Region]) -> Bump {
+        let room = |region: &&mut Region| region.end.min(BOOT_MAPPED).saturating_sub(region.start);
+        let region = regions
+            .iter_mut()
+            .max_by_key(room)
+            .expect("the machine has no free RAM");
+        Bump {
+            start: region.start,
+            next: region.start,
+            end: region.end.min(BOOT_MAPPED),
+        }
+    }
+
+    fn frame(&mut self) -> Result<u64, OutOfFrames> {
+        assert!(self.next < self.end, "too little RAM for the page tables");
+        let frame = self.next;
+        self.next += 4096;
+        // SAFETY: a free frame, mapped by the boot tables.
+        unsafe { core::ptr::write_bytes(direct(frame) as *mut u8, 0, 4096) };
+        Ok(frame)
+    }
+
+    /// Takes what was used out of the map.
+    pub fn take_from(self, regions: &mut [Region]) {
+        for region in regions {
+            if region.start == self.start {
+                region.start = self.next;
+            }
+        }
+    }
+}
+
+/// Builds the kernel's own tables and goes over to them: the direct map (no execution), the image by section, the roots
+/// of the kernel's mappings. `kernel` is the image's place in RAM.
+pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, ram_end: u64) {
+    let root = bump.frame().expect("boot");
+    // The local APIC and the like lie below 4 GiB and are mapped as devices, not here; RAM only, but without holes.
+    let mut physical = 0;
+    while physical < ram_end.max(BOOT_MAPPED) {
+        let address = DIRECT_MAP + physical as usize;
+        let mut at = root;
+        for level in [3, 2] {
+            // SAFETY: tables of this boot.
+            let entry = &unsafe { table(at) }[index(address, level)];
+            if entry.load(Ordering::Relaxed) == 0 {
+                entry.store(bump.frame().expect("boot") | PRESENT | WRITABLE, Ordering::Relaxed);
+            }
+            at = entry.load(Ordering::Relaxed) & ADDRESS;
+        }
+        // SAFETY: as above.
+        let entry = &unsafe { table(at) }[index(address, 1)];
+        entry.store(
+            physical | PRESENT | WRITABLE | LARGE | GLOBAL | NO_EXECUTE,
+            Ordering::Relaxed,
+        );
+        physical += LARGE_PAGE;
+    }
+
+    let image = (&raw const symbols::__kernel_start) as usize;
+    let sections = [
+        (image, (&raw const symbols::__text_end) as usize, PageFlags::EXEC),
+        (
+            (&raw const symbols::__rodata_start) as usize,
+            (&raw const symbols::__rodata_end) as usize,
+            PageFlags::READ,
+        ),
+        (
+            (&raw const symbols::__data_start) as usize,
+            (&raw const symbols::__kernel_end) as usize,
+            PageFlags::WRITE,
+        ),
+    ];
+    for (start, end, flags) in sections {
+        for address in (start..end).step_by(4096) {
+            if address == boot::boot_stack_guard() {
+                continue;
+            }
+            // SAFETY: tables of this boot.
+            let entry = unsafe { entry_or_make(root, address, &mut || bump.frame()) }.expect("boot");
+            entry.store((kernel + (address - image) as u64) | encode(flags), Ordering::Relaxed);
+        }
+    }
+
+    // SAFETY: as above.
+    let entry = &unsafe { table(root) }[index(KERNEL_MAPPINGS, 3)];
+    entry.store(bump.frame().expect("boot") | PRESENT | WRITABLE, Ordering::Relaxed);
+
+    KERNEL_ROOT.store(root, Ordering::Relaxed);
+    enter_kernel_tables();
+}
+
+/// Goes over to the kernel's tables on this CPU.
+pub(super) fn enter_kernel_tables() {
+    // SAFETY: no-execute must be on before tables that use the bit.
+    unsafe { Efer::update(|efer| *efer |= EferFlags::NO_EXECUTE_ENABLE | EferFlags::SYSTEM_CALL_EXTENSIONS) };
+    set_root(kernel_root());
 }

@@ -1,28 +1,129 @@
 //! Copies between kernel and user memory that recover from faults. The caller has checked that the range lies below
 //! [`super::USER_END`]; a fault is first offered to `crate::trap::kernel_fault_on_user`, and ends the copy if that declines.
 
+use core::arch::{asm, global_asm};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the CPUs forbid the kernel user pages (SMAP), so that a copy must lift that.
+static SMAP: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn init(smap: bool) {
+    SMAP.store(smap, Ordering::Relaxed);
+}
+
+/// Runs `f` with user pages open to the kernel.
+#[inline]
+fn with_user_pages<R>(f: impl FnOnce() -> R) -> R {
+    let smap = SMAP.load(Ordering::Relaxed);
+    if smap {
+        // SAFETY: the CPU has SMAP; the flag is dropped again below.
+        unsafe { asm!("stac", options(nostack)) };
+    }
+    let result = f();
+    if smap {
+        // SAFETY: as above.
+        unsafe { asm!("clac", options(nostack)) };
+    }
+    result
+}
+
+unsafe extern "C" {
+    fn user_copy(destination: usize, source: usize, len: usize) -> usize;
+    fn user_copy_words();
+    fn user_copy_words_failed();
+    fn user_copy_bytes();
+    fn user_copy_bytes_failed();
+    fn user_load(address: usize) -> i64;
+    fn user_load_word();
+    fn user_compare_exchange(address: usize, expected: u32, new: u32) -> i64;
+    fn user_compare_exchange_word();
+    fn user_word_failed();
+}
+
+global_asm!(
+    r#"
+    .text
+    .balign 16
+    // (to, from, bytes) -> bytes not copied. Eight at a time, then the rest.
+    user_copy:
+    mov rcx, rdx
+    shr rcx, 3
+    and edx, 7
+    user_copy_words:
+    rep movsq
+    mov ecx, edx
+    user_copy_bytes:
+    rep movsb
+    user_copy_bytes_failed:
+    mov rax, rcx
+    ret
+    user_copy_words_failed:
+    lea rax, [rcx * 8 + rdx]
+    ret
+
+    // (address) -> the word, or -1.
+    user_load:
+    user_load_word:
+    mov eax, [rdi]
+    ret
+
+    // (address, expected, new) -> the word found, or -1.
+    user_compare_exchange:
+    mov eax, esi
+    user_compare_exchange_word:
+    lock cmpxchg [rdi], edx
+    mov eax, eax
+    ret
+
+    user_word_failed:
+    mov rax, -1
+    ret
+"#
+);
+
+/// Where to go on when the instruction at `ip` met a fault that can't be mended; `None`: it is no user copy.
+pub(super) fn fixup(ip: usize) -> Option<usize> {
+    let pairs: [(unsafe extern "C" fn(), unsafe extern "C" fn()); 4] = [
+        (user_copy_words, user_copy_words_failed),
+        (user_copy_bytes, user_copy_bytes_failed),
+        (user_load_word, user_word_failed),
+        (user_compare_exchange_word, user_word_failed),
+    ];
+    pairs
+        .iter()
+        .find(|(at, _)| *at as usize == ip)
+        .map(|(_, go_on)| *go_on as usize)
+}
+
 /// Copies to user memory; the bytes NOT copied.
 ///
 /// # Safety
 /// `source` is readable for `len` bytes.
-pub unsafe fn copy_to_user(_destination: usize, _source: *const u8, _len: usize) -> usize {
-    todo!()
+pub unsafe fn copy_to_user(destination: usize, source: *const u8, len: usize) -> usize {
+    // SAFETY: the source by the caller's promise; the destination recovers from faults.
+    with_user_pages(|| unsafe { user_copy(destination, source as usize, len) })
 }
 
 /// Copies from user memory; the bytes NOT copied.
 ///
 /// # Safety
 /// `destination` is writable for `len` bytes.
-pub unsafe fn copy_from_user(_destination: *mut u8, _source: usize, _len: usize) -> usize {
-    todo!()
+pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) -> usize {
+    // SAFETY: as in `copy_to_user`, the other way round.
+    with_user_pages(|| unsafe { user_copy(destination as usize, source, len) })
 }
 
 /// Reads an aligned word, as futex(2) does.
-pub fn load_u32(_address: usize) -> Option<u32> {
-    todo!()
+pub fn load_u32(address: usize) -> Option<u32> {
+    // SAFETY: recovers from faults.
+    u32::try_from(with_user_pages(|| unsafe { user_load(address) })).ok()
 }
 
 /// Compare-and-exchange of an aligned user word: the value found, `None` on a fault.
-pub fn compare_exchange_u32(_address: usize, _expected: u32, _new: u32) -> Option<u32> {
-    todo!()
+pub fn compare_exchange_u32(address: usize, expected: u32, new: u32) -> Option<u32> {
+    // SAFETY: recovers from faults.
+    u32::try_from(with_user_pages(|| unsafe {
+        user_compare_exchange(address, expected, new)
+    }))
+    .ok()
 }

@@ -1,0 +1,132 @@
+//! Starting the other CPUs: INIT and STARTUP, a page of real-mode code, the boot page tables, then the kernel's.
+
+use super::{boot, cpu, irq, lapic, paging, timer, trap};
+use crate::mm::direct;
+use crate::mm::stack::KernelStack;
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Where the first page lies that another CPU runs; below 1 MiB, which is never given out.
+const TRAMPOLINE: u64 = 0x8000;
+
+global_asm!(
+    r#"
+    .section .rodata
+    .code16
+    .balign 16
+    trampoline:
+    cli
+    xor ax, ax
+    mov ds, ax
+    lgdt [trampoline_gdt_pointer - trampoline + {base}]
+    mov eax, 0x20
+    mov cr4, eax
+    mov eax, offset boot_pml4 - 0xffffffff80000000
+    mov cr3, eax
+    mov ecx, 0xc0000080
+    rdmsr
+    or eax, 0x901
+    wrmsr
+    mov eax, 0x80010001
+    mov cr0, eax
+    ljmp 8, offset trampoline_long - trampoline + {base}
+    .code64
+    trampoline_long:
+    mov ax, 16
+    mov ds, ax
+    mov es, ax
+    mov ss, ax
+    mov rsp, [trampoline_stack - trampoline + {base}]
+    mov rdi, [trampoline_cpu - trampoline + {base}]
+    mov rax, [trampoline_entry - trampoline + {base}]
+    xor ebp, ebp
+    call rax
+    ud2
+    .balign 8
+    trampoline_gdt:
+    .quad 0
+    .quad 0x00af9a000000ffff
+    .quad 0x00cf92000000ffff
+    trampoline_gdt_pointer:
+    .word 23
+    .long trampoline_gdt - trampoline + {base}
+    .balign 8
+    trampoline_stack: .quad 0
+    trampoline_cpu: .quad 0
+    trampoline_entry: .quad 0
+    trampoline_end:
+    .text
+"#,
+    base = const TRAMPOLINE,
+);
+
+unsafe extern "C" {
+    static trampoline: u8;
+    static trampoline_end: u8;
+    static trampoline_stack: u8;
+}
+
+/// How long a CPU may take to answer.
+const ANSWER_NS: u64 = 200_000_000;
+
+/// Starts the CPUs that the MADT names, one after the other. `online` counts those that run.
+pub(super) fn start_others(online: &AtomicUsize) {
+    let Some(madt) = irq::madt_found() else { return };
+    let own = lapic::own_id();
+    let code = &raw const trampoline;
+    let len = &raw const trampoline_end as usize - code as usize;
+    let cells = (direct(TRAMPOLINE) + (&raw const trampoline_stack as usize - code as usize)) as *mut usize;
+    // SAFETY: the page is the trampoline's alone.
+    unsafe { core::ptr::copy_nonoverlapping(code, direct(TRAMPOLINE) as *mut u8, len) };
+    for &apic_id in madt.apic_ids[..madt.cpu_count]
+        .iter()
+        .filter(|&&apic_id| apic_id != own)
+    {
+        let cpu = online.load(Ordering::Acquire);
+        let Ok(stack) = KernelStack::new() else { return };
+        // SAFETY: as above; the CPU reads them after it is started.
+        unsafe {
+            cells.write_volatile(stack.top());
+            cells.add(1).write_volatile(cpu);
+            cells.add(2).write_volatile(secondary as *const () as usize);
+        }
+        lapic::send_init(apic_id);
+        wait_until(timer::now_ns() + 200_000, || false);
+        lapic::send_startup(apic_id, (TRAMPOLINE >> 12) as u8);
+        if wait_until(timer::now_ns() + ANSWER_NS, || online.load(Ordering::Acquire) > cpu) {
+            // It is that CPU's idle stack from now on.
+            core::mem::forget(stack);
+        } else {
+            log::warn!("CPU with APIC id {apic_id} does not answer; going on without it");
+            // It may still wake up on this stack.
+            core::mem::forget(stack);
+            return;
+        }
+    }
+}
+
+/// Waits for `done`, until `deadline_ns` at the latest; whether it is.
+fn wait_until(deadline_ns: u64, done: impl Fn() -> bool) -> bool {
+    while !done() {
+        if timer::now_ns() >= deadline_ns {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+    true
+}
+
+/// Another CPU in long mode, on the boot tables and on its idle stack.
+extern "C" fn secondary(cpu: usize) -> ! {
+    paging::enter_kernel_tables();
+    enter_secondary(cpu)
+}
+
+/// Another CPU on the kernel's tables, whichever door started it.
+pub(super) fn enter_secondary(cpu: usize) -> ! {
+    cpu::init_block(cpu);
+    trap::init_cpu(cpu);
+    boot::init_cpu();
+    cpu::now_online();
+    crate::start_secondary(cpu)
+}
