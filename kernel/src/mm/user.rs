@@ -1,121 +1,424 @@
 //! User memory as the kernel sees it: checked copies, and the two ends of read(2) and write(2).
+//!
+//! Every range is checked against [`USER_END`] before it is touched; a page that can't be mapped ends the copy. Nothing
+//! here may run under an address space's lock, because the page fault takes it.
+
+use super::direct;
+use super::frame::Frame;
+use crate::arch::{PAGE_SIZE, USER_END, uaccess};
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
 use libsyscall::abi::Errno;
 
+/// PATH_MAX, with the NUL.
+const PATH_MAX: usize = 4096;
+/// UIO_MAXIOV.
+const IOV_MAX: usize = 1024;
+/// Linux moves no more than this in one call, whatever is asked for (read(2), "Notes").
+const MAX_RW_COUNT: usize = i32::MAX as usize & !(PAGE_SIZE - 1);
+
+/// EFAULT where the range does not lie in user space.
+fn check(address: usize, len: usize) -> Result<(), Errno> {
+    match address.checked_add(len) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
+}
+
 /// Copies from user memory; EFAULT where any byte can't be read.
-pub fn read_bytes(_address: usize, _bytes: &mut [u8]) -> Result<(), Errno> {
-    todo!()
+pub fn read_bytes(address: usize, bytes: &mut [u8]) -> Result<(), Errno> {
+    check(address, bytes.len())?;
+    // SAFETY: `bytes` is writable for its length.
+    match unsafe { uaccess::copy_from_user(bytes.as_mut_ptr(), address, bytes.len()) } {
+        0 => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
 }
 
 /// Copies to user memory; EFAULT where any byte can't be written (those before it may have been).
-pub fn write_bytes(_address: usize, _bytes: &[u8]) -> Result<(), Errno> {
-    todo!()
+pub fn write_bytes(address: usize, bytes: &[u8]) -> Result<(), Errno> {
+    check(address, bytes.len())?;
+    // SAFETY: `bytes` is readable for its length.
+    match unsafe { uaccess::copy_to_user(address, bytes.as_ptr(), bytes.len()) } {
+        0 => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
 }
 
-/// A value of plain data: any bit pattern is one. Implemented for integers, arrays of plain data and, by
-/// `plain!(Type)`, for `repr(C)` structs without padding.
+/// A value of plain data: any bit pattern is one. Implemented for integers and arrays of plain data here, and for the
+/// ABI's structures in [`super::plain`].
 ///
 /// # Safety
 /// Any bytes make a valid value, and none is padding.
 pub unsafe trait Plain: Copy + 'static {}
 
-pub fn read<T: Plain>(_address: usize) -> Result<T, Errno> {
-    todo!()
+macro_rules! plain_integers {
+    ($($integer:ty),*) => {
+        $(
+            // SAFETY: an integer.
+            unsafe impl Plain for $integer {}
+        )*
+    };
+}
+plain_integers!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
+
+// SAFETY: an array has no padding of its own.
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
+
+pub fn read<T: Plain>(address: usize) -> Result<T, Errno> {
+    check(address, size_of::<T>())?;
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the value's own bytes are writable.
+    match unsafe { uaccess::copy_from_user(value.as_mut_ptr().cast(), address, size_of::<T>()) } {
+        // SAFETY: every byte was written, and any bytes make a `T`.
+        0 => Ok(unsafe { value.assume_init() }),
+        _ => Err(Errno::EFAULT),
+    }
 }
 
-pub fn write<T: Plain>(_address: usize, _value: &T) -> Result<(), Errno> {
-    todo!()
+pub fn write<T: Plain>(address: usize, value: &T) -> Result<(), Errno> {
+    check(address, size_of::<T>())?;
+    // SAFETY: the value's own bytes are readable, and none is padding.
+    match unsafe { uaccess::copy_to_user(address, (value as *const T).cast(), size_of::<T>()) } {
+        0 => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
 }
 
-/// A NUL-terminated string of at most `limit` bytes with its NUL; `too_long` (ENAMETOOLONG, E2BIG) past that.
-pub fn read_string(_address: usize, _limit: usize, _too_long: Errno) -> Result<alloc::vec::Vec<u8>, Errno> {
-    todo!()
+/// A NUL-terminated string of at most `limit` bytes with its NUL; `too_long` (ENAMETOOLONG, E2BIG) past that. Read page
+/// by page: a string may end just before a page that is not there.
+pub fn read_string(address: usize, limit: usize, too_long: Errno) -> Result<Vec<u8>, Errno> {
+    let mut string = Vec::new();
+    while string.len() < limit {
+        let at = address.checked_add(string.len()).ok_or(Errno::EFAULT)?;
+        // Most strings are short: the first piece is small.
+        let piece = if string.is_empty() { 64 } else { 512 };
+        let to_page_end = PAGE_SIZE - at % PAGE_SIZE;
+        let mut buffer = [0; 512];
+        let piece = &mut buffer[..piece.min(to_page_end).min(limit - string.len())];
+        read_bytes(at, piece)?;
+        let end = piece.iter().position(|&byte| byte == 0);
+        let taken = &piece[..end.unwrap_or(piece.len())];
+        string.try_reserve(taken.len()).map_err(|_| Errno::ENOMEM)?;
+        string.extend_from_slice(taken);
+        if end.is_some() {
+            return Ok(string);
+        }
+    }
+    Err(too_long)
 }
 
 /// A path argument: EFAULT, ENAMETOOLONG past PATH_MAX.
-pub fn read_path(_address: usize) -> Result<alloc::vec::Vec<u8>, Errno> {
-    todo!()
+pub fn read_path(address: usize) -> Result<Vec<u8>, Errno> {
+    read_string(address, PATH_MAX, Errno::ENAMETOOLONG)
+}
+
+/// A piece of user memory, checked to lie in user space.
+#[derive(Clone, Copy)]
+struct Segment {
+    address: usize,
+    len: usize,
+}
+
+impl Segment {
+    fn new(address: usize, len: usize) -> Result<Segment, Errno> {
+        check(address, len)?;
+        Ok(Segment {
+            address,
+            len: len.min(MAX_RW_COUNT),
+        })
+    }
+}
+
+/// The rest of an iovec: the first piece is the one in hand.
+struct Segments {
+    in_hand: Segment,
+    /// In reverse order, so that the next one is popped.
+    rest: Vec<Segment>,
+    count: usize,
+}
+
+impl Segments {
+    fn one(segment: Segment) -> Segments {
+        Segments {
+            in_hand: segment,
+            rest: Vec::new(),
+            count: 1,
+        }
+    }
+
+    /// An iovec array as readv(2) takes it: EINVAL for more than 1024 pieces or a negative length; the total is cut to
+    /// what one call moves.
+    fn vector(iov: usize, count: usize) -> Result<(Segments, usize), Errno> {
+        if count > IOV_MAX {
+            return Err(Errno::EINVAL);
+        }
+        check(iov, count * size_of::<[usize; 2]>())?;
+        let mut segments = Vec::new();
+        segments.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+        let mut room = MAX_RW_COUNT;
+        for at in 0..count {
+            let [address, len] = read::<[usize; 2]>(iov + at * size_of::<[usize; 2]>())?;
+            if len > isize::MAX as usize {
+                return Err(Errno::EINVAL);
+            }
+            let mut segment = Segment::new(address, len)?;
+            segment.len = segment.len.min(room);
+            room -= segment.len;
+            segments.push(segment);
+        }
+        segments.reverse();
+        let in_hand = segments.pop().unwrap_or(Segment { address: 0, len: 0 });
+        Ok((
+            Segments {
+                in_hand,
+                rest: segments,
+                count,
+            },
+            MAX_RW_COUNT - room,
+        ))
+    }
+
+    /// The next piece that has room. Called only while some has.
+    fn current(&mut self) -> Segment {
+        while self.in_hand.len == 0 {
+            match self.rest.pop() {
+                Some(next) => self.in_hand = next,
+                None => break,
+            }
+        }
+        self.in_hand
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.in_hand.address += len;
+        self.in_hand.len -= len;
+    }
+}
+
+/// Copies `len` bytes piece by piece. `copy(user address, offset, len)` gives what it did not copy. How many were copied;
+/// EFAULT when not one was.
+fn copy_pieces(
+    segments: &mut Segments,
+    len: usize,
+    mut copy: impl FnMut(usize, usize, usize) -> usize,
+) -> Result<usize, Errno> {
+    let mut done = 0;
+    while done < len {
+        let piece = segments.current();
+        let wanted = piece.len.min(len - done);
+        let missed = copy(piece.address, done, wanted);
+        segments.advance(wanted - missed);
+        done += wanted - missed;
+        if missed > 0 {
+            return if done > 0 { Ok(done) } else { Err(Errno::EFAULT) };
+        }
+    }
+    Ok(done)
 }
 
 /// Where the bytes of a read go: user memory (one range or an iovec) or a kernel buffer.
 pub struct Sink<'a> {
-    _lifetime: core::marker::PhantomData<&'a mut [u8]>,
+    place: SinkPlace<'a>,
+    len: usize,
+    taken: usize,
 }
+
+enum SinkPlace<'a> {
+    User(Segments),
+    Kernel(&'a mut [u8]),
+}
+
+/// What [`Sink::put_zeroes`] copies from.
+static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
 
 impl<'a> Sink<'a> {
     /// A user range. Checked against the user limit here (EFAULT), touched only when written.
-    pub fn user(_address: usize, _len: usize) -> Result<Sink<'static>, Errno> {
-        todo!()
+    pub fn user(address: usize, len: usize) -> Result<Sink<'static>, Errno> {
+        let segment = Segment::new(address, len)?;
+        Ok(Sink {
+            len: segment.len,
+            place: SinkPlace::User(Segments::one(segment)),
+            taken: 0,
+        })
     }
-    /// An iovec array in user memory, as readv(2): EINVAL for more than 1024 or a total past SSIZE_MAX.
-    pub fn user_vector(_iov: usize, _count: usize) -> Result<Sink<'static>, Errno> {
-        todo!()
+
+    /// An iovec array in user memory, as readv(2): EINVAL for more than 1024 or a negative length.
+    pub fn user_vector(iov: usize, count: usize) -> Result<Sink<'static>, Errno> {
+        let (segments, len) = Segments::vector(iov, count)?;
+        Ok(Sink {
+            place: SinkPlace::User(segments),
+            len,
+            taken: 0,
+        })
     }
-    pub fn kernel(_bytes: &'a mut [u8]) -> Sink<'a> {
-        todo!()
+
+    pub fn kernel(bytes: &'a mut [u8]) -> Sink<'a> {
+        Sink {
+            len: bytes.len(),
+            place: SinkPlace::Kernel(bytes),
+            taken: 0,
+        }
     }
+
     /// Room left.
     pub fn len(&self) -> usize {
-        todo!()
+        self.len - self.taken
     }
+
     /// Bytes taken so far.
     pub fn taken(&self) -> usize {
-        todo!()
+        self.taken
     }
+
     /// Takes as much of `bytes` as fits and can be written; EFAULT only when not one byte could be.
-    pub fn put(&mut self, _bytes: &[u8]) -> Result<usize, Errno> {
-        todo!()
+    pub fn put(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        // SAFETY: a slice is readable.
+        unsafe { self.put_raw(bytes.as_ptr(), bytes.len()) }
     }
+
     /// Takes `len` bytes of a frame from `start` on, straight from it; the frame may be mapped by user code.
-    pub fn put_frame(&mut self, _frame: &super::frame::Frame, _start: usize, _len: usize) -> Result<usize, Errno> {
-        todo!()
+    pub fn put_frame(&mut self, frame: &Frame, start: usize, len: usize) -> Result<usize, Errno> {
+        assert!(start <= PAGE_SIZE && len <= PAGE_SIZE - start);
+        // SAFETY: inside a frame, which the direct map maps.
+        unsafe { self.put_raw((direct(frame.physical()) + start) as *const u8, len) }
     }
+
     /// Takes `len` zero bytes.
-    pub fn put_zeroes(&mut self, _len: usize) -> Result<usize, Errno> {
-        todo!()
+    pub fn put_zeroes(&mut self, len: usize) -> Result<usize, Errno> {
+        let mut done = 0;
+        while done < len && self.len() > 0 {
+            let piece = (len - done).min(ZEROES.len());
+            match self.put(&ZEROES[..piece]) {
+                Ok(taken) => {
+                    done += taken;
+                    if taken < piece {
+                        break;
+                    }
+                }
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// # Safety
+    /// `source` is readable for `len` bytes.
+    unsafe fn put_raw(&mut self, source: *const u8, len: usize) -> Result<usize, Errno> {
+        let len = len.min(self.len());
+        let done = match &mut self.place {
+            // SAFETY: the caller's, for every piece of `source`.
+            SinkPlace::User(segments) => copy_pieces(segments, len, |address, offset, piece| unsafe {
+                uaccess::copy_to_user(address, source.add(offset), piece)
+            })?,
+            SinkPlace::Kernel(bytes) => {
+                // SAFETY: the caller's; `len` was cut to the buffer's room. The two don't overlap: the buffer is ours.
+                unsafe { bytes[self.taken..].as_mut_ptr().copy_from_nonoverlapping(source, len) };
+                len
+            }
+        };
+        self.taken += done;
+        Ok(done)
     }
 }
 
 /// Where the bytes of a write come from.
 pub struct Source<'a> {
-    _lifetime: core::marker::PhantomData<&'a [u8]>,
+    place: SourcePlace<'a>,
+    len: usize,
+    taken: usize,
+}
+
+enum SourcePlace<'a> {
+    User(Segments),
+    Kernel(&'a [u8]),
 }
 
 impl<'a> Source<'a> {
-    pub fn user(_address: usize, _len: usize) -> Result<Source<'static>, Errno> {
-        todo!()
+    pub fn user(address: usize, len: usize) -> Result<Source<'static>, Errno> {
+        let segment = Segment::new(address, len)?;
+        Ok(Source {
+            len: segment.len,
+            place: SourcePlace::User(Segments::one(segment)),
+            taken: 0,
+        })
     }
-    pub fn user_vector(_iov: usize, _count: usize) -> Result<Source<'static>, Errno> {
-        todo!()
+
+    pub fn user_vector(iov: usize, count: usize) -> Result<Source<'static>, Errno> {
+        let (segments, len) = Segments::vector(iov, count)?;
+        Ok(Source {
+            place: SourcePlace::User(segments),
+            len,
+            taken: 0,
+        })
     }
-    pub fn kernel(_bytes: &'a [u8]) -> Source<'a> {
-        todo!()
+
+    pub fn kernel(bytes: &'a [u8]) -> Source<'a> {
+        Source {
+            len: bytes.len(),
+            place: SourcePlace::Kernel(bytes),
+            taken: 0,
+        }
     }
+
     /// Bytes left.
     pub fn len(&self) -> usize {
-        todo!()
+        self.len - self.taken
     }
+
     pub fn taken(&self) -> usize {
-        todo!()
+        self.taken
     }
+
     /// Gives up to `bytes.len()` bytes; EFAULT only when not one could be read.
-    pub fn get(&mut self, _bytes: &mut [u8]) -> Result<usize, Errno> {
-        todo!()
+    pub fn get(&mut self, bytes: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: a slice is writable.
+        unsafe { self.get_raw(bytes.as_mut_ptr(), bytes.len()) }
     }
+
     /// Gives up to `len` bytes straight into a frame from `start` on.
-    pub fn get_frame(&mut self, _frame: &super::frame::Frame, _start: usize, _len: usize) -> Result<usize, Errno> {
-        todo!()
+    pub fn get_frame(&mut self, frame: &Frame, start: usize, len: usize) -> Result<usize, Errno> {
+        assert!(start <= PAGE_SIZE && len <= PAGE_SIZE - start);
+        // SAFETY: inside a frame, which the direct map maps.
+        unsafe { self.get_raw((direct(frame.physical()) + start) as *mut u8, len) }
     }
+
     /// Passes over up to `len` bytes without reading them; how many.
-    pub fn skip(&mut self, _len: usize) -> usize {
-        todo!()
+    pub fn skip(&mut self, len: usize) -> usize {
+        let len = len.min(self.len());
+        if let SourcePlace::User(segments) = &mut self.place {
+            // Nothing is touched, so nothing can fault.
+            let _ = copy_pieces(segments, len, |_, _, _| 0);
+        }
+        self.taken += len;
+        len
     }
-    /// The segments in order, as (address, length), for calls that treat each on its own (writev on an eventfd).
+
+    /// How many pieces there were, for calls that treat each on its own (writev on an eventfd).
     pub fn segments(&self) -> usize {
-        todo!()
+        match &self.place {
+            SourcePlace::User(segments) => segments.count,
+            SourcePlace::Kernel(_) => 1,
+        }
+    }
+
+    /// # Safety
+    /// `destination` is writable for `len` bytes.
+    unsafe fn get_raw(&mut self, destination: *mut u8, len: usize) -> Result<usize, Errno> {
+        let len = len.min(self.len());
+        let done = match &mut self.place {
+            // SAFETY: the caller's, for every piece of `destination`.
+            SourcePlace::User(segments) => copy_pieces(segments, len, |address, offset, piece| unsafe {
+                uaccess::copy_from_user(destination.add(offset), address, piece)
+            })?,
+            SourcePlace::Kernel(bytes) => {
+                // SAFETY: the caller's; `len` was cut to what is left of the buffer, which nobody writes.
+                unsafe { destination.copy_from_nonoverlapping(bytes[self.taken..].as_ptr(), len) };
+                len
+            }
+        };
+        self.taken += done;
+        Ok(done)
     }
 }
-
-unsafe impl Plain for i32 {}
-unsafe impl Plain for i64 {}
-unsafe impl Plain for u64 {}
-unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
