@@ -32,7 +32,7 @@ pub fn resolve_parent(who: &Credentials, at: &Place, path: &[u8]) -> Result<(Pla
 
 /// The end of a path.
 pub struct Last {
-    /// Also `.` (for `/` too) and `..`.
+    /// Also `.` and `..`; empty for the root itself.
     pub name: Vec<u8>,
     /// A slash follows it: it must be a directory.
     pub slash: bool,
@@ -40,7 +40,7 @@ pub struct Last {
 
 impl Last {
     pub fn is_dots(&self) -> bool {
-        self.name == b"." || self.name == b".."
+        matches!(&self.name[..], b"" | b"." | b"..")
     }
 }
 
@@ -79,7 +79,7 @@ impl<'a> Walk<'a> {
             let Some(start) = rest.iter().position(|&byte| byte != b'/') else {
                 self.check_search()?;
                 return Ok(Last {
-                    name: b".".to_vec(),
+                    name: Vec::new(),
                     slash: true,
                 });
             };
@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
     pub fn child(&self, name: &[u8]) -> Result<Place, Errno> {
         self.check_search()?;
         match name {
-            b"." => Ok(self.at.clone()),
+            b"" | b"." => Ok(self.at.clone()),
             b".." => Ok(self.at.parent()),
             _ => self.at.inode().lookup(&self.at, name),
         }

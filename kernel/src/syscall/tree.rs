@@ -145,7 +145,8 @@ fn unlinkat(call: &mut Call) -> Result<usize, Errno> {
 pub fn remove(call: &Call, directory: i32, path: usize, directory_wanted: bool) -> Result<usize, Errno> {
     let named = named(call, directory, path)?;
     match (&named.last.name[..], directory_wanted) {
-        (b"." | b"..", false) => return Err(Errno::EISDIR),
+        (b"" | b"." | b"..", false) => return Err(Errno::EISDIR),
+        (b"", true) => return Err(Errno::EBUSY),
         (b".", true) => return Err(Errno::EINVAL),
         (b"..", true) => return Err(Errno::ENOTEMPTY),
         _ => {}

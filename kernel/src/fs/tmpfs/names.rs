@@ -20,13 +20,13 @@ struct Parent<'a> {
 }
 
 impl<'a> Parent<'a> {
-    fn new(who: &Credentials, place: &'a Place) -> Result<Parent<'a>, Errno> {
+    /// `elsewhere`: the error where the directory is on a filesystem whose names can't be changed.
+    fn new(who: &Credentials, place: &'a Place, elsewhere: Errno) -> Result<Parent<'a>, Errno> {
         let stat = place.stat();
         if stat.kind() != S_IFDIR {
             return Err(Errno::ENOTDIR);
         }
-        // On another filesystem than this nothing can be made: /proc says so by EACCES or ENOENT, we by EPERM.
-        let node = Node::of(place).ok_or(Errno::EPERM)?;
+        let node = Node::of(place).ok_or(elsewhere)?;
         who.check(&stat, W_OK | X_OK)?;
         Ok(Parent { place, node })
     }
@@ -55,7 +55,7 @@ impl<'a> Parent<'a> {
 
 /// Makes `name` in `directory`. EEXIST where it is there already.
 pub fn create(who: &Credentials, directory: &Place, name: &[u8], new: New) -> Result<Place, Errno> {
-    let parent = Parent::new(who, directory)?;
+    let parent = Parent::new(who, directory, Errno::ENOENT)?;
     let parent_stat = directory.stat();
     let mut owner = *who;
     let inherits_group = parent_stat.mode & S_ISGID != 0;
@@ -71,7 +71,7 @@ pub fn create(who: &Credentials, directory: &Place, name: &[u8], new: New) -> Re
 
 /// Puts a node that exists already at `name`: the files of the boot archive, /proc's root.
 pub fn attach(directory: &Place, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, Errno> {
-    let parent = Parent::new(&super::super::access::ROOT, directory)?;
+    let parent = Parent::new(&super::super::access::ROOT, directory, Errno::ENOENT)?;
     insert(&parent, name, inode)
 }
 
@@ -90,8 +90,8 @@ fn insert(parent: &Parent, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, 
 
 /// link(2): another name for `target`.
 pub fn link(who: &Credentials, target: &Place, directory: &Place, name: &[u8]) -> Result<(), Errno> {
-    let parent = Parent::new(who, directory)?;
     let node = Node::of(target).ok_or(Errno::EXDEV)?;
+    let parent = Parent::new(who, directory, Errno::EXDEV)?;
     if node.kind == S_IFDIR {
         return Err(Errno::EPERM);
     }
@@ -102,7 +102,7 @@ pub fn link(who: &Credentials, target: &Place, directory: &Place, name: &[u8]) -
 
 /// unlink(2), or rmdir(2) where `directory_wanted`.
 pub fn remove(who: &Credentials, directory: &Place, name: &[u8], directory_wanted: bool) -> Result<(), Errno> {
-    let parent = Parent::new(who, directory)?;
+    let parent = Parent::new(who, directory, Errno::EPERM)?;
     let removed;
     {
         let _tree = TREE.lock();
@@ -146,8 +146,8 @@ pub struct End<'a> {
 
 /// renameat2(2), with RENAME_NOREPLACE and RENAME_EXCHANGE.
 pub fn rename(who: &Credentials, from: &End, to: &End, flags: u32) -> Result<(), Errno> {
-    let old_parent = Parent::new(who, from.directory)?;
-    let new_parent = Parent::new(who, to.directory)?;
+    let old_parent = Parent::new(who, from.directory, Errno::EXDEV)?;
+    let new_parent = Parent::new(who, to.directory, Errno::EXDEV)?;
     let replaced;
     {
         let _tree = TREE.lock();
