@@ -1,0 +1,473 @@
+//! epoll(7): the interest list, the ready list, and the way from a wake-up to the thread that waits.
+//!
+//! An interest's number is the token of its entry in the watched object's wait queue. A wake-up comes in through
+//! [`Epoll::wake`], puts the interest on the ready list and wakes a sleeper; [`Epoll::harvest`] takes interests off it,
+//! asks each object what is ready *now*, and delivers. Both cost what they do, not what is registered.
+//!
+//! Edge triggering falls out of who puts an interest back: level-triggered ones go back to the list's end after delivery,
+//! edge-triggered ones come back by their object's next wake-up only.
+
+mod nesting;
+mod ready_list;
+mod watch_list;
+
+pub use watch_list::WatchList;
+
+use crate::slab::Slab;
+use crate::{Blocked, EventMask, Pollable, Sleeper, WaitQueue, Waiter, Woken, block_on};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use hashbrown::HashTable;
+use libsyscall::abi::Errno;
+use ready_list::ReadyList;
+use sync::SpinLock;
+
+/// One registration: which description and number, what is watched, what it says to the program.
+struct Interest {
+    /// The description's list; its identity is half of the key.
+    watches: Arc<WatchList>,
+    watch: u32,
+    fd: i32,
+    data: u64,
+    source: Arc<dyn Pollable>,
+    /// Entry in the source's wait queue.
+    entry: u32,
+}
+
+struct Interests {
+    slab: Slab<Interest>,
+    /// Numbers by (description, fd).
+    index: HashTable<u32>,
+}
+
+/// Spreads a key over the table's bits (Fibonacci hashing of both halves).
+fn hash(file: u64, fd: i32) -> u64 {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    (file.wrapping_mul(GOLDEN) ^ fd as u64).wrapping_mul(GOLDEN)
+}
+
+impl Interests {
+    fn find(&self, file: u64, fd: i32) -> Option<u32> {
+        let is_it = |&number: &u32| {
+            self.slab
+                .get(number)
+                .is_some_and(|interest| interest.fd == fd && interest.watches.file() == file)
+        };
+        self.index.find(hash(file, fd), is_it).copied()
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Interest> {
+        let interest = self.slab.remove(number)?;
+        let hash = hash(interest.watches.file(), interest.fd);
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == number) {
+            entry.remove();
+        }
+        Some(interest)
+    }
+}
+
+/// An epoll instance. The open file description of it holds one reference, and each epoll that watches it another.
+pub struct Epoll {
+    me: Weak<Epoll>,
+    interests: SpinLock<Interests>,
+    ready: SpinLock<ReadyList>,
+    /// Threads in epoll_wait(2).
+    sleepers: WaitQueue,
+    /// Epolls that watch this one, and threads in poll(2) on it.
+    watchers: WaitQueue,
+    /// The epolls that watch this one, as often as they do.
+    outer: SpinLock<Vec<Weak<Epoll>>>,
+}
+
+/// Serialises additions of epolls to epolls. Outermost of all locks.
+#[cfg(not(loom))]
+static NESTING: SpinLock<()> = SpinLock::new(());
+
+/// What epoll_ctl(2) registers: a description and number, and what is behind them.
+pub struct Target<'a> {
+    pub watches: &'a Arc<WatchList>,
+    pub fd: i32,
+    pub source: Arc<dyn Pollable>,
+}
+
+/// The mask of an interest: what was asked for and what is reported anyway.
+fn interest_mask(events: EventMask) -> EventMask {
+    events | EventMask::ALWAYS
+}
+
+/// What may be asked for together with EPOLLEXCLUSIVE (semantics 30).
+const WITH_EXCLUSIVE: EventMask = EventMask::IN
+    .union(EventMask::OUT)
+    .union(EventMask::ALWAYS)
+    .union(EventMask::WAKEUP)
+    .union(EventMask::ET)
+    .union(EventMask::EXCLUSIVE);
+
+impl Epoll {
+    pub fn new() -> Arc<Epoll> {
+        Arc::new_cyclic(|me| Epoll {
+            me: me.clone(),
+            interests: SpinLock::new(Interests {
+                slab: Slab::new(),
+                index: HashTable::new(),
+            }),
+            ready: SpinLock::new(ReadyList::new()),
+            sleepers: WaitQueue::new(),
+            watchers: WaitQueue::new(),
+            outer: SpinLock::new(Vec::new()),
+        })
+    }
+
+    /// EPOLL_CTL_ADD. EEXIST, ENOMEM; EINVAL for what EPOLLEXCLUSIVE excludes; ELOOP for nesting.
+    pub fn add(&self, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
+        if events.contains(EventMask::EXCLUSIVE)
+            && (target.source.as_epoll().is_some() || !WITH_EXCLUSIVE.contains(events))
+        {
+            return Err(Errno::EINVAL);
+        }
+        if target.source.as_epoll().is_none() {
+            return self.insert(target, events, data);
+        }
+        #[cfg(not(loom))]
+        let _nesting = NESTING.lock();
+        let source = target.source.clone();
+        let inner = source.as_epoll().ok_or(Errno::EINVAL)?;
+        nesting::check(self, inner)?;
+        let mut outer = inner.outer.lock();
+        outer.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        outer.push(self.me.clone());
+        drop(outer);
+        let result = self.insert(target, events, data);
+        if result.is_err() {
+            inner.lose_outer(self);
+        }
+        result
+    }
+
+    /// Registers, then asks: what is ready already is queued like a wake-up (semantics 66).
+    fn insert(&self, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
+        let Target { watches, fd, source } = target;
+        let file = watches.file();
+        let mask = interest_mask(events);
+        let mut interests = self.interests.lock();
+        if interests.find(file, fd).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let number = interests.slab.vacant()?;
+        let Interests { slab, index } = &mut *interests;
+        let rehash = |&number: &u32| slab.get(number).map_or(0, |other| hash(other.watches.file(), other.fd));
+        index.try_reserve(1, rehash).map_err(|_| Errno::ENOMEM)?;
+        self.ready.lock().insert(number, mask)?;
+        let watch = watches.insert(self.me.clone(), number)?;
+        let me = self.me.upgrade().ok_or(Errno::EBADF)?;
+        let entry = match source.wait_queue().add(me, number, queue_mask(events)) {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.ready.lock().remove(number);
+                watches.remove(watch);
+                return Err(error);
+            }
+        };
+        let ready_now = source.readiness();
+        interests.slab.insert(Interest {
+            watches: watches.clone(),
+            watch,
+            fd,
+            data,
+            source,
+            entry,
+        })?;
+        let Interests { slab, index } = &mut *interests;
+        index.insert_unique(hash(file, fd), number, |&number| {
+            slab.get(number).map_or(0, |other| hash(other.watches.file(), other.fd))
+        });
+        drop(interests);
+        self.queue_if_ready(number, mask, ready_now);
+        Ok(())
+    }
+
+    /// EPOLL_CTL_MOD. ENOENT; EINVAL where EPOLLEXCLUSIVE is asked for or was.
+    pub fn modify(&self, watches: &WatchList, fd: i32, events: EventMask, data: u64) -> Result<(), Errno> {
+        if events.contains(EventMask::EXCLUSIVE) {
+            return Err(Errno::EINVAL);
+        }
+        let mut interests = self.interests.lock();
+        let number = interests.find(watches.file(), fd).ok_or(Errno::ENOENT)?;
+        let mask = interest_mask(events);
+        let mut ready = self.ready.lock();
+        if ready.mask(number).contains(EventMask::EXCLUSIVE) {
+            return Err(Errno::EINVAL);
+        }
+        ready.set_mask(number, mask);
+        drop(ready);
+        let interest = interests.slab.get_mut(number).ok_or(Errno::ENOENT)?;
+        interest.data = data;
+        // Asked after the mask is set: a change from here on finds the new mask by itself.
+        let ready_now = interest.source.readiness();
+        drop(interests);
+        self.queue_if_ready(number, mask, ready_now);
+        Ok(())
+    }
+
+    /// EPOLL_CTL_DEL: ENOENT.
+    pub fn remove(&self, watches: &WatchList, fd: i32) -> Result<(), Errno> {
+        let mut interests = self.interests.lock();
+        let number = interests.find(watches.file(), fd).ok_or(Errno::ENOENT)?;
+        let removed = self.detach(&mut interests, number);
+        drop(interests);
+        self.finish_removal(removed);
+        Ok(())
+    }
+
+    /// The description `file` has lost its last reference, and this was one of its registrations.
+    fn forget(&self, number: u32, file: u64) {
+        let mut interests = self.interests.lock();
+        // The number may be another's by now.
+        if interests
+            .slab
+            .get(number)
+            .is_none_or(|interest| interest.watches.file() != file)
+        {
+            return;
+        }
+        let removed = self.detach(&mut interests, number);
+        drop(interests);
+        self.finish_removal(removed);
+    }
+
+    /// The last reference to this epoll's own description has gone: it watches nothing any more.
+    pub fn close(&self) {
+        let mut interests = self.interests.lock();
+        let removed = core::mem::take(&mut interests.slab);
+        interests.index.clear();
+        *self.ready.lock() = ReadyList::new();
+        drop(interests);
+        for (_, interest) in removed.iter() {
+            interest.source.wait_queue().remove(interest.entry);
+            interest.watches.remove(interest.watch);
+            if let Some(inner) = interest.source.as_epoll() {
+                inner.lose_outer(self);
+            }
+        }
+    }
+
+    /// Takes an interest out of both lists and out of its source's queue, in an order that a wake-up may cross:
+    ///
+    /// | removal | waker (holds the source's queue) |
+    /// |---|---|
+    /// | ready slot becomes vacant | |
+    /// | | finds the slot vacant: nothing |
+    /// | leaves the queue (waits for its lock) | |
+    /// | the number is free for another | |
+    fn detach(&self, interests: &mut Interests, number: u32) -> Option<Interest> {
+        self.ready.lock().remove(number);
+        if let Some(interest) = interests.slab.get(number) {
+            interest.source.wait_queue().remove(interest.entry);
+        }
+        interests.remove(number)
+    }
+
+    /// What is left of a removal, without locks: destructors may run.
+    fn finish_removal(&self, removed: Option<Interest>) {
+        if let Some(interest) = removed {
+            interest.watches.remove(interest.watch);
+            if let Some(inner) = interest.source.as_epoll() {
+                inner.lose_outer(self);
+            }
+        }
+    }
+
+    fn lose_outer(&self, outer: &Epoll) {
+        let mut list = self.outer.lock();
+        if let Some(at) = list.iter().position(|other| core::ptr::eq(other.as_ptr(), outer)) {
+            list.swap_remove(at);
+        }
+    }
+
+    fn outer_epolls(&self) -> Vec<Arc<Epoll>> {
+        self.outer.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn inner_epolls(&self) -> Vec<Arc<dyn Pollable>> {
+        let interests = self.interests.lock();
+        let sources = interests.slab.iter().map(|(_, interest)| &interest.source);
+        sources.filter(|source| source.as_epoll().is_some()).cloned().collect()
+    }
+
+    fn queue_if_ready(&self, number: u32, mask: EventMask, ready_now: EventMask) {
+        if mask.difference(EventMask::PRIVATE).intersects(ready_now) {
+            self.wake(number, ready_now);
+        }
+    }
+
+    /// Delivers up to `max` events: `deliver` gets the mask and the interest's data. How many; an error of `deliver` only
+    /// where it met the first, and the event it did not take is reported again (semantics 51).
+    ///
+    /// The interest leaves the list before its readiness is asked:
+    ///
+    /// | harvest | waker |
+    /// |---|---|
+    /// | takes the interest off the list | |
+    /// | asks readiness: IN | |
+    /// | | more data; not on the list, so queued again |
+    /// | delivers IN | |
+    ///
+    /// The other way round the second wake-up would find it on the list, and the edge be lost with its removal.
+    pub fn harvest(
+        &self,
+        max: usize,
+        deliver: &mut dyn FnMut(EventMask, u64) -> Result<(), Errno>,
+    ) -> Result<usize, Errno> {
+        let interests = self.interests.lock();
+        // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
+        let mut left = self.ready.lock().len();
+        let mut delivered = 0;
+        while left > 0 && delivered < max {
+            left -= 1;
+            let Some((number, mask)) = self.ready.lock().pop() else {
+                break;
+            };
+            let Some(interest) = interests.slab.get(number) else {
+                continue;
+            };
+            let events = interest.source.readiness() & mask.difference(EventMask::PRIVATE);
+            if events.is_empty() {
+                continue;
+            }
+            if let Err(error) = deliver(events, interest.data) {
+                self.ready.lock().push_first(number);
+                return if delivered == 0 { Err(error) } else { Ok(delivered) };
+            }
+            delivered += 1;
+            if mask.contains(EventMask::ONESHOT) {
+                self.ready.lock().disable(number);
+            } else if !mask.contains(EventMask::ET) {
+                self.ready.lock().push_last(number);
+            }
+        }
+        Ok(delivered)
+    }
+
+    /// Whether the ready list has anything on it.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.lock().is_empty()
+    }
+
+    /// epoll_wait(2): delivers what is ready, or sleeps until something is or `deadline_ns` has passed (0: does not).
+    pub fn wait<S: Sleeper + 'static>(
+        &self,
+        max: usize,
+        deliver: &mut dyn FnMut(EventMask, u64) -> Result<(), Errno>,
+        sleeper: &Arc<S>,
+        deadline_ns: Option<u64>,
+    ) -> Result<usize, Errno> {
+        let mut attempt = || {
+            if !self.has_ready() {
+                return None;
+            }
+            match self.harvest(max, deliver) {
+                Ok(0) => None,
+                result => Some(result),
+            }
+        };
+        let result = if deadline_ns == Some(0) {
+            attempt().unwrap_or(Ok(0))
+        } else {
+            match block_on(
+                &self.sleepers,
+                EventMask::IN | EventMask::EXCLUSIVE,
+                sleeper,
+                deadline_ns,
+                attempt,
+            ) {
+                Ok(result) => result,
+                Err(Blocked::TimedOut) => Ok(0),
+                Err(Blocked::Interrupted) => Err(Errno::EINTR),
+                Err(Blocked::OutOfMemory) => Err(Errno::ENOMEM),
+            }
+        };
+        // One wake-up brought one thread; what it left on the list (level-triggered interests, events past its maximum) is
+        // another's to see (semantics 86, 88).
+        if !self.sleepers.is_empty() && self.has_ready() {
+            self.sleepers.wake(EventMask::IN);
+        }
+        result
+    }
+
+    /// Calls `f` with each registration, for fdinfo: number of the descriptor, mask, data, description.
+    pub fn for_each_interest(&self, mut f: impl FnMut(i32, EventMask, u64, u64)) {
+        let interests = self.interests.lock();
+        for (number, interest) in interests.slab.iter() {
+            let mask = self.ready.lock().mask(number);
+            f(interest.fd, mask, interest.data, interest.watches.file());
+        }
+    }
+
+    /// Registrations now.
+    pub fn len(&self) -> usize {
+        self.interests.lock().slab.len()
+    }
+
+    /// Whether nothing is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What an interest's entry in its source's queue listens to: everything, since EPOLL_CTL_MOD may ask for more later and
+/// [`ReadyList::wake`] filters.
+fn queue_mask(events: EventMask) -> EventMask {
+    EventMask::all().difference(EventMask::PRIVATE) | (events & EventMask::EXCLUSIVE)
+}
+
+impl Waiter for Epoll {
+    fn wake(&self, token: u32, events: EventMask) -> Woken {
+        let Some(mask) = self.ready.lock().wake(token, events) else {
+            return Woken::No;
+        };
+        let woken = self.sleepers.wake(EventMask::IN);
+        self.watchers.wake(EventMask::READABLE);
+        if !mask.contains(EventMask::EXCLUSIVE) {
+            return Woken::Yes;
+        }
+        // An exclusive interest counts as told only if a thread here was, by a bit it asked for.
+        let in_out = EventMask::IN | EventMask::OUT;
+        let asked = (events & in_out).is_empty() || (events & in_out).intersects(mask);
+        if asked { woken } else { Woken::No }
+    }
+}
+
+impl Pollable for Epoll {
+    /// Readable when an interest has something to deliver. Asks the objects themselves, so an entry that went stale does
+    /// not count (semantics 42), and takes no edge away (semantics 43).
+    fn readiness(&self) -> EventMask {
+        let interests = self.interests.lock();
+        let mut left = self.ready.lock().len();
+        while left > 0 {
+            left -= 1;
+            let Some((number, mask)) = self.ready.lock().pop() else {
+                break;
+            };
+            let Some(interest) = interests.slab.get(number) else {
+                continue;
+            };
+            if interest
+                .source
+                .readiness()
+                .intersects(mask.difference(EventMask::PRIVATE))
+            {
+                self.ready.lock().push_first(number);
+                return EventMask::READABLE;
+            }
+        }
+        EventMask::empty()
+    }
+
+    fn wait_queue(&self) -> &WaitQueue {
+        &self.watchers
+    }
+
+    fn as_epoll(&self) -> Option<&Epoll> {
+        Some(self)
+    }
+}

@@ -1,0 +1,189 @@
+//! The ready list: which interests may have something to report, in the order they became so.
+//!
+//! Slots have the interests' numbers. A slot is on the list at most once; its mask is kept here rather than with the
+//! interest, because a wake-up needs it and must not take the interests' lock.
+
+use crate::EventMask;
+use crate::slab::NONE;
+use alloc::vec::Vec;
+use libsyscall::abi::Errno;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No interest has this number.
+    Vacant,
+    /// Waiting for a wake-up.
+    Idle,
+    /// On the list.
+    Queued,
+    /// One-shot, and delivered: nothing until EPOLL_CTL_MOD (semantics 81).
+    Disabled,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    mask: EventMask,
+    previous: u32,
+    next: u32,
+    state: State,
+}
+
+const VACANT: Slot = Slot {
+    mask: EventMask::empty(),
+    previous: NONE,
+    next: NONE,
+    state: State::Vacant,
+};
+
+pub(super) struct ReadyList {
+    slots: Vec<Slot>,
+    first: u32,
+    last: u32,
+    len: usize,
+}
+
+impl ReadyList {
+    pub const fn new() -> ReadyList {
+        ReadyList {
+            slots: Vec::new(),
+            first: NONE,
+            last: NONE,
+            len: 0,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
+    fn slot(&mut self, number: u32) -> &mut Slot {
+        &mut self.slots[number as usize]
+    }
+
+    /// Room for an interest's number, with its mask.
+    pub fn insert(&mut self, number: u32, mask: EventMask) -> Result<(), Errno> {
+        let len = number as usize + 1;
+        if self.slots.len() < len {
+            self.slots
+                .try_reserve(len - self.slots.len())
+                .map_err(|_| Errno::ENOMEM)?;
+            self.slots.resize(len, VACANT);
+        }
+        *self.slot(number) = Slot {
+            mask,
+            state: State::Idle,
+            ..VACANT
+        };
+        Ok(())
+    }
+
+    /// The interest is gone.
+    pub fn remove(&mut self, number: u32) {
+        self.unlink(number);
+        *self.slot(number) = VACANT;
+    }
+
+    /// EPOLL_CTL_MOD: the new mask; a disabled interest is armed again.
+    pub fn set_mask(&mut self, number: u32, mask: EventMask) {
+        let slot = self.slot(number);
+        slot.mask = mask;
+        if slot.state == State::Disabled {
+            slot.state = State::Idle;
+        }
+    }
+
+    pub fn mask(&self, number: u32) -> EventMask {
+        self.slots[number as usize].mask
+    }
+
+    /// One-shot delivery: off until EPOLL_CTL_MOD.
+    pub fn disable(&mut self, number: u32) {
+        self.unlink(number);
+        self.slot(number).state = State::Disabled;
+    }
+
+    /// Whether a wake-up with these bits is for the interest: the list then has it.
+    pub fn wake(&mut self, number: u32, events: EventMask) -> Option<EventMask> {
+        let slot = self.slots.get(number as usize)?;
+        let mask = slot.mask;
+        let wanted = events.is_empty() || mask.intersects(events);
+        match slot.state {
+            State::Idle if wanted => self.push_last(number),
+            State::Queued if wanted => {}
+            _ => return None,
+        }
+        Some(mask)
+    }
+
+    /// Puts an idle interest at the list's end.
+    pub fn push_last(&mut self, number: u32) {
+        self.push(number, false);
+    }
+
+    /// Puts an idle interest at the list's start.
+    pub fn push_first(&mut self, number: u32) {
+        self.push(number, true);
+    }
+
+    fn push(&mut self, number: u32, at_start: bool) {
+        let (previous, next) = if at_start {
+            (NONE, self.first)
+        } else {
+            (self.last, NONE)
+        };
+        let slot = self.slot(number);
+        if slot.state != State::Idle {
+            return;
+        }
+        *slot = Slot {
+            previous,
+            next,
+            state: State::Queued,
+            ..*slot
+        };
+        self.join(previous, number);
+        self.join(number, next);
+        self.len += 1;
+    }
+
+    /// Takes the first interest off the list.
+    pub fn pop(&mut self) -> Option<(u32, EventMask)> {
+        let number = self.first;
+        if number == NONE {
+            return None;
+        }
+        self.unlink(number);
+        Some((number, self.mask(number)))
+    }
+
+    fn unlink(&mut self, number: u32) {
+        let slot = self.slot(number);
+        if slot.state != State::Queued {
+            return;
+        }
+        let (previous, next) = (slot.previous, slot.next);
+        *slot = Slot {
+            previous: NONE,
+            next: NONE,
+            state: State::Idle,
+            ..*slot
+        };
+        self.join(previous, next);
+        self.len -= 1;
+    }
+
+    fn join(&mut self, left: u32, right: u32) {
+        match left {
+            NONE => self.first = right,
+            _ => self.slot(left).next = right,
+        }
+        match right {
+            NONE => self.last = left,
+            _ => self.slot(right).previous = left,
+        }
+    }
+}

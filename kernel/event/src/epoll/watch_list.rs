@@ -1,0 +1,53 @@
+//! An open file description's registrations, so that its last reference can remove them everywhere.
+
+use super::Epoll;
+use crate::slab::Slab;
+use alloc::sync::Weak;
+use libsyscall::abi::Errno;
+use sync::SpinLock;
+
+struct Watch {
+    epoll: Weak<Epoll>,
+    interest: u32,
+}
+
+/// Belongs to one open file description; shared with the interests registered through it.
+pub struct WatchList {
+    /// The description's identity, never used twice: one half of a registration's key.
+    file: u64,
+    watches: SpinLock<Slab<Watch>>,
+}
+
+impl WatchList {
+    pub fn new(file: u64) -> WatchList {
+        WatchList {
+            file,
+            watches: SpinLock::new(Slab::new()),
+        }
+    }
+
+    pub fn file(&self) -> u64 {
+        self.file
+    }
+
+    pub(super) fn insert(&self, epoll: Weak<Epoll>, interest: u32) -> Result<u32, Errno> {
+        self.watches.lock().insert(Watch { epoll, interest })
+    }
+
+    pub(super) fn remove(&self, watch: u32) {
+        // Dropped without the lock: a weak reference's memory may be the last of its epoll.
+        let removed = self.watches.lock().remove(watch);
+        drop(removed);
+    }
+
+    /// The description's last reference has gone: every epoll forgets it. An ADD can't come in between, as it holds a
+    /// reference itself.
+    pub fn close(&self) {
+        let watches = core::mem::take(&mut *self.watches.lock());
+        for (_, watch) in watches.iter() {
+            if let Some(epoll) = watch.epoll.upgrade() {
+                epoll.forget(watch.interest, self.file);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! eventfd(2): a counter that can be waited for.
+
+use crate::{EventMask, Pollable, WaitQueue};
+use libsyscall::abi::Errno;
+use sync::SpinLock;
+
+/// The counter's largest value; 2^64 - 1 is the mark of an overflow (semantics 129).
+pub const COUNT_MAX: u64 = u64::MAX - 1;
+
+pub struct EventFd {
+    count: SpinLock<u64>,
+    /// EFD_SEMAPHORE: a read takes 1.
+    semaphore: bool,
+    queue: WaitQueue,
+}
+
+impl EventFd {
+    pub fn new(count: u32, semaphore: bool) -> EventFd {
+        EventFd {
+            count: SpinLock::new(count.into()),
+            semaphore,
+            queue: WaitQueue::new(),
+        }
+    }
+
+    /// What a read gives; `None` while the counter is 0.
+    pub fn try_read(&self) -> Option<u64> {
+        let mut count = self.count.lock();
+        let taken = match *count {
+            0 => return None,
+            _ if self.semaphore => 1,
+            all => all,
+        };
+        *count -= taken;
+        drop(count);
+        self.queue.wake(EventMask::OUT);
+        Some(taken)
+    }
+
+    /// Adds the whole of `value`; `None` while there is no room for it, EINVAL for 2^64 - 1. A write of 0 changes
+    /// nothing and wakes all the same (semantics 128).
+    pub fn try_write(&self, value: u64) -> Option<Result<(), Errno>> {
+        if value == u64::MAX {
+            return Some(Err(Errno::EINVAL));
+        }
+        let mut count = self.count.lock();
+        if value > COUNT_MAX - *count {
+            return None;
+        }
+        *count += value;
+        drop(count);
+        self.queue.wake(EventMask::IN);
+        Some(Ok(()))
+    }
+
+    /// The counter now, for fdinfo.
+    pub fn count(&self) -> u64 {
+        *self.count.lock()
+    }
+
+    pub fn is_semaphore(&self) -> bool {
+        self.semaphore
+    }
+}
+
+impl Pollable for EventFd {
+    fn readiness(&self) -> EventMask {
+        let count = *self.count.lock();
+        let mut ready = EventMask::empty();
+        if count > 0 {
+            ready |= EventMask::IN;
+        }
+        if count < COUNT_MAX {
+            ready |= EventMask::OUT;
+        }
+        if count == u64::MAX {
+            ready |= EventMask::ERR;
+        }
+        ready
+    }
+
+    fn wait_queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+}

@@ -1,0 +1,98 @@
+//! Values under small numbers that stay theirs: O(1) to insert, reach and remove, memory that is kept for the next.
+
+use alloc::vec::Vec;
+use libsyscall::abi::Errno;
+
+/// No number.
+pub const NONE: u32 = u32::MAX;
+
+enum Slot<T> {
+    Full(T),
+    /// The next free slot, or [`NONE`].
+    Free(u32),
+}
+
+pub struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    first_free: u32,
+    len: u32,
+}
+
+impl<T> Slab<T> {
+    pub const fn new() -> Slab<T> {
+        Slab {
+            slots: Vec::new(),
+            first_free: NONE,
+            len: 0,
+        }
+    }
+
+    /// ENOMEM where there is no memory for one more.
+    pub fn insert(&mut self, value: T) -> Result<u32, Errno> {
+        let number = self.vacant()?;
+        if number as usize == self.slots.len() {
+            self.slots.push(Slot::Full(value));
+        } else if let Slot::Free(next) = self.slots[number as usize] {
+            self.first_free = next;
+            self.slots[number as usize] = Slot::Full(value);
+        }
+        self.len += 1;
+        Ok(number)
+    }
+
+    /// The number that the next [`Slab::insert`] gives, with the memory for it.
+    pub fn vacant(&mut self) -> Result<u32, Errno> {
+        if self.first_free != NONE {
+            return Ok(self.first_free);
+        }
+        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        Ok(self.slots.len() as u32)
+    }
+
+    pub fn remove(&mut self, number: u32) -> Option<T> {
+        let slot = self.slots.get_mut(number as usize)?;
+        if matches!(slot, Slot::Free(_)) {
+            return None;
+        }
+        let Slot::Full(value) = core::mem::replace(slot, Slot::Free(self.first_free)) else {
+            return None;
+        };
+        self.first_free = number;
+        self.len -= 1;
+        Some(value)
+    }
+
+    #[inline]
+    pub fn get(&self, number: u32) -> Option<&T> {
+        match self.slots.get(number as usize)? {
+            Slot::Full(value) => Some(value),
+            Slot::Free(_) => None,
+        }
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        match self.slots.get_mut(number as usize)? {
+            Slot::Full(value) => Some(value),
+            Slot::Free(_) => None,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// All values with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.slots.iter().enumerate().filter_map(|(number, slot)| match slot {
+            Slot::Full(value) => Some((number as u32, value)),
+            Slot::Free(_) => None,
+        })
+    }
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Slab::new()
+    }
+}

@@ -1,0 +1,187 @@
+//! The wait queue of one object: who is to be told when it changes.
+//!
+//! Entries sit in a slab and are linked by number, so adding, removing and waking cost the same however many there are,
+//! and a wake-up allocates nothing. Non-exclusive entries come first, exclusive ones after them: a wake-up tells all of
+//! the former that want one of its bits, and exclusive ones until the first that makes use of it.
+
+use crate::slab::{NONE, Slab};
+use crate::{EventMask, Waiter, Woken};
+use alloc::sync::Arc;
+use libsyscall::abi::Errno;
+use sync::SpinLock;
+use sync::atomic::{AtomicU32, Ordering, fence};
+
+struct Entry {
+    waiter: Arc<dyn Waiter>,
+    token: u32,
+    /// What it wants to hear of; [`EventMask::EXCLUSIVE`] marks an exclusive one.
+    mask: EventMask,
+    previous: u32,
+    next: u32,
+}
+
+struct Entries {
+    slab: Slab<Entry>,
+    first: u32,
+    last: u32,
+}
+
+impl Entries {
+    fn entry(&mut self, number: u32) -> &mut Entry {
+        self.slab.get_mut(number).expect("a linked entry is in the slab")
+    }
+
+    fn link(&mut self, number: u32, exclusive: bool) {
+        let (previous, next) = if exclusive {
+            (self.last, NONE)
+        } else {
+            (NONE, self.first)
+        };
+        let entry = self.entry(number);
+        (entry.previous, entry.next) = (previous, next);
+        self.join(previous, number);
+        self.join(number, next);
+    }
+
+    fn unlink(&mut self, entry: &Entry) {
+        self.join(entry.previous, entry.next);
+    }
+
+    /// Makes two entries neighbours; [`NONE`] stands for the queue's end.
+    fn join(&mut self, left: u32, right: u32) {
+        match left {
+            NONE => self.first = right,
+            _ => self.entry(left).next = right,
+        }
+        match right {
+            NONE => self.last = left,
+            _ => self.entry(right).previous = left,
+        }
+    }
+}
+
+/// Who is to be told when an object's readiness changes.
+pub struct WaitQueue {
+    /// Number of entries, readable without the lock, so that waking an empty queue costs a fence and a load.
+    count: AtomicU32,
+    entries: SpinLock<Entries>,
+}
+
+impl WaitQueue {
+    #[cfg(not(loom))]
+    pub const fn new() -> WaitQueue {
+        WaitQueue {
+            count: AtomicU32::new(0),
+            entries: SpinLock::new(Entries {
+                slab: Slab::new(),
+                first: NONE,
+                last: NONE,
+            }),
+        }
+    }
+
+    #[cfg(loom)]
+    pub fn new() -> WaitQueue {
+        WaitQueue {
+            count: AtomicU32::new(0),
+            entries: SpinLock::new(Entries {
+                slab: Slab::new(),
+                first: NONE,
+                last: NONE,
+            }),
+        }
+    }
+
+    /// Adds a waiter that wants to hear of the bits in `mask`; with [`EventMask::EXCLUSIVE`] in it, as an exclusive one.
+    /// The number to remove it by. The caller asks for readiness afterwards:
+    ///
+    /// | waiter | waker |
+    /// |---|---|
+    /// | adds itself (count becomes 1) | |
+    /// | *fence* | |
+    /// | asks readiness: nothing yet | |
+    /// | | makes the object ready |
+    /// | | *fence* |
+    /// | | reads count: 1, wakes |
+    ///
+    /// Without the fences each side could do its read before its own write is visible, and both see nothing:
+    ///
+    /// | waiter | waker |
+    /// |---|---|
+    /// | writes count (still in its store buffer) | makes the object ready (still in its store buffer) |
+    /// | asks readiness: nothing yet | reads count: 0, wakes nobody |
+    /// | sleeps for ever | |
+    pub fn add(&self, waiter: Arc<dyn Waiter>, token: u32, mask: EventMask) -> Result<u32, Errno> {
+        let mut entries = self.entries.lock();
+        let number = entries.slab.insert(Entry {
+            waiter,
+            token,
+            mask,
+            previous: NONE,
+            next: NONE,
+        })?;
+        entries.link(number, mask.contains(EventMask::EXCLUSIVE));
+        self.count.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        Ok(number)
+    }
+
+    /// Removes a waiter. Once this returns, its `wake` is not called any more on behalf of that entry.
+    pub fn remove(&self, number: u32) {
+        let mut entries = self.entries.lock();
+        let removed = entries.slab.remove(number);
+        if let Some(entry) = &removed {
+            entries.unlink(entry);
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        drop(entries);
+        // The waiter's share is given up without the lock: it may be the last one.
+        drop(removed);
+    }
+
+    /// Tells the waiters that `events` may have been added; whether anyone made use of it. An empty mask tells all.
+    #[inline]
+    pub fn wake(&self, events: EventMask) -> Woken {
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) == 0 {
+            Woken::No
+        } else {
+            self.wake_waiters(events)
+        }
+    }
+
+    fn wake_waiters(&self, events: EventMask) -> Woken {
+        let entries = self.entries.lock();
+        let mut at = entries.first;
+        let mut woken = Woken::No;
+        while let Some(entry) = entries.slab.get(at) {
+            at = entry.next;
+            if !events.is_empty() && !entry.mask.intersects(events) {
+                continue;
+            }
+            if entry.waiter.wake(entry.token, events) == Woken::Yes {
+                woken = Woken::Yes;
+                if entry.mask.contains(EventMask::EXCLUSIVE) {
+                    break;
+                }
+            }
+        }
+        woken
+    }
+
+    /// Whether nobody waits, at this moment.
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    /// Waiters at this moment.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed) as usize
+    }
+}
+
+impl Default for WaitQueue {
+    fn default() -> Self {
+        WaitQueue::new()
+    }
+}
