@@ -9,6 +9,8 @@ mod arch;
 mod boot;
 mod console;
 mod driver;
+mod dump;
+mod exec;
 mod file;
 mod fs;
 mod mm;
@@ -18,20 +20,33 @@ mod random;
 mod syscall;
 mod task;
 mod time;
+mod trace;
 mod trap;
 mod tty;
 
 use boot::BootInfo;
+use boot::command_line;
+use task::{execve, sched};
 
 /// Every boot door ends here, on CPU 0, with the kernel's own page tables live and the console printing.
 pub fn start(boot: &'static BootInfo) -> ! {
-    boot::command_line::parse(boot.command_line);
-    todo!()
+    command_line::parse(boot.command_line);
+    console::init_log();
+    mm::init();
+    sched::init_cpu();
+    arch::cpu::start_others();
+    #[cfg(feature = "ktest")]
+    ktest::run_if_asked();
+    fs::init(boot.initramfs);
+    tty::init();
+    execve::start_first();
+    sched::idle()
 }
 
 /// Every other CPU's way in.
 pub fn start_secondary(_cpu: usize) -> ! {
-    todo!()
+    sched::init_cpu();
+    sched::idle()
 }
 
 #[panic_handler]

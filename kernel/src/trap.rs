@@ -2,6 +2,11 @@
 //! way from `arch` up into the kernel, besides system calls.
 
 use crate::arch::trap::TrapFrame;
+use crate::mm::space::Fault;
+use crate::task::signal::{self, Info};
+use crate::task::{self, sched, thread};
+use crate::{mm, time};
+use libsyscall::abi::signal::*;
 
 /// Why user code can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,31 +39,81 @@ pub enum Access {
 }
 
 /// User code met `exception`. Returns when it may go on, perhaps in a signal handler.
-pub fn user_exception(_frame: &mut TrapFrame, _exception: Exception) {
-    todo!()
+pub fn user_exception(frame: &mut TrapFrame, exception: Exception) {
+    task::with_current(|thread| {
+        if let Some(info) = signal_of(thread, frame, exception) {
+            thread.force_signal(info);
+        }
+        if thread.has_flag(thread::WORK) {
+            signal::before_user(thread, frame, None);
+        }
+    });
+}
+
+/// The signal an exception means; `None` where it could be mended.
+fn signal_of(thread: &task::Thread, frame: &TrapFrame, exception: Exception) -> Option<Info> {
+    let ip = frame.ip();
+    let info = match exception {
+        Exception::PageFault { address, access } => match thread.process.space().handle_fault(address, access) {
+            Ok(()) => return None,
+            Err(Fault::NotMapped) => Info::fault(SIGSEGV, SEGV_MAPERR, address),
+            Err(Fault::NotAllowed) => Info::fault(SIGSEGV, SEGV_ACCERR, address),
+            Err(Fault::PastEnd) => Info::fault(SIGBUS, BUS_ADRERR, address),
+            Err(Fault::OutOfMemory) => {
+                let (program, pid) = (thread.name(), thread.process.pid);
+                crate::println!("vigil: out of memory: killed {program} (process {pid})");
+                task::exit::end_group(&thread.process, SIGKILL as i32);
+                return None;
+            }
+        },
+        Exception::IllegalInstruction => Info::fault(SIGILL, ILL_ILLOPN, ip),
+        Exception::Divide => Info::fault(SIGFPE, FPE_INTDIV, ip),
+        Exception::Overflow => Info::fault(SIGFPE, FPE_INTOVF, ip),
+        Exception::FloatingPoint(code) => Info::fault(SIGFPE, code, ip),
+        Exception::Breakpoint => Info::fault(SIGTRAP, TRAP_BRKPT, ip),
+        Exception::Trace => Info::fault(SIGTRAP, TRAP_TRACE, ip),
+        Exception::Alignment { address } => Info::fault(SIGBUS, BUS_ADRALN, address),
+        Exception::Protection => Info::kernel(SIGSEGV),
+    };
+    Some(info)
 }
 
 /// The kernel touched user memory at `address` and faulted; true when the access can be tried again.
-pub fn kernel_fault_on_user(_address: usize, _access: Access) -> bool {
-    todo!()
+pub fn kernel_fault_on_user(address: usize, access: Access) -> bool {
+    task::with_current(|thread| match thread.process.try_space() {
+        Some(space) => match space.handle_fault(address, access) {
+            Ok(()) => true,
+            Err(Fault::OutOfMemory) => {
+                task::exit::end_group(&thread.process, SIGKILL as i32);
+                false
+            }
+            Err(_) => false,
+        },
+        None => false,
+    })
 }
 
 /// The alarm of this CPU went off, on top of user code or of idle.
 pub fn timer() {
-    todo!()
+    time::queue::run();
 }
 
 /// Another CPU queued a thread here.
 pub fn reschedule() {
-    todo!()
+    sched::rescheduled();
 }
 
 /// Another CPU waits for this one to forget translations.
 pub fn shootdown() {
-    todo!()
+    mm::shootdown::answer();
 }
 
 /// After an interrupt or exception, before user code goes on: preemption and signals.
-pub fn before_user(_frame: &mut TrapFrame) {
-    todo!()
+#[inline]
+pub fn before_user(frame: &mut TrapFrame) {
+    task::with_current(|thread| {
+        if thread.has_flag(thread::WORK) {
+            signal::before_user(thread, frame, None);
+        }
+    });
 }

@@ -3,18 +3,28 @@
 mod attribute;
 mod descriptor;
 mod file;
+mod futex;
 #[cfg(target_arch = "x86_64")]
 mod legacy_files;
 mod lock;
 mod path;
+mod process;
+mod sched;
+mod signal;
 mod stat;
+pub mod system;
 mod table;
+mod thread;
+mod time;
 mod tree;
 
 use crate::arch::trap::TrapFrame;
-use crate::task::Thread;
+use crate::task::thread::{TRACE, WORK};
+use crate::task::{self, Thread};
+use crate::{println, trace};
 use alloc::sync::Arc;
-use libsyscall::abi::Errno;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use libsyscall::abi::{Errno, nr};
 
 /// One system call in flight.
 pub struct Call<'a> {
@@ -48,7 +58,56 @@ impl Call<'_> {
     }
 }
 
+/// Errors from here on stay inside the kernel: they say how the call is to be taken up again.
+const FIRST_INSIDE_ERROR: u16 = 512;
+
 /// From the machine's entry: one call of the running thread.
-pub fn dispatch(_frame: &mut TrapFrame) {
-    todo!()
+pub fn dispatch(frame: &mut TrapFrame) {
+    task::with_current(|thread| {
+        let result = if thread.has_flag(TRACE) {
+            trace::traced(&mut Call { frame, thread }, invoke)
+        } else {
+            invoke(&mut Call { frame, thread })
+        };
+        let restart = match result {
+            Ok(value) => {
+                frame.set_result(value as isize);
+                None
+            }
+            Err(error) => {
+                frame.set_result(-(error.0 as isize));
+                (error.0 >= FIRST_INSIDE_ERROR).then_some(error)
+            }
+        };
+        if thread.has_flag(WORK) || restart.is_some() {
+            task::signal::before_user(thread, frame, restart);
+        }
+    });
+}
+
+#[inline]
+fn invoke(call: &mut Call) -> Result<usize, Errno> {
+    let number = call.frame.syscall_number();
+    match table::handler(number) {
+        Some(handler) => handler(call),
+        None => unknown(call, number),
+    }
+}
+
+/// Calls that have been named as missing: a bit each.
+static NAMED: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+
+/// ENOSYS; the first time a number comes, the console says which program wanted it.
+#[cold]
+fn unknown(call: &Call, number: usize) -> Result<usize, Errno> {
+    let bit = 1 << (number % 64);
+    let first = NAMED
+        .get(number / 64)
+        .is_some_and(|word| word.fetch_or(bit, Relaxed) & bit == 0);
+    if first {
+        let program = call.thread.name();
+        let name = nr::name(number).unwrap_or("no call of this machine");
+        println!("vigil: {program} made system call {number} ({name}), which Vigil does not have: ENOSYS");
+    }
+    Err(Errno::ENOSYS)
 }

@@ -1,14 +1,117 @@
-//! The running thread: a word of the CPU made a reference. The one file outside `arch`, `mm` and `driver` with `unsafe`.
+//! The running thread: a word of the CPU made a reference, and the switch to another. The one file outside `arch`, `mm`
+//! and `driver` with `unsafe`.
+//!
+//! The scheduler owns exactly one share (`Arc` count) of every thread that has not ended. It moves without being counted:
+//!
+//! - running: it is in the CPU's word, [`arch::cpu::current`];
+//! - runnable: it is the `Arc` in a run queue;
+//! - parked: nobody holds it; whoever turns the word from parked to notified takes it ([`share_of_parked`]).
 #![allow(unsafe_code)]
-use super::Thread;
+
+use super::sched;
+use super::thread::{Leaving, Thread};
+use crate::arch::trap::TrapFrame;
+use crate::arch::{self, MAX_CPUS, cpu};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::mem::ManuallyDrop;
+use core::ptr;
+use core::sync::atomic::{
+    AtomicPtr,
+    Ordering::{Relaxed, Release},
+};
+
+/// The thread each CPU is switching away from, for the one it switches to.
+static OUTGOING: [AtomicPtr<Thread>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
 
 /// The running thread, shared.
 pub fn current() -> Arc<Thread> {
-    todo!()
+    with_current(Arc::clone)
 }
 
 /// The running thread, lent: no count is touched.
-pub fn with_current<R>(_f: impl FnOnce(&Arc<Thread>) -> R) -> R {
-    todo!()
+#[inline]
+pub fn with_current<R>(f: impl FnOnce(&Arc<Thread>) -> R) -> R {
+    let word: *const Thread = cpu::current().cast();
+    // SAFETY: the word came from `Arc::into_raw` of the running thread's share, which stays in the word as long as this
+    // code, which is that thread, runs. `ManuallyDrop` leaves the share there.
+    let thread = ManuallyDrop::new(unsafe { Arc::from_raw(word) });
+    f(&thread)
+}
+
+/// Makes the code that runs the thread `idle`, which is never freed.
+pub(super) fn become_idle(idle: &Arc<Thread>) {
+    cpu::set_current(Arc::into_raw(idle.clone()).cast());
+}
+
+/// Takes the share of a thread whose word the caller has just turned from parked to notified.
+pub(super) fn share_of_parked(thread: &Thread) -> Arc<Thread> {
+    // SAFETY: a parked thread's share is in nobody's hands, and one turn from parked is seen by one caller only. The
+    // thread lies in an `Arc`: all threads are made by `Arc::new` (thread.rs).
+    unsafe { Arc::from_raw(thread) }
+}
+
+/// Takes the running thread's share out of the CPU's word: to be queued, before a switch away.
+pub(super) fn share_of_running() -> Arc<Thread> {
+    // SAFETY: as in `with_current`; the caller gives the share to a run queue and switches away, or gives it back.
+    unsafe { Arc::from_raw(cpu::current().cast::<Thread>()) }
+}
+
+/// Gives the running thread's share back to the CPU's word: it was queued and comes first.
+pub(super) fn keep_running(share: Arc<Thread>) {
+    debug_assert!(ptr::eq(Arc::as_ptr(&share), cpu::current().cast()));
+    let _ = Arc::into_raw(share);
+}
+
+/// Continues `next`. Returns when the caller's thread is continued, perhaps on another CPU.
+pub(super) fn switch_to(next: Arc<Thread>) {
+    let outgoing: *const Thread = cpu::current().cast();
+    let next = Arc::into_raw(next);
+    OUTGOING[cpu::id()].store(outgoing.cast_mut(), Relaxed);
+    cpu::set_current(next.cast());
+    // SAFETY: `outgoing` is the running thread. `next` came out of a run queue with its share: only this CPU has it, and
+    // `sched` hands out no thread that another CPU is still leaving. Both stay where they are: the share of `next` is in
+    // the CPU's word, and `outgoing` is freed by `switched` at the earliest.
+    unsafe { arch::context::switch(&(*outgoing).arch, &(*next).arch) };
+    switched();
+}
+
+/// The first thing after every switch, on the stack of the thread switched to: the one left behind may now be run by
+/// other CPUs, or freed where it has ended.
+pub(super) fn switched() {
+    let outgoing: *const Thread = OUTGOING[cpu::id()].swap(ptr::null_mut(), Relaxed);
+    if outgoing.is_null() {
+        return;
+    }
+    // SAFETY: as long as its `on_cpu` is set no other CPU runs it, so it cannot end and be freed. One that has ended, or is
+    // to go to another CPU's queue, left its share for us.
+    unsafe {
+        let leaving = (*outgoing).take_leaving();
+        (*outgoing).on_cpu.store(false, Release);
+        match leaving {
+            Leaving::Plain => {}
+            Leaving::Requeue => sched::enqueue(Arc::from_raw(outgoing)),
+            Leaving::Ended => drop(Arc::from_raw(outgoing)),
+        }
+    }
+}
+
+/// The registers a parked thread entered the kernel with: they lie on top of its kernel stack.
+pub(super) fn frame_below(stack_top: usize) -> TrapFrame {
+    // SAFETY: the stack is mapped as long as its thread lives, which the caller holds, and every thread that has entered
+    // user mode has its frame there. Should the thread run on meanwhile, the words are stale but still registers.
+    unsafe { ptr::read_volatile((stack_top - size_of::<TrapFrame>()) as *const TrapFrame) }
+}
+
+/// What a kernel thread is to do.
+type Order = (fn(usize), usize);
+
+/// Gives an order away as a number, to be taken over once.
+pub(super) fn hand_over(order: Box<Order>) -> usize {
+    Box::into_raw(order) as usize
+}
+
+pub(super) fn taken_over(order: usize) -> Box<Order> {
+    // SAFETY: the number is what `hand_over` gave for this thread, which starts once.
+    unsafe { Box::from_raw(order as *mut Order) }
 }

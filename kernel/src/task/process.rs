@@ -1,45 +1,370 @@
 //! A process: what its threads share.
+
+use super::credentials::Credentials;
+use super::signal::ProcessSignals;
+use super::{Thread, sched, table};
 use crate::file::FdTable;
+use crate::fs::Place;
 use crate::mm::space::AddressSpace;
+use crate::time::interval::IntervalTimer;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+use event::WaitQueue;
+use libsyscall::abi::Errno;
+use libsyscall::abi::process::*;
+use sync::{SpinGuard, SpinLock};
+
+/// [`Process::ending`] while nobody has ended it.
+const ALIVE: i32 = -1;
 
 pub struct Process {
     pub pid: i32,
+    files: Arc<FdTable>,
+    /// Gone when the process has ended.
+    space: SpinLock<Option<Arc<AddressSpace>>>,
+    threads: SpinLock<Vec<Arc<Thread>>>,
+
+    /// Guarded by the table's lock (`table.rs`), read without.
+    parent: AtomicI32,
+    group: AtomicI32,
+    session: AtomicI32,
+    /// It has called execve(2), after which setpgid(2) by its parent fails.
+    pub has_executed: AtomicBool,
+
+    pub(super) signals: SpinLock<ProcessSignals>,
+    pub(super) signal_arrivals: WaitQueue,
+    /// Signal to the parent at the end; SIGCHLD but for clone(2)'s word.
+    pub exit_signal: AtomicU32,
+    /// The wait status of exit_group(2) or a fatal signal, as soon as there is one.
+    ending: AtomicI32,
+    /// What wait4(2) has to tell, see `wait.rs`.
+    pub(super) report: SpinLock<super::wait::Report>,
+    /// Woken when it becomes a zombie and when it is reaped: pidfd.
+    pub(super) exit_queue: WaitQueue,
+    /// The parent that sleeps until this vfork(2) child executes or ends.
+    pub(super) vfork_parent: SpinLock<Option<Arc<Thread>>>,
+
+    cwd: SpinLock<Option<Place>>,
+    umask: AtomicU32,
+    credentials: SpinLock<Credentials>,
+    limits: SpinLock<[Limit; RLIMIT_COUNT]>,
+    /// Soft RLIMIT_NOFILE, where opening a file finds it without a lock.
+    file_limit: AtomicU64,
+    /// What /proc/PID/exe and cmdline say.
+    executable: SpinLock<Executable>,
+    pub nice: AtomicI32,
+
+    pub(super) interval_timer: SpinLock<Option<Arc<IntervalTimer>>>,
+    pub started_ns: u64,
+    /// CPU time of threads that have ended.
+    pub(super) ended_ns: AtomicU64,
+    /// CPU time of children that have been waited for.
+    pub(super) children_ns: AtomicU64,
+}
+
+/// One resource's limits, getrlimit(2).
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// The program a process runs.
+#[derive(Clone, Default)]
+pub struct Executable {
+    /// The file.
+    pub place: Option<Place>,
+    /// The arguments, each with its NUL, and so the environment.
+    pub arguments: Arc<[u8]>,
+    pub environment: Arc<[u8]>,
+}
+
+fn default_limits() -> [Limit; RLIMIT_COUNT] {
+    let unlimited = Limit {
+        soft: RLIM_INFINITY,
+        hard: RLIM_INFINITY,
+    };
+    let mut limits = [unlimited; RLIMIT_COUNT];
+    limits[RLIMIT_STACK] = Limit {
+        soft: 8 << 20,
+        hard: RLIM_INFINITY,
+    };
+    limits[RLIMIT_CORE] = Limit {
+        soft: 0,
+        hard: RLIM_INFINITY,
+    };
+    limits[RLIMIT_NOFILE] = Limit {
+        soft: 1024,
+        hard: 1 << 20,
+    };
+    limits[RLIMIT_MEMLOCK] = Limit {
+        soft: 8 << 20,
+        hard: 8 << 20,
+    };
+    limits[RLIMIT_NPROC] = Limit {
+        soft: 32768,
+        hard: 32768,
+    };
+    limits[RLIMIT_SIGPENDING] = Limit {
+        soft: 32768,
+        hard: 32768,
+    };
+    limits[RLIMIT_MSGQUEUE] = Limit {
+        soft: 819_200,
+        hard: 819_200,
+    };
+    limits[RLIMIT_NICE] = Limit { soft: 0, hard: 0 };
+    limits[RLIMIT_RTPRIO] = Limit { soft: 0, hard: 0 };
+    limits
 }
 
 impl Process {
-    pub fn files(&self) -> &Arc<FdTable> {
-        todo!()
-    }
-    pub fn space(&self) -> Arc<AddressSpace> {
-        todo!()
-    }
-    /// Soft limit of RLIMIT_NOFILE.
-    pub fn file_limit(&self) -> usize {
-        todo!()
-    }
-    /// Working directory.
-    pub fn cwd(&self) -> crate::fs::Place {
-        todo!()
-    }
-    pub fn umask(&self) -> u32 {
-        todo!()
-    }
-    /// (effective uid, effective gid); permission checks.
-    pub fn credentials(&self) -> (u32, u32) {
-        todo!()
+    fn build(pid: i32, files: Arc<FdTable>, space: Option<Arc<AddressSpace>>) -> Process {
+        let limits = default_limits();
+        Process {
+            pid,
+            files,
+            space: SpinLock::new(space),
+            threads: SpinLock::default(),
+            parent: AtomicI32::new(0),
+            group: AtomicI32::new(pid),
+            session: AtomicI32::new(pid),
+            has_executed: AtomicBool::new(false),
+            signals: SpinLock::default(),
+            signal_arrivals: WaitQueue::new(),
+            exit_signal: AtomicU32::new(libsyscall::abi::signal::SIGCHLD),
+            ending: AtomicI32::new(ALIVE),
+            report: SpinLock::default(),
+            exit_queue: WaitQueue::new(),
+            vfork_parent: SpinLock::new(None),
+            cwd: SpinLock::new(None),
+            umask: AtomicU32::new(0o022),
+            credentials: SpinLock::default(),
+            file_limit: AtomicU64::new(limits[RLIMIT_NOFILE].soft),
+            limits: SpinLock::new(limits),
+            executable: SpinLock::default(),
+            nice: AtomicI32::new(0),
+            interval_timer: SpinLock::new(None),
+            started_ns: crate::time::now_ns(),
+            ended_ns: AtomicU64::new(0),
+            children_ns: AtomicU64::new(0),
+        }
     }
 
-    pub fn set_umask(&self, _mask: u32) -> u32 {
-        todo!()
+    /// The kernel's own.
+    pub(super) fn kernel() -> Arc<Process> {
+        Arc::new(Process::build(0, FdTable::new(), None))
     }
-    pub fn set_cwd(&self, _place: crate::fs::Place) {
-        todo!()
+
+    /// The first process; `files` holds its standard descriptors.
+    pub fn first(files: Arc<FdTable>, space: Arc<AddressSpace>, cwd: Place) -> Arc<Process> {
+        let process = Process::build(table::new_id(), files, Some(space));
+        *process.cwd.lock() = Some(cwd);
+        Arc::new(process)
     }
-    pub fn session(&self) -> i32 {
-        todo!()
+
+    /// A child of `parent`, which runs now.
+    pub(super) fn child(
+        parent: &Process,
+        files: Arc<FdTable>,
+        space: Arc<AddressSpace>,
+        signals: ProcessSignals,
+    ) -> Arc<Process> {
+        let mut process = Process::build(table::new_id(), files, Some(space));
+        process.parent = AtomicI32::new(parent.pid);
+        process.group = AtomicI32::new(parent.group());
+        process.session = AtomicI32::new(parent.session());
+        process.signals = SpinLock::new(signals);
+        process.cwd = SpinLock::new(parent.cwd.lock().clone());
+        process.umask = AtomicU32::new(parent.umask());
+        process.credentials = SpinLock::new(parent.credentials.lock().clone());
+        process.limits = SpinLock::new(*parent.limits.lock());
+        process.file_limit = AtomicU64::new(parent.file_limit.load(Relaxed));
+        process.executable = SpinLock::new(parent.executable.lock().clone());
+        process.nice = AtomicI32::new(parent.nice.load(Relaxed));
+        Arc::new(process)
     }
+
+    pub fn files(&self) -> &Arc<FdTable> {
+        &self.files
+    }
+
+    /// The address space of a process that runs.
+    pub fn space(&self) -> Arc<AddressSpace> {
+        self.try_space().expect("a running process has an address space")
+    }
+
+    /// The address space; `None` for zombies and the kernel.
+    pub fn try_space(&self) -> Option<Arc<AddressSpace>> {
+        self.space.lock().clone()
+    }
+
+    pub(super) fn space_id(&self) -> usize {
+        self.space.lock().as_ref().map_or(0, sched::id_of)
+    }
+
+    /// execve(2): the former space, to be dropped when this CPU has left it.
+    pub(super) fn replace_space(&self, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
+        core::mem::replace(&mut *self.space.lock(), space)
+    }
+
+    /// The threads that have not ended. Taken after the signal lock where both are.
+    pub fn threads(&self) -> SpinGuard<'_, Vec<Arc<Thread>>> {
+        self.threads.lock()
+    }
+
+    pub fn parent_id(&self) -> i32 {
+        self.parent.load(Relaxed)
+    }
+
+    pub(super) fn set_parent(&self, _table: &table::Table, pid: i32) {
+        self.parent.store(pid, Relaxed);
+    }
+
     pub fn group(&self) -> i32 {
-        todo!()
+        self.group.load(Relaxed)
+    }
+
+    pub fn session(&self) -> i32 {
+        self.session.load(Relaxed)
+    }
+
+    pub(super) fn set_group(&self, _table: &table::Table, group: i32) {
+        self.group.store(group, Relaxed);
+    }
+
+    pub(super) fn set_session(&self, _table: &table::Table, session: i32) {
+        self.session.store(session, Relaxed);
+    }
+
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Acquire) != ALIVE
+    }
+
+    /// Sets the status the process ends with; false where another one came first.
+    pub(super) fn begin_ending(&self, status: i32) -> bool {
+        self.ending.compare_exchange(ALIVE, status, AcqRel, Acquire).is_ok()
+    }
+
+    pub(super) fn ending_status(&self) -> Option<i32> {
+        Some(self.ending.load(Acquire)).filter(|&status| status != ALIVE)
+    }
+
+    /// Whether it has ended and not been waited for.
+    pub fn is_zombie(&self) -> bool {
+        self.report.lock().is_zombie()
+    }
+
+    /// Woken when it ends and when it has been waited for: pidfd.
+    pub fn exit_queue(&self) -> &WaitQueue {
+        &self.exit_queue
+    }
+
+    /// Working directory.
+    pub fn cwd(&self) -> Place {
+        self.cwd.lock().clone().unwrap_or_else(crate::fs::root)
+    }
+
+    pub fn set_cwd(&self, place: Place) {
+        let former = self.cwd.lock().replace(place);
+        drop(former);
+    }
+
+    pub(super) fn leave_cwd(&self) {
+        let former = self.cwd.lock().take();
+        drop(former);
+    }
+
+    pub fn umask(&self) -> u32 {
+        self.umask.load(Relaxed)
+    }
+
+    /// umask(2): the former one.
+    pub fn set_umask(&self, mask: u32) -> u32 {
+        self.umask.swap(mask & 0o777, Relaxed)
+    }
+
+    /// (effective uid, effective gid); permission checks.
+    pub fn credentials(&self) -> (u32, u32) {
+        let credentials = self.credentials.lock();
+        (credentials.uid.effective, credentials.gid.effective)
+    }
+
+    /// (real uid, real gid).
+    pub fn real_ids(&self) -> (u32, u32) {
+        let credentials = self.credentials.lock();
+        (credentials.uid.real, credentials.gid.real)
+    }
+
+    /// All of it, locked.
+    pub fn full_credentials(&self) -> SpinGuard<'_, Credentials> {
+        self.credentials.lock()
+    }
+
+    /// Soft limit of RLIMIT_NOFILE.
+    #[inline]
+    pub fn file_limit(&self) -> usize {
+        self.file_limit.load(Relaxed) as usize
+    }
+
+    pub fn limit(&self, resource: usize) -> Limit {
+        self.limits.lock()[resource]
+    }
+
+    /// setrlimit(2): EINVAL, EPERM.
+    pub fn set_limit(&self, resource: usize, limit: Limit, privileged: bool) -> Result<(), Errno> {
+        if limit.soft > limit.hard {
+            return Err(Errno::EINVAL);
+        }
+        let mut limits = self.limits.lock();
+        if limit.hard > limits[resource].hard && !privileged {
+            return Err(Errno::EPERM);
+        }
+        if resource == RLIMIT_NOFILE {
+            // fs.nr_open: the descriptor table grows no further.
+            if limit.hard > 1 << 20 {
+                return Err(Errno::EPERM);
+            }
+            self.file_limit.store(limit.soft, Relaxed);
+        }
+        limits[resource] = limit;
+        Ok(())
+    }
+
+    pub fn executable(&self) -> Executable {
+        self.executable.lock().clone()
+    }
+
+    pub fn set_executable(&self, executable: Executable) {
+        *self.executable.lock() = executable;
+        self.has_executed.store(true, Release);
+    }
+
+    /// The ITIMER_REAL, made when first asked for.
+    pub fn interval_timer(self: &Arc<Self>) -> Result<Arc<IntervalTimer>, Errno> {
+        if let Some(timer) = &*self.interval_timer.lock() {
+            return Ok(timer.clone());
+        }
+        let timer = IntervalTimer::new(self)?;
+        Ok(self.interval_timer.lock().get_or_insert(timer).clone())
+    }
+
+    /// execve(2): handlers become the default.
+    pub(super) fn reset_for_execve(&self) {
+        self.signals.lock().reset_handlers();
+    }
+
+    /// CPU time of all its threads, ended ones too.
+    pub fn ran_ns(&self) -> u64 {
+        let running: u64 = self.threads().iter().map(|thread| thread.ran_ns()).sum();
+        self.ended_ns.load(Relaxed) + running
+    }
+
+    pub fn children_ran_ns(&self) -> u64 {
+        self.children_ns.load(Relaxed)
     }
 }

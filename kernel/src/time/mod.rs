@@ -1,1 +1,47 @@
 //! Clocks and timers.
+//!
+//! One clock ticks below all others: nanoseconds since the machine started (`arch::timer::now_ns`). CLOCK_REALTIME is it
+//! plus an offset. [`queue`] holds what is to happen at a moment of that clock, a heap per CPU; [`interval`] is
+//! setitimer(2)'s timer.
+
+pub mod interval;
+pub mod queue;
+
+use crate::arch;
+use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
+pub use queue::{Expire, Timer};
+use spin::Once;
+
+/// What clock_settime(2) has moved CLOCK_REALTIME by.
+static REALTIME_SHIFT_NS: AtomicI64 = AtomicI64::new(0);
+static EPOCH_NS: Once<u64> = Once::new();
+
+/// CLOCK_MONOTONIC: nanoseconds since the machine started.
+#[inline]
+pub fn now_ns() -> u64 {
+    arch::timer::now_ns()
+}
+
+/// What to add to [`now_ns`] for CLOCK_REALTIME.
+fn realtime_offset_ns() -> u64 {
+    // The battery clock is slow to read: once is enough.
+    EPOCH_NS
+        .call_once(arch::timer::epoch_ns)
+        .wrapping_add_signed(REALTIME_SHIFT_NS.load(Relaxed))
+}
+
+/// CLOCK_REALTIME: nanoseconds since 1970.
+pub fn realtime_ns() -> u64 {
+    now_ns().wrapping_add(realtime_offset_ns())
+}
+
+/// The moment of [`now_ns`] at which CLOCK_REALTIME reads `realtime_ns`, as far as one can know now.
+pub fn from_realtime_ns(realtime_ns: u64) -> u64 {
+    realtime_ns.saturating_sub(realtime_offset_ns())
+}
+
+/// clock_settime(CLOCK_REALTIME).
+pub fn set_realtime_ns(realtime_ns: u64) {
+    let now = self::realtime_ns();
+    REALTIME_SHIFT_NS.fetch_add(realtime_ns.wrapping_sub(now) as i64, Relaxed);
+}

@@ -7,5 +7,6 @@ pub mod nr;
 pub mod process;
 pub mod signal;
 pub mod stat;
+pub mod time;
 
 pub use errno::Errno;

@@ -1,5 +1,4 @@
 //! This CPU and its fellows.
-use crate::boot::BootInfo;
 
 /// Index of the CPU this runs on, below [`online`].
 pub fn id() -> usize {
@@ -21,7 +20,7 @@ pub fn online() -> usize {
 }
 
 /// Starts the other CPUs; each ends in `crate::start_secondary`. Returns when all that answer are up.
-pub fn start_others(_boot: &BootInfo) {
+pub fn start_others() {
     todo!()
 }
 

@@ -1,0 +1,406 @@
+//! Processes: identity, families, limits, execve(2), waiting.
+
+use super::Call;
+use super::path;
+use super::system::rusage;
+use super::table::Line;
+use crate::mm::user;
+use crate::task::process::Limit;
+use crate::task::wait::{self, Whose};
+use crate::task::{Process, execve, exit, kinship, pidfd, table};
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+use libsyscall::abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_IFLNK};
+use libsyscall::abi::process::*;
+use libsyscall::abi::signal::{SIGCHLD, SIGNAL_COUNT};
+use libsyscall::abi::{Errno, nr};
+
+pub const CALLS: &[Line] = &[
+    (nr::GETPID, getpid),
+    (nr::GETPPID, getppid),
+    (nr::GETPGID, getpgid),
+    (nr::SETPGID, setpgid),
+    (nr::GETSID, getsid),
+    (nr::SETSID, setsid),
+    #[cfg(target_arch = "x86_64")]
+    (nr::GETPGRP, getpgrp),
+    (nr::EXIT_GROUP, exit_group),
+    (nr::EXECVE, execve),
+    (nr::EXECVEAT, execveat),
+    (nr::WAIT4, wait4),
+    (nr::WAITID, waitid),
+    (nr::PIDFD_OPEN, pidfd_open),
+    (nr::PIDFD_SEND_SIGNAL, pidfd_send_signal),
+    (nr::GETUID, getuid),
+    (nr::GETEUID, geteuid),
+    (nr::GETGID, getgid),
+    (nr::GETEGID, getegid),
+    (nr::SETUID, setuid),
+    (nr::SETGID, setgid),
+    (nr::SETREUID, setreuid),
+    (nr::SETREGID, setregid),
+    (nr::SETRESUID, setresuid),
+    (nr::SETRESGID, setresgid),
+    (nr::GETRESUID, getresuid),
+    (nr::GETRESGID, getresgid),
+    (nr::GETGROUPS, getgroups),
+    (nr::SETGROUPS, setgroups),
+    (nr::PRLIMIT64, prlimit64),
+    (nr::GETRLIMIT, getrlimit),
+    (nr::SETRLIMIT, setrlimit),
+    (nr::PRCTL, prctl),
+];
+
+fn getpid(call: &mut Call) -> Result<usize, Errno> {
+    Ok(call.thread.process.pid as usize)
+}
+
+fn getppid(call: &mut Call) -> Result<usize, Errno> {
+    Ok(call.thread.process.parent_id() as usize)
+}
+
+/// A process by number, 0 for the caller's: ESRCH.
+fn target(call: &Call, pid: i32) -> Result<Arc<Process>, Errno> {
+    match pid {
+        0 => Ok(call.thread.process.clone()),
+        pid => table::process(pid).ok_or(Errno::ESRCH),
+    }
+}
+
+fn getpgid(call: &mut Call) -> Result<usize, Errno> {
+    Ok(target(call, call.int(0))?.group() as usize)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn getpgrp(call: &mut Call) -> Result<usize, Errno> {
+    Ok(call.thread.process.group() as usize)
+}
+
+fn getsid(call: &mut Call) -> Result<usize, Errno> {
+    Ok(target(call, call.int(0))?.session() as usize)
+}
+
+fn setpgid(call: &mut Call) -> Result<usize, Errno> {
+    kinship::set_group(&call.thread.process, call.int(0), call.int(1)).map(|()| 0)
+}
+
+fn setsid(call: &mut Call) -> Result<usize, Errno> {
+    kinship::new_session(&call.thread.process).map(|session| session as usize)
+}
+
+fn exit_group(call: &mut Call) -> Result<usize, Errno> {
+    exit::exit_group(call.thread, call.int(0))
+}
+
+fn execve(call: &mut Call) -> Result<usize, Errno> {
+    execute(call, AT_FDCWD, call.arg(0), 0, (call.arg(1), call.arg(2)))
+}
+
+fn execveat(call: &mut Call) -> Result<usize, Errno> {
+    let flags = call.uint(4);
+    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    execute(call, call.int(0), call.arg(1), flags, (call.arg(2), call.arg(3)))
+}
+
+fn execute(
+    call: &mut Call,
+    directory: i32,
+    path: usize,
+    flags: u32,
+    (arguments, environment): (usize, usize),
+) -> Result<usize, Errno> {
+    let name = user::read_path(path)?;
+    let target = path::target_of(call, directory, &name, flags)?;
+    let place = target.place().map_err(|_| Errno::EACCES)?.clone();
+    if place.stat().kind() == S_IFLNK {
+        return Err(Errno::ELOOP);
+    }
+    let (arguments, environment) = (execve::read_strings(arguments)?, execve::read_strings(environment)?);
+    let name = if name.is_empty() {
+        format!("/dev/fd/{directory}").into_bytes()
+    } else {
+        name
+    };
+    execve::execve(call.thread, call.frame, &place, &name, arguments, environment)
+}
+
+fn wait4(call: &mut Call) -> Result<usize, Errno> {
+    let options = call.uint(2);
+    if options & !(WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WALL | WCLONE) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let whose = match call.int(0) {
+        // -i32::MIN is no process group.
+        i32::MIN => return Err(Errno::ESRCH),
+        -1 => Whose::Any,
+        0 => Whose::Group(call.thread.process.group()),
+        group if group < 0 => Whose::Group(-group),
+        pid => Whose::Process(pid),
+    };
+    let Some(told) = wait::wait(call.thread, whose, options | WEXITED)? else {
+        return Ok(0);
+    };
+    if call.arg(1) != 0 {
+        user::write(call.arg(1), &told.wait_status)?;
+    }
+    if call.arg(3) != 0 {
+        user::write(call.arg(3), &rusage(told.ran_ns))?;
+    }
+    Ok(told.pid as usize)
+}
+
+fn waitid(call: &mut Call) -> Result<usize, Errno> {
+    let options = call.uint(3);
+    let known = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE;
+    if options & !known != 0 || options & (WEXITED | WSTOPPED | WCONTINUED) == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut options = options;
+    let whose = match call.int(0) {
+        P_ALL => Whose::Any,
+        P_PID if call.int(1) > 0 => Whose::Process(call.int(1)),
+        P_PGID if call.int(1) == 0 => Whose::Group(call.thread.process.group()),
+        P_PGID if call.int(1) > 0 => Whose::Group(call.int(1)),
+        P_PIDFD => {
+            let open = call.file(1)?;
+            let process = pidfd::process_of(&open).ok_or(Errno::EBADF)?;
+            if open.nonblocking() {
+                options |= WNOHANG;
+            }
+            Whose::Process(process.pid)
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    let told = wait::wait(call.thread, whose, options)?;
+    if told.is_none() && options != call.uint(3) {
+        // pidfd_open(2), PIDFD_NONBLOCK.
+        return Err(Errno::EAGAIN);
+    }
+    if call.arg(2) != 0 {
+        // Without news the caller finds zeroes where signal and process would stand.
+        let mut words = [0i32; 7];
+        if let Some(told) = told {
+            words = [SIGCHLD as i32, 0, told.code, 0, told.pid, told.uid as i32, told.status];
+        }
+        user::write(call.arg(2), &words)?;
+    }
+    if let Some(told) = told
+        && call.arg(4) != 0
+    {
+        user::write(call.arg(4), &rusage(told.ran_ns))?;
+    }
+    Ok(0)
+}
+
+fn pidfd_open(call: &mut Call) -> Result<usize, Errno> {
+    pidfd::open(call.thread, call.int(0), call.uint(1))
+}
+
+fn pidfd_send_signal(call: &mut Call) -> Result<usize, Errno> {
+    let open = call.file(0)?;
+    let process = pidfd::process_of(&open).ok_or(Errno::EBADF)?;
+    let signal = call.uint(1);
+    if call.uint(3) != 0 || signal > SIGNAL_COUNT {
+        return Err(Errno::EINVAL);
+    }
+    pidfd::send_signal(call.thread, &process, signal, call.arg(2)).map(|()| 0)
+}
+
+fn getuid(call: &mut Call) -> Result<usize, Errno> {
+    Ok(call.thread.process.full_credentials().uid.real as usize)
+}
+
+fn geteuid(call: &mut Call) -> Result<usize, Errno> {
+    Ok(call.thread.process.full_credentials().uid.effective as usize)
+}
+
+fn getgid(call: &mut Call) -> Result<usize, Errno> {
+    Ok(call.thread.process.full_credentials().gid.real as usize)
+}
+
+fn getegid(call: &mut Call) -> Result<usize, Errno> {
+    Ok(call.thread.process.full_credentials().gid.effective as usize)
+}
+
+fn setuid(call: &mut Call) -> Result<usize, Errno> {
+    let mut credentials = call.thread.process.full_credentials();
+    let privileged = credentials.is_privileged();
+    credentials.uid.set(call.uint(0), privileged).map(|()| 0)
+}
+
+fn setgid(call: &mut Call) -> Result<usize, Errno> {
+    let mut credentials = call.thread.process.full_credentials();
+    let privileged = credentials.is_privileged();
+    credentials.gid.set(call.uint(0), privileged).map(|()| 0)
+}
+
+fn setreuid(call: &mut Call) -> Result<usize, Errno> {
+    let mut credentials = call.thread.process.full_credentials();
+    let privileged = credentials.is_privileged();
+    credentials
+        .uid
+        .set_two(call.uint(0), call.uint(1), privileged)
+        .map(|()| 0)
+}
+
+fn setregid(call: &mut Call) -> Result<usize, Errno> {
+    let mut credentials = call.thread.process.full_credentials();
+    let privileged = credentials.is_privileged();
+    credentials
+        .gid
+        .set_two(call.uint(0), call.uint(1), privileged)
+        .map(|()| 0)
+}
+
+fn setresuid(call: &mut Call) -> Result<usize, Errno> {
+    let mut credentials = call.thread.process.full_credentials();
+    let privileged = credentials.is_privileged();
+    credentials
+        .uid
+        .set_all(call.uint(0), call.uint(1), call.uint(2), privileged)
+        .map(|()| 0)
+}
+
+fn setresgid(call: &mut Call) -> Result<usize, Errno> {
+    let mut credentials = call.thread.process.full_credentials();
+    let privileged = credentials.is_privileged();
+    credentials
+        .gid
+        .set_all(call.uint(0), call.uint(1), call.uint(2), privileged)
+        .map(|()| 0)
+}
+
+fn getresuid(call: &mut Call) -> Result<usize, Errno> {
+    let ids = call.thread.process.full_credentials().uid;
+    for (n, id) in [ids.real, ids.effective, ids.saved].into_iter().enumerate() {
+        user::write(call.arg(n), &id)?;
+    }
+    Ok(0)
+}
+
+fn getresgid(call: &mut Call) -> Result<usize, Errno> {
+    let ids = call.thread.process.full_credentials().gid;
+    for (n, id) in [ids.real, ids.effective, ids.saved].into_iter().enumerate() {
+        user::write(call.arg(n), &id)?;
+    }
+    Ok(0)
+}
+
+/// NGROUPS_MAX.
+const GROUPS_MAX: usize = 65536;
+
+fn getgroups(call: &mut Call) -> Result<usize, Errno> {
+    let groups = call.thread.process.full_credentials().groups.clone();
+    let room = usize::try_from(call.int(0)).map_err(|_| Errno::EINVAL)?;
+    if room != 0 {
+        if room < groups.len() {
+            return Err(Errno::EINVAL);
+        }
+        for (index, group) in groups.iter().enumerate() {
+            user::write(call.arg(1) + index * size_of::<u32>(), group)?;
+        }
+    }
+    Ok(groups.len())
+}
+
+fn setgroups(call: &mut Call) -> Result<usize, Errno> {
+    if !call.thread.process.full_credentials().is_privileged() {
+        return Err(Errno::EPERM);
+    }
+    let count = call.arg(0);
+    if count > GROUPS_MAX {
+        return Err(Errno::EINVAL);
+    }
+    let groups: Vec<u32> = (0..count)
+        .map(|index| user::read(call.arg(1) + index * size_of::<u32>()))
+        .collect::<Result<_, _>>()?;
+    call.thread.process.full_credentials().groups = groups.into();
+    Ok(0)
+}
+
+fn resource(number: usize) -> Result<usize, Errno> {
+    if number < RLIMIT_COUNT {
+        Ok(number)
+    } else {
+        Err(Errno::EINVAL)
+    }
+}
+
+fn set_limit(call: &Call, process: &Process, resource: usize, address: usize) -> Result<(), Errno> {
+    let [soft, hard]: [u64; 2] = user::read(address)?;
+    let privileged = call.thread.process.full_credentials().is_privileged();
+    process.set_limit(resource, Limit { soft, hard }, privileged)
+}
+
+fn prlimit64(call: &mut Call) -> Result<usize, Errno> {
+    let (process, resource) = (target(call, call.int(0))?, resource(call.arg(1))?);
+    let former = process.limit(resource);
+    if call.arg(2) != 0 {
+        set_limit(call, &process, resource, call.arg(2))?;
+    }
+    if call.arg(3) != 0 {
+        user::write(call.arg(3), &[former.soft, former.hard])?;
+    }
+    Ok(0)
+}
+
+fn getrlimit(call: &mut Call) -> Result<usize, Errno> {
+    let limit = call.thread.process.limit(resource(call.arg(0))?);
+    user::write(call.arg(1), &[limit.soft, limit.hard])?;
+    Ok(0)
+}
+
+fn setrlimit(call: &mut Call) -> Result<usize, Errno> {
+    let resource = resource(call.arg(0))?;
+    set_limit(call, &call.thread.process, resource, call.arg(1))?;
+    Ok(0)
+}
+
+fn prctl(call: &mut Call) -> Result<usize, Errno> {
+    let thread = call.thread;
+    match call.int(0) {
+        PR_SET_NAME => {
+            let mut name = [0; 16];
+            for (index, byte) in name.iter_mut().enumerate().take(15) {
+                *byte = user::read(call.arg(1) + index)?;
+                if *byte == 0 {
+                    break;
+                }
+            }
+            thread.set_name(&name);
+            Ok(0)
+        }
+        PR_GET_NAME => {
+            user::write_bytes(call.arg(1), &thread.name_bytes())?;
+            Ok(0)
+        }
+        PR_SET_PDEATHSIG => {
+            if call.arg(1) > SIGNAL_COUNT as usize {
+                return Err(Errno::EINVAL);
+            }
+            thread.death_signal.store(call.uint(1), Relaxed);
+            Ok(0)
+        }
+        PR_GET_PDEATHSIG => {
+            user::write(call.arg(1), &thread.death_signal.load(Relaxed))?;
+            Ok(0)
+        }
+        // There are no core dumps and no tracers for these to hold off.
+        PR_GET_DUMPABLE => Ok(1),
+        PR_SET_DUMPABLE if call.arg(1) <= 1 => Ok(0),
+        PR_GET_KEEPCAPS => Ok(0),
+        // User 0 has every capability, others none: the bounding set is whole.
+        PR_CAPBSET_READ if call.arg(1) <= 40 => Ok(1),
+        // Timers here have no slack: the least there is, 1 ns.
+        PR_GET_TIMERSLACK => Ok(1),
+        PR_SET_TIMERSLACK => Ok(0),
+        PR_GET_NO_NEW_PRIVS => Ok(1),
+        // No program here is given privileges by its file, so this is true already.
+        PR_SET_NO_NEW_PRIVS if call.arg(1) == 1 => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}

@@ -1,0 +1,165 @@
+//! Scheduling: sched_*(2), priorities, getcpu(2).
+
+use super::Call;
+use super::table::Line;
+use crate::mm::user;
+use crate::task::{Process, Thread, sched, table};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+use libsyscall::abi::{Errno, nr};
+
+pub const CALLS: &[Line] = &[
+    (nr::SCHED_YIELD, sched_yield),
+    (nr::SCHED_GETAFFINITY, sched_getaffinity),
+    (nr::SCHED_SETAFFINITY, sched_setaffinity),
+    (nr::SCHED_GETSCHEDULER, sched_getscheduler),
+    (nr::SCHED_SETSCHEDULER, sched_setscheduler),
+    (nr::SCHED_GETPARAM, sched_getparam),
+    (nr::SCHED_GET_PRIORITY_MAX, sched_get_priority_max),
+    (nr::SCHED_GET_PRIORITY_MIN, sched_get_priority_min),
+    (nr::GETPRIORITY, getpriority),
+    (nr::SETPRIORITY, setpriority),
+    (nr::GETCPU, getcpu),
+];
+
+const SCHED_OTHER: usize = 0;
+const SCHED_FIFO: i32 = 1;
+const SCHED_RR: i32 = 2;
+const SCHED_BATCH: i32 = 3;
+const SCHED_IDLE: i32 = 5;
+
+/// A thread by number, 0 for the caller.
+fn target(call: &Call, tid: i32) -> Result<Arc<Thread>, Errno> {
+    match tid {
+        0 => Ok(call.thread.clone()),
+        tid if tid < 0 => Err(Errno::EINVAL),
+        tid => table::thread(tid).ok_or(Errno::ESRCH),
+    }
+}
+
+fn sched_yield(_call: &mut Call) -> Result<usize, Errno> {
+    sched::yield_now();
+    Ok(0)
+}
+
+/// Gives back the size of the kernel's mask in bytes, as the raw call does.
+fn sched_getaffinity(call: &mut Call) -> Result<usize, Errno> {
+    let mask = (target(call, call.int(0))?.affinity() & sched::online_mask()) as u64;
+    if call.arg(1) < size_of::<u64>() || call.arg(1) % size_of::<u64>() != 0 {
+        return Err(Errno::EINVAL);
+    }
+    user::write(call.arg(2), &mask)?;
+    Ok(size_of::<u64>())
+}
+
+fn sched_setaffinity(call: &mut Call) -> Result<usize, Errno> {
+    let thread = target(call, call.int(0))?;
+    let mut bytes = [0; 8];
+    let len = call.arg(1).min(bytes.len());
+    user::read_bytes(call.arg(2), &mut bytes[..len])?;
+    let mask = u64::from_le_bytes(bytes) as u32 & sched::online_mask();
+    if mask == 0 {
+        return Err(Errno::EINVAL);
+    }
+    thread.set_affinity(mask);
+    Ok(0)
+}
+
+fn sched_getscheduler(call: &mut Call) -> Result<usize, Errno> {
+    target(call, call.int(0))?;
+    Ok(SCHED_OTHER)
+}
+
+/// There is one policy; asking for a real-time one is refused as to a process without the right to it.
+fn sched_setscheduler(call: &mut Call) -> Result<usize, Errno> {
+    target(call, call.int(0))?;
+    let priority: i32 = user::read(call.arg(2))?;
+    match call.int(1) {
+        0 | SCHED_BATCH | SCHED_IDLE if priority == 0 => Ok(0),
+        SCHED_FIFO | SCHED_RR => Err(Errno::EPERM),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn sched_getparam(call: &mut Call) -> Result<usize, Errno> {
+    target(call, call.int(0))?;
+    user::write(call.arg(1), &0i32)?;
+    Ok(0)
+}
+
+fn sched_get_priority_max(call: &mut Call) -> Result<usize, Errno> {
+    match call.int(0) {
+        SCHED_FIFO | SCHED_RR => Ok(99),
+        0 | SCHED_BATCH | SCHED_IDLE => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn sched_get_priority_min(call: &mut Call) -> Result<usize, Errno> {
+    match call.int(0) {
+        SCHED_FIFO | SCHED_RR => Ok(1),
+        0 | SCHED_BATCH | SCHED_IDLE => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The processes that PRIO_PROCESS, PRIO_PGRP or PRIO_USER and `who` name: EINVAL, ESRCH.
+fn prioritised(call: &Call) -> Result<Vec<Arc<Process>>, Errno> {
+    let own = &call.thread.process;
+    let who = call.int(1);
+    let processes = match call.int(0) {
+        0 if who == 0 => alloc::vec![own.clone()],
+        0 => table::thread(who)
+            .map(|thread| thread.process.clone())
+            .into_iter()
+            .collect(),
+        1 => table::group(if who == 0 { own.group() } else { who }),
+        2 => {
+            let uid = if who == 0 { own.real_ids().0 } else { who as u32 };
+            table::processes()
+                .into_iter()
+                .filter(|process| process.real_ids().0 == uid)
+                .collect()
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    if processes.is_empty() {
+        Err(Errno::ESRCH)
+    } else {
+        Ok(processes)
+    }
+}
+
+/// The raw call gives 20 - nice, so that no result looks like an error.
+fn getpriority(call: &mut Call) -> Result<usize, Errno> {
+    let nice = prioritised(call)?
+        .iter()
+        .map(|process| process.nice.load(Relaxed))
+        .min()
+        .unwrap_or(0);
+    Ok((20 - nice) as usize)
+}
+
+/// The value is kept and given back; the scheduler treats all alike.
+fn setpriority(call: &mut Call) -> Result<usize, Errno> {
+    let nice = call.int(2).clamp(-20, 19);
+    let privileged = call.thread.process.full_credentials().is_privileged();
+    for process in prioritised(call)? {
+        if nice < process.nice.load(Relaxed) && !privileged {
+            return Err(Errno::EACCES);
+        }
+        process.nice.store(nice, Relaxed);
+    }
+    Ok(0)
+}
+
+fn getcpu(call: &mut Call) -> Result<usize, Errno> {
+    if call.arg(0) != 0 {
+        user::write(call.arg(0), &(crate::arch::cpu::id() as u32))?;
+    }
+    if call.arg(1) != 0 {
+        user::write(call.arg(1), &0u32)?;
+    }
+    Ok(0)
+}

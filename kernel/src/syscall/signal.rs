@@ -1,0 +1,302 @@
+//! Signals: actions, masks, sending, waiting.
+
+use super::Call;
+use super::table::Line;
+use super::time::read_timespec;
+use crate::mm::user;
+use crate::task::signal::{Action, Info, UNSTOPPABLE, bit};
+use crate::task::{Process, Thread, table};
+use event::Unparked;
+use crate::time;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use libsyscall::abi::signal::*;
+use libsyscall::abi::{Errno, nr};
+
+pub const CALLS: &[Line] = &[
+    (nr::RT_SIGACTION, rt_sigaction),
+    (nr::RT_SIGPROCMASK, rt_sigprocmask),
+    (nr::RT_SIGPENDING, rt_sigpending),
+    (nr::RT_SIGSUSPEND, rt_sigsuspend),
+    (nr::RT_SIGTIMEDWAIT, rt_sigtimedwait),
+    (nr::RT_SIGQUEUEINFO, rt_sigqueueinfo),
+    (nr::RT_TGSIGQUEUEINFO, rt_tgsigqueueinfo),
+    (nr::RT_SIGRETURN, rt_sigreturn),
+    (nr::SIGALTSTACK, sigaltstack),
+    (nr::KILL, kill),
+    (nr::TKILL, tkill),
+    (nr::TGKILL, tgkill),
+    (nr::RESTART_SYSCALL, restart_syscall),
+    #[cfg(target_arch = "x86_64")]
+    (nr::PAUSE, pause),
+];
+
+/// The signal an argument names: EINVAL.
+fn signal_of(number: i32) -> Result<u32, Errno> {
+    u32::try_from(number)
+        .ok()
+        .filter(|signal| (1..=SIGNAL_COUNT).contains(signal))
+        .ok_or(Errno::EINVAL)
+}
+
+fn check_set_size(size: usize) -> Result<(), Errno> {
+    if size == SIGSET_SIZE {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
+}
+
+/// struct sigaction of the kernel: handler, flags, restorer, mask; a word each on both machines.
+fn rt_sigaction(call: &mut Call) -> Result<usize, Errno> {
+    check_set_size(call.arg(3))?;
+    let signal = signal_of(call.int(0))?;
+    let action = match call.arg(1) {
+        0 => None,
+        address => {
+            let [handler, flags, restorer, mask]: [u64; 4] = user::read(address)?;
+            Some(Action {
+                handler: handler as usize,
+                flags,
+                restorer: restorer as usize,
+                mask,
+            })
+        }
+    };
+    if action.is_some() && bit(signal) & UNSTOPPABLE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let former = call.thread.process.set_action(signal, action);
+    if call.arg(2) != 0 {
+        let words = [former.handler as u64, former.flags, former.restorer as u64, former.mask];
+        user::write(call.arg(2), &words)?;
+    }
+    Ok(0)
+}
+
+fn rt_sigprocmask(call: &mut Call) -> Result<usize, Errno> {
+    check_set_size(call.arg(3))?;
+    let former = call.thread.signals.mask();
+    if call.arg(1) != 0 {
+        let set: u64 = user::read(call.arg(1))?;
+        let mask = match call.int(0) {
+            SIG_BLOCK => former | set,
+            SIG_UNBLOCK => former & !set,
+            SIG_SETMASK => set,
+            _ => return Err(Errno::EINVAL),
+        };
+        call.thread.set_mask(mask);
+    }
+    if call.arg(2) != 0 {
+        user::write(call.arg(2), &former)?;
+    }
+    Ok(0)
+}
+
+fn rt_sigpending(call: &mut Call) -> Result<usize, Errno> {
+    if call.arg(1) > SIGSET_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    let pending = call.thread.process.pending_for(call.thread) & call.thread.signals.mask();
+    user::write_bytes(call.arg(0), &pending.to_le_bytes()[..call.arg(1)])?;
+    Ok(0)
+}
+
+/// Sleeps until a handler has run.
+fn sleep_for_handler(thread: &Arc<Thread>) -> Errno {
+    while thread.park_until(None) != Unparked::Interrupted {}
+    Errno::ERESTARTNOHAND
+}
+
+fn rt_sigsuspend(call: &mut Call) -> Result<usize, Errno> {
+    check_set_size(call.arg(1))?;
+    let mask: u64 = user::read(call.arg(0))?;
+    call.thread.begin_temporary_mask(mask);
+    let error = sleep_for_handler(call.thread);
+    call.thread.end_temporary_mask(true);
+    Err(error)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn pause(call: &mut Call) -> Result<usize, Errno> {
+    Err(sleep_for_handler(call.thread))
+}
+
+/// While it waits, the signals wanted are not blocked: so they wake the thread, which takes them before they are delivered.
+fn rt_sigtimedwait(call: &mut Call) -> Result<usize, Errno> {
+    check_set_size(call.arg(3))?;
+    let wanted: u64 = user::read::<u64>(call.arg(0))? & !UNSTOPPABLE;
+    let deadline_ns = match call.arg(2) {
+        0 => None,
+        timeout => Some(time::now_ns().saturating_add(read_timespec(timeout)?)),
+    };
+    let (thread, process) = (call.thread, &call.thread.process);
+    let mask = thread.signals.mask();
+    let taken = loop {
+        if let Some(info) = process.take_signal(thread, wanted) {
+            break Ok(info);
+        }
+        thread.set_mask(mask & !wanted);
+        let wake = thread.park_until(deadline_ns);
+        let info = process.take_signal(thread, wanted);
+        thread.set_mask(mask);
+        match (info, wake) {
+            (Some(info), _) => break Ok(info),
+            (None, Unparked::TimedOut) => break Err(Errno::EAGAIN),
+            (None, Unparked::Interrupted) => break Err(Errno::EINTR),
+            (None, Unparked::Woken) => {}
+        }
+    };
+    let info = taken?;
+    if call.arg(1) != 0 {
+        user::write_bytes(call.arg(1), &info.to_bytes())?;
+    }
+    Ok(info.signal as usize)
+}
+
+/// A siginfo of the caller's making. Only codes that can't be mistaken for the kernel's go to other processes: EPERM.
+fn queued_info(call: &Call, signal: u32, address: usize, pid: i32) -> Result<Info, Errno> {
+    let mut bytes = [0; SIGINFO_SIZE];
+    user::read_bytes(address, &mut bytes)?;
+    let info = Info::from_bytes(signal, &bytes);
+    if (info.code >= 0 || info.code == SI_TKILL) && pid != call.thread.process.pid {
+        return Err(Errno::EPERM);
+    }
+    Ok(info)
+}
+
+fn rt_sigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
+    let (pid, signal) = (call.int(0), signal_of(call.int(1))?);
+    let info = queued_info(call, signal, call.arg(2), pid)?;
+    let process = table::process(pid).ok_or(Errno::ESRCH)?;
+    check_permission(call, &process, signal)?;
+    process.queue_signal(signal, info, None)?;
+    Ok(0)
+}
+
+fn rt_tgsigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
+    let (pid, tid, signal) = (call.int(0), call.int(1), signal_of(call.int(2))?);
+    let info = queued_info(call, signal, call.arg(3), pid)?;
+    let thread = table::thread(tid)
+        .filter(|thread| thread.process.pid == pid)
+        .ok_or(Errno::ESRCH)?;
+    check_permission(call, &thread.process, signal)?;
+    thread.process.queue_signal(signal, info, Some(&thread))?;
+    Ok(0)
+}
+
+fn rt_sigreturn(call: &mut Call) -> Result<usize, Errno> {
+    call.thread.leave_handler(call.frame);
+    // All registers come from the signal frame, the result's too.
+    Ok(call.frame.result() as usize)
+}
+
+/// stack_t: sp, flags (an int and its gap), size.
+fn sigaltstack(call: &mut Call) -> Result<usize, Errno> {
+    let (base, flags, size) = call.thread.signals.alternate();
+    let in_use = flags & SS_DISABLE == 0 && call.frame.sp().wrapping_sub(base) < size;
+    let new: Option<[u64; 3]> = match call.arg(0) {
+        0 => None,
+        address => Some(user::read(address)?),
+    };
+    if let Some([new_base, new_flags, new_size]) = new {
+        if in_use && flags & SS_AUTODISARM == 0 {
+            return Err(Errno::EPERM);
+        }
+        let new_flags = new_flags as u32;
+        match new_flags & !SS_AUTODISARM {
+            SS_DISABLE => call.thread.signals.set_alternate((0, SS_DISABLE, 0)),
+            // SS_ONSTACK means nothing here and is taken for 0, as on Linux.
+            0 | SS_ONSTACK => {
+                if (new_size as usize) < MIN_SIGNAL_STACK {
+                    return Err(Errno::ENOMEM);
+                }
+                let flags = new_flags & SS_AUTODISARM;
+                call.thread
+                    .signals
+                    .set_alternate((new_base as usize, flags, new_size as usize));
+            }
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    if call.arg(1) != 0 {
+        let shown = flags | if in_use { SS_ONSTACK } else { 0 };
+        user::write(call.arg(1), &[base as u64, u64::from(shown), size as u64])?;
+    }
+    Ok(0)
+}
+
+/// kill(2): EPERM. SIGCONT goes anywhere in the session.
+fn check_permission(call: &Call, target: &Process, signal: u32) -> Result<(), Errno> {
+    let own = &call.thread.process;
+    if core::ptr::eq(&**own, target) || (signal == SIGCONT && own.session() == target.session()) {
+        return Ok(());
+    }
+    let bearer = own.full_credentials().clone();
+    let allowed = bearer.may_signal(&target.full_credentials());
+    if allowed { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+fn kill(call: &mut Call) -> Result<usize, Errno> {
+    let (pid, number) = (call.int(0), call.int(1));
+    // Signal 0 only asks whether it could be sent.
+    let signal = if number == 0 { None } else { Some(signal_of(number)?) };
+    let own = &call.thread.process;
+    let targets: Vec<Arc<Process>> = match pid {
+        1.. => table::process(pid).into_iter().collect(),
+        0 => table::group(own.group()),
+        -1 => table::processes()
+            .into_iter()
+            .filter(|process| process.pid > 1 && process.pid != own.pid)
+            .collect(),
+        i32::MIN => return Err(Errno::ESRCH),
+        _ => table::group(-pid),
+    };
+    let mut result = Err(Errno::ESRCH);
+    for target in targets {
+        match check_permission(call, &target, signal.unwrap_or(SIGKILL)) {
+            Ok(()) => result = Ok(0),
+            Err(error) => {
+                if result.is_err() {
+                    result = Err(error);
+                }
+                continue;
+            }
+        }
+        if let Some(signal) = signal {
+            target.send_signal(signal, Info::from_running(signal, SI_USER));
+        }
+    }
+    result
+}
+
+fn send_to_thread(call: &Call, group: Option<i32>, tid: i32, number: i32) -> Result<usize, Errno> {
+    if tid <= 0 || group.is_some_and(|group| group <= 0) {
+        return Err(Errno::EINVAL);
+    }
+    let signal = if number == 0 { None } else { Some(signal_of(number)?) };
+    let thread = table::thread(tid).ok_or(Errno::ESRCH)?;
+    if group.is_some_and(|group| group != thread.process.pid) {
+        return Err(Errno::ESRCH);
+    }
+    check_permission(call, &thread.process, signal.unwrap_or(SIGKILL))?;
+    if let Some(signal) = signal {
+        thread
+            .process
+            .queue_signal(signal, Info::from_running(signal, SI_TKILL), Some(&thread))?;
+    }
+    Ok(0)
+}
+
+fn tkill(call: &mut Call) -> Result<usize, Errno> {
+    send_to_thread(call, None, call.int(0), call.int(1))
+}
+
+fn tgkill(call: &mut Call) -> Result<usize, Errno> {
+    send_to_thread(call, Some(call.int(0)), call.int(1), call.int(2))
+}
+
+/// Interrupted calls are taken up again by their own number, so there is never one to restart by this.
+fn restart_syscall(_call: &mut Call) -> Result<usize, Errno> {
+    Err(Errno::EINTR)
+}

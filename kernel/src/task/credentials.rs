@@ -1,0 +1,79 @@
+//! Who a process acts for: credentials(7). There is no more privilege than user 0.
+
+use alloc::sync::Arc;
+use libsyscall::abi::Errno;
+
+/// Real, effective and saved identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    pub real: u32,
+    pub effective: u32,
+    pub saved: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    pub uid: Ids,
+    pub gid: Ids,
+    pub groups: Arc<[u32]>,
+}
+
+/// "Leave it": -1 in setresuid(2).
+pub const KEEP: u32 = u32::MAX;
+
+impl Ids {
+    /// setuid(2), setgid(2).
+    pub fn set(&mut self, id: u32, privileged: bool) -> Result<(), Errno> {
+        if privileged {
+            *self = Ids {
+                real: id,
+                effective: id,
+                saved: id,
+            };
+        } else if id == self.real || id == self.saved {
+            self.effective = id;
+        } else {
+            return Err(Errno::EPERM);
+        }
+        Ok(())
+    }
+
+    /// setresuid(2), setresgid(2).
+    pub fn set_all(&mut self, real: u32, effective: u32, saved: u32, privileged: bool) -> Result<(), Errno> {
+        let allowed = |id| id == KEEP || privileged || [self.real, self.effective, self.saved].contains(&id);
+        if ![real, effective, saved].into_iter().all(allowed) {
+            return Err(Errno::EPERM);
+        }
+        let or = |id, old| if id == KEEP { old } else { id };
+        *self = Ids {
+            real: or(real, self.real),
+            effective: or(effective, self.effective),
+            saved: or(saved, self.saved),
+        };
+        Ok(())
+    }
+
+    /// setreuid(2), setregid(2).
+    pub fn set_two(&mut self, real: u32, effective: u32, privileged: bool) -> Result<(), Errno> {
+        let old_real = self.real;
+        self.set_all(real, effective, KEEP, privileged)?;
+        if real != KEEP || (effective != KEEP && effective != old_real) {
+            self.saved = self.effective;
+        }
+        Ok(())
+    }
+}
+
+impl Credentials {
+    pub fn is_privileged(&self) -> bool {
+        self.uid.effective == 0
+    }
+
+    /// kill(2): whether the bearer may signal a process of `target`.
+    pub fn may_signal(&self, target: &Credentials) -> bool {
+        self.is_privileged()
+            || [target.uid.real, target.uid.saved]
+                .iter()
+                .any(|id| [self.uid.real, self.uid.effective].contains(id))
+    }
+}

@@ -1,0 +1,192 @@
+//! How threads and processes end.
+//!
+//! A process ends once (`Process::begin_ending`): by exit_group(2), by a fatal signal, or because its last thread has
+//! gone. Every thread then has its KILL flag, leaves whatever it sleeps in, and ends itself on its way to user mode; the
+//! last one takes the process down. So a thread always ends on its own stack, with nothing of the kernel left on it.
+
+use super::signal::Info;
+use super::thread::{KILL, Leaving, STOP, Thread};
+use super::{Process, futex, sched, table, wait};
+use crate::console;
+use crate::mm::user;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
+use libsyscall::abi::signal::*;
+
+/// wait(2)'s status of exit(2).
+pub fn exit_status(code: i32) -> i32 {
+    (code & 0xff) << 8
+}
+
+/// Has every thread of the process end, with this wait status unless another came first.
+pub fn end_group(process: &Process, status: i32) {
+    process.begin_ending(status);
+    for thread in process.threads().iter() {
+        thread.clear(STOP);
+        thread.raise(KILL);
+    }
+}
+
+/// exit_group(2) by the running thread.
+pub fn exit_group(thread: &Arc<Thread>, code: i32) -> ! {
+    end_group(&thread.process, exit_status(code));
+    exit_thread(thread)
+}
+
+/// exit(2): the running thread ends. `code` is the process's if it is the last.
+pub fn exit_alone(thread: &Arc<Thread>, code: i32) -> ! {
+    if thread.process.threads().len() == 1 {
+        thread.process.begin_ending(exit_status(code));
+    }
+    exit_thread(thread)
+}
+
+/// The running thread leaves its memory, by its end or by execve(2): what others wait for there is settled.
+pub(super) fn leave_memory(thread: &Arc<Thread>) {
+    futex::release_robust_list(thread);
+    let clear = thread.clear_child_tid.swap(0, Relaxed);
+    if clear != 0 && user::write(clear, &0u32).is_ok() {
+        futex::wake_shared(clear, 1);
+    }
+}
+
+/// Ends the running thread.
+pub fn exit_thread(thread: &Arc<Thread>) -> ! {
+    leave_memory(thread);
+    let process = &thread.process;
+    process.ended_ns.fetch_add(thread.ran_ns(), Relaxed);
+    table::lock().threads.remove(&thread.tid());
+    let last = {
+        let mut threads = process.threads();
+        threads.retain(|other| !Arc::ptr_eq(other, thread));
+        threads.is_empty()
+    };
+    // What is pending for it alone dies with it; another thread may have to take what was meant for any.
+    retarget_signals(process, thread.signals.mask());
+    if last {
+        end_process(process, exit_status(0));
+    }
+    thread.set_leaving(Leaving::Ended);
+    sched::schedule(thread);
+    unreachable!("an ended thread was continued")
+}
+
+/// Signals for any thread of the process that waited for this one go to others.
+fn retarget_signals(process: &Process, mask: u64) {
+    let threads = process.threads().clone();
+    for thread in threads
+        .iter()
+        .filter(|other| other.signals.mask() != mask || other.is_parked())
+    {
+        if process.refresh_signal_flag(thread) {
+            thread.raise(super::thread::SIGNAL);
+        }
+    }
+}
+
+/// The last thread has gone.
+fn end_process(process: &Arc<Process>, default_status: i32) {
+    process.begin_ending(default_status);
+    let status = process.ending_status().unwrap_or(default_status);
+    if let Some(timer) = process.interval_timer.lock().take() {
+        timer.set(Default::default());
+    }
+    if Arc::strong_count(process.files()) == 1 {
+        process.files().close_all();
+    }
+    process.leave_cwd();
+    // The space goes before anybody learns of the end: its memory is free when wait4(2) returns.
+    let space = process.replace_space(None);
+    sched::leave_space();
+    drop(space);
+    sched::nudge_idle();
+    release_vfork_parent(process);
+    if process.pid == 1 {
+        finish_machine(status);
+    }
+    adopt_children(process);
+    wait::become_zombie(process, status);
+}
+
+/// The first program's end is the machine's.
+fn finish_machine(status: i32) -> ! {
+    let signal = status & 0x7f;
+    console::finish(if signal != 0 {
+        128 + signal as u8
+    } else {
+        (status >> 8) as u8
+    })
+}
+
+/// Children go to process 1; those that have a wish to be told get their signal.
+fn adopt_children(process: &Process) {
+    let mut orphans = alloc::vec::Vec::new();
+    {
+        let table = table::lock();
+        for child in table.children(process.pid) {
+            child.set_parent(&table, 1);
+            orphans.push(child.clone());
+        }
+    }
+    for child in orphans {
+        let signal = child
+            .threads()
+            .first()
+            .map_or(0, |thread| thread.death_signal.load(Relaxed));
+        if signal != 0 {
+            child.send_signal(signal, Info::new(signal, SI_USER).with_sender(process.pid, 0));
+        }
+        child.exit_signal.store(SIGCHLD, Relaxed);
+        if child.is_zombie() {
+            wait::announce_zombie(&child);
+        }
+    }
+    orphaned_group(process);
+}
+
+/// A stopped process group that nobody outside it in its session can continue any more gets SIGHUP and SIGCONT.
+fn orphaned_group(process: &Process) {
+    let members: alloc::vec::Vec<Arc<Process>> = table::group(process.group())
+        .into_iter()
+        .filter(|p| p.pid != process.pid)
+        .collect();
+    let has_guardian = members.iter().any(|member| {
+        table::process(member.parent_id())
+            .is_some_and(|parent| parent.group() != member.group() && parent.session() == member.session())
+    });
+    if !has_guardian && members.iter().any(|member| member.signals.lock().is_stopped()) {
+        for member in members {
+            member.send_signal(SIGHUP, Info::kernel(SIGHUP));
+            member.send_signal(SIGCONT, Info::kernel(SIGCONT));
+        }
+    }
+}
+
+/// A vfork(2) child has left its parent's memory.
+pub fn release_vfork_parent(process: &Process) {
+    let parent = process.vfork_parent.lock().take();
+    if let Some(parent) = parent {
+        parent.unpark();
+    }
+}
+
+/// execve(2): ends all other threads of the process and waits until they have gone. False where the process ends
+/// instead, or another thread executes already.
+pub fn end_other_threads(thread: &Arc<Thread>) -> bool {
+    let process = &thread.process;
+    for other in process.threads().iter().filter(|other| !Arc::ptr_eq(other, thread)) {
+        other.raise(KILL);
+    }
+    while process.threads().len() > 1 {
+        if thread.has_flag(KILL) {
+            return false;
+        }
+        // The others end within a switch or two each; there is nothing to be woken by.
+        let soon = crate::time::now_ns() + 100_000;
+        thread.park_until(Some(soon));
+        if process.threads().len() > 1 {
+            sched::yield_now();
+        }
+    }
+    true
+}

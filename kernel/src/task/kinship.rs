@@ -1,0 +1,55 @@
+//! Process groups and sessions: credentials(7), setpgid(2), setsid(2).
+
+use super::{Process, table};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Acquire;
+use libsyscall::abi::Errno;
+
+/// setpgid(2): puts `pid` (0: the caller) into `group` (0: its own).
+pub fn set_group(caller: &Arc<Process>, pid: i32, group: i32) -> Result<(), Errno> {
+    if group < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let table = table::lock();
+    let pid = if pid == 0 { caller.pid } else { pid };
+    let target = table.processes.get(&pid).ok_or(Errno::ESRCH)?;
+    if pid != caller.pid {
+        if target.parent_id() != caller.pid {
+            return Err(Errno::ESRCH);
+        }
+        if target.has_executed.load(Acquire) {
+            return Err(Errno::EACCES);
+        }
+    }
+    let group = if group == 0 { pid } else { group };
+    let is_leader = target.session() == pid;
+    let exists = group == pid
+        || table
+            .processes
+            .values()
+            .any(|other| other.group() == group && other.session() == target.session());
+    if is_leader || target.session() != caller.session() || !exists {
+        return Err(Errno::EPERM);
+    }
+    target.set_group(&table, group);
+    Ok(())
+}
+
+/// setsid(2): the new session's number. EPERM for the leader of a process group.
+pub fn new_session(caller: &Arc<Process>) -> Result<i32, Errno> {
+    let table = table::lock();
+    if table.processes.values().any(|other| other.group() == caller.pid) {
+        return Err(Errno::EPERM);
+    }
+    caller.set_session(&table, caller.pid);
+    caller.set_group(&table, caller.pid);
+    Ok(caller.pid)
+}
+
+/// Whether a group has a member in the session: for TIOCSPGRP.
+pub fn group_in_session(group: i32, session: i32) -> bool {
+    table::lock()
+        .processes
+        .values()
+        .any(|process| process.group() == group && process.session() == session)
+}

@@ -1,0 +1,598 @@
+//! Signals: what is pending, what a process does about each, and the way into a handler.
+//!
+//! Each thread has a mask and signals of its own; the process has signals for any of its threads, and the actions. All of
+//! a process's pending signals and actions are guarded by its one signal lock (`Process::signals`); a thread's mask is
+//! written by the thread itself. The [`SIGNAL`] flag of a thread is the hint that something may be deliverable to it: set
+//! after a signal is queued, cleared by the thread when it finds nothing.
+
+use super::thread::{KILL, RESTORE_MASK, SIGNAL, STOP, Thread, WORK};
+use super::{Process, current, exit, sched, wait};
+use crate::arch::signal::{Delivery, Returned};
+use crate::arch::trap::TrapFrame;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use event::WaitQueue;
+use libsyscall::abi::Errno;
+use libsyscall::abi::signal::*;
+use sync::SpinLock;
+
+/// The bit of a signal in a set.
+pub const fn bit(signal: u32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Signals that can be neither caught nor blocked nor ignored.
+pub const UNSTOPPABLE: u64 = bit(SIGKILL) | bit(SIGSTOP);
+const STOPS: u64 = bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
+/// Signals whose default is to be ignored.
+const IGNORED: u64 = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH);
+/// Signals of the running instruction: delivered before others.
+const SYNCHRONOUS: u64 = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGFPE) | bit(SIGSYS);
+/// RLIMIT_SIGPENDING's place: queued real-time signals of one process.
+const QUEUE_LIMIT: usize = 4096;
+
+/// siginfo_t without its padding: three ints and the union's first 32 bytes, which is all of it that Linux uses here.
+#[derive(Clone, Copy, Debug)]
+pub struct Info {
+    pub signal: u32,
+    pub error: i32,
+    pub code: i32,
+    pub payload: [u8; 32],
+}
+
+impl Info {
+    pub fn new(signal: u32, code: i32) -> Info {
+        Info {
+            signal,
+            error: 0,
+            code,
+            payload: [0; 32],
+        }
+    }
+
+    /// From the kernel itself.
+    pub fn kernel(signal: u32) -> Info {
+        Info::new(signal, SI_KERNEL)
+    }
+
+    /// From the running process: kill(2), tgkill(2).
+    pub fn from_running(signal: u32, code: i32) -> Info {
+        current::with_current(|thread| {
+            Info::new(signal, code).with_sender(thread.process.pid, thread.process.real_ids().0)
+        })
+    }
+
+    /// A fault at an address.
+    pub fn fault(signal: u32, code: i32, address: usize) -> Info {
+        let mut info = Info::new(signal, code);
+        info.payload[..8].copy_from_slice(&(address as u64).to_ne_bytes());
+        info
+    }
+
+    pub fn with_sender(mut self, pid: i32, uid: u32) -> Info {
+        self.payload[..4].copy_from_slice(&pid.to_ne_bytes());
+        self.payload[4..8].copy_from_slice(&uid.to_ne_bytes());
+        self
+    }
+
+    /// si_status, si_utime, si_stime of SIGCHLD.
+    pub fn with_status(mut self, status: i32, user_ticks: u64) -> Info {
+        self.payload[8..12].copy_from_slice(&status.to_ne_bytes());
+        self.payload[16..24].copy_from_slice(&user_ticks.to_ne_bytes());
+        self
+    }
+
+    pub fn to_bytes(self) -> [u8; SIGINFO_SIZE] {
+        let mut bytes = [0; SIGINFO_SIZE];
+        bytes[..4].copy_from_slice(&self.signal.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&self.error.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&self.code.to_ne_bytes());
+        bytes[16..48].copy_from_slice(&self.payload);
+        bytes
+    }
+
+    pub fn from_bytes(signal: u32, bytes: &[u8; SIGINFO_SIZE]) -> Info {
+        let int = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let mut payload = [0; 32];
+        payload.copy_from_slice(&bytes[16..48]);
+        Info {
+            signal,
+            error: int(4),
+            code: int(8),
+            payload,
+        }
+    }
+}
+
+/// sigaction(2) as the kernel has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Action {
+    pub handler: usize,
+    pub flags: u64,
+    pub restorer: usize,
+    pub mask: u64,
+}
+
+/// Signals that wait.
+#[derive(Default)]
+pub struct Pending {
+    set: u64,
+    queue: VecDeque<Info>,
+}
+
+impl Pending {
+    pub fn set(&self) -> u64 {
+        self.set
+    }
+
+    /// Queues a signal; a standard one that waits already merges with it. EAGAIN past the limit.
+    fn push(&mut self, info: Info) -> Result<(), Errno> {
+        let bit = bit(info.signal);
+        if info.signal < SIGRTMIN && self.set & bit != 0 {
+            return Ok(());
+        }
+        if self.queue.len() >= QUEUE_LIMIT && info.signal >= SIGRTMIN {
+            return Err(Errno::EAGAIN);
+        }
+        self.queue.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
+        self.queue.push_back(info);
+        self.set |= bit;
+        Ok(())
+    }
+
+    /// The next signal among `wanted`: synchronous ones, then by number, each number in order of arrival.
+    fn take(&mut self, wanted: u64) -> Option<Info> {
+        let ready = self.set & wanted;
+        if ready == 0 {
+            return None;
+        }
+        let preferred = if ready & SYNCHRONOUS != 0 {
+            ready & SYNCHRONOUS
+        } else {
+            ready
+        };
+        let signal = preferred.trailing_zeros() + 1;
+        let index = self.queue.iter().position(|info| info.signal == signal)?;
+        let info = self.queue.remove(index)?;
+        if !self.queue.iter().any(|info| info.signal == signal) {
+            self.set &= !bit(signal);
+        }
+        Some(info)
+    }
+
+    fn discard(&mut self, signals: u64) {
+        if self.set & signals != 0 {
+            self.queue.retain(|info| bit(info.signal) & signals == 0);
+            self.set &= !signals;
+        }
+    }
+}
+
+/// A thread's part.
+pub struct ThreadSignals {
+    /// Written by the thread itself.
+    mask: AtomicU64,
+    /// The mask to put back, while [`RESTORE_MASK`] is set.
+    saved_mask: AtomicU64,
+    /// Guarded by the process's signal lock as well; its own lock is never contended.
+    pub(super) pending: SpinLock<Pending>,
+    /// sigaltstack(2): sp, flags, size.
+    alternate: SpinLock<(usize, u32, usize)>,
+}
+
+impl ThreadSignals {
+    pub fn new(mask: u64) -> ThreadSignals {
+        ThreadSignals {
+            mask: AtomicU64::new(mask),
+            saved_mask: AtomicU64::new(0),
+            pending: SpinLock::default(),
+            alternate: SpinLock::new((0, SS_DISABLE, 0)),
+        }
+    }
+
+    pub fn mask(&self) -> u64 {
+        self.mask.load(Acquire)
+    }
+
+    /// execve(2): no alternate stack; mask and pending signals stay.
+    pub(super) fn reset_for_execve(&self) {
+        self.set_alternate((0, SS_DISABLE, 0));
+    }
+
+    pub fn alternate(&self) -> (usize, u32, usize) {
+        *self.alternate.lock()
+    }
+
+    pub fn set_alternate(&self, stack: (usize, u32, usize)) {
+        *self.alternate.lock() = stack;
+    }
+}
+
+/// A process's part, under its signal lock.
+pub struct ProcessSignals {
+    actions: [Action; SIGNAL_COUNT as usize],
+    pending: Pending,
+    /// The process is stopped by job control.
+    stopped: bool,
+}
+
+impl Default for ProcessSignals {
+    fn default() -> ProcessSignals {
+        ProcessSignals {
+            actions: [Action::default(); 64],
+            pending: Pending::default(),
+            stopped: false,
+        }
+    }
+}
+
+impl ProcessSignals {
+    pub fn action(&self, signal: u32) -> Action {
+        self.actions[signal as usize - 1]
+    }
+
+    /// fork(2): the actions; nothing is pending.
+    pub fn inherited(&self) -> ProcessSignals {
+        ProcessSignals {
+            actions: self.actions,
+            ..ProcessSignals::default()
+        }
+    }
+
+    /// execve(2) and CLONE_CLEAR_SIGHAND: handlers become the default, ignored signals stay ignored.
+    pub fn reset_handlers(&mut self) {
+        for action in &mut self.actions {
+            let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
+            *action = Action {
+                handler,
+                ..Action::default()
+            };
+        }
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn ignores(&self, signal: u32) -> bool {
+        match self.action(signal).handler {
+            SIG_IGN => true,
+            SIG_DFL => bit(signal) & IGNORED != 0,
+            _ => false,
+        }
+    }
+}
+
+/// What is to be done about a signal taken.
+enum Disposition {
+    Handle(Action),
+    Terminate,
+    Stop,
+    Nothing,
+}
+
+impl Process {
+    /// sigaction(2): sets an action; the former one.
+    pub fn set_action(&self, signal: u32, action: Option<Action>) -> Action {
+        let mut signals = self.signals.lock();
+        let former = signals.action(signal);
+        if let Some(mut action) = action {
+            action.mask &= !UNSTOPPABLE;
+            signals.actions[signal as usize - 1] = action;
+            if signals.ignores(signal) {
+                signals.pending.discard(bit(signal));
+                for thread in self.threads().iter() {
+                    thread.pending().lock().discard(bit(signal));
+                }
+            }
+        }
+        former
+    }
+
+    pub fn action(&self, signal: u32) -> Action {
+        self.signals.lock().action(signal)
+    }
+
+    /// Sends a signal to any thread of the process. Nothing happens where it has ended.
+    pub fn send_signal(&self, signal: u32, info: Info) {
+        let _ = self.queue_signal(signal, info, None);
+    }
+
+    /// Sends a signal to the process, or to one of its threads. EAGAIN: the queue is full.
+    pub fn queue_signal(&self, signal: u32, info: Info, to: Option<&Thread>) -> Result<(), Errno> {
+        let mut signals = self.signals.lock();
+        let threads = self.threads();
+        if signal == SIGKILL {
+            drop(threads);
+            drop(signals);
+            exit::end_group(self, SIGKILL as i32);
+            return Ok(());
+        }
+        let mut continued = false;
+        if signal == SIGCONT {
+            signals.pending.discard(STOPS);
+            threads.iter().for_each(|thread| thread.pending().lock().discard(STOPS));
+            continued = core::mem::take(&mut signals.stopped);
+            if continued {
+                threads.iter().for_each(|thread| {
+                    thread.clear(STOP);
+                    thread.unpark();
+                });
+            }
+        } else if bit(signal) & STOPS != 0 {
+            signals.pending.discard(bit(SIGCONT));
+            threads
+                .iter()
+                .for_each(|thread| thread.pending().lock().discard(bit(SIGCONT)));
+        }
+        let blocked = |thread: &Thread| thread.signals.mask() & bit(signal) != 0;
+        let target = match to {
+            Some(thread) => threads.iter().find(|other| core::ptr::eq(&***other, thread)),
+            // Rather the thread that runs now: it needs no waking.
+            None => threads
+                .iter()
+                .find(|thread| !blocked(thread) && thread.is_on_cpu())
+                .or_else(|| threads.iter().find(|thread| !blocked(thread))),
+        };
+        let all_block = target.is_none_or(|thread| blocked(thread));
+        let queued = if signals.ignores(signal) && !all_block {
+            Ok(())
+        } else {
+            match to {
+                Some(thread) => thread.pending().lock().push(info),
+                None => signals.pending.push(info),
+            }
+        };
+        if let Some(thread) = target
+            && !blocked(thread)
+        {
+            thread.raise(SIGNAL);
+        }
+        drop(threads);
+        drop(signals);
+        if continued {
+            wait::child_changed(self, CLD_CONTINUED, SIGCONT as i32);
+        }
+        self.signal_arrivals.wake(event::EventMask::IN);
+        queued
+    }
+
+    /// Whether a signal is deliverable to `thread`; its flag is set right.
+    pub(super) fn refresh_signal_flag(&self, thread: &Thread) -> bool {
+        let signals = self.signals.lock();
+        let pending = signals.pending.set() | thread.pending().lock().set();
+        let deliverable = pending & !thread.signals.mask() != 0;
+        if deliverable {
+            thread.flags.fetch_or(SIGNAL, Relaxed);
+        } else {
+            thread.clear(SIGNAL);
+        }
+        deliverable
+    }
+
+    /// Signals pending for a thread: its own and the process's.
+    pub fn pending_for(&self, thread: &Thread) -> u64 {
+        let signals = self.signals.lock();
+        signals.pending.set() | thread.pending().lock().set()
+    }
+
+    /// Takes a pending signal among `wanted`: rt_sigtimedwait(2), signalfd(2).
+    pub fn take_signal(&self, thread: &Thread, wanted: u64) -> Option<Info> {
+        let mut signals = self.signals.lock();
+        let own = thread.pending().lock().take(wanted);
+        own.or_else(|| signals.pending.take(wanted))
+    }
+
+    /// The queue that is woken when a signal arrives: signalfd(2).
+    pub fn signal_arrivals(&self) -> &WaitQueue {
+        &self.signal_arrivals
+    }
+}
+
+impl Thread {
+    /// Sets the signal mask; what has become deliverable is noticed before user code goes on.
+    pub fn set_mask(&self, mask: u64) {
+        self.signals.mask.store(mask & !UNSTOPPABLE, Release);
+        self.process.refresh_signal_flag(self);
+    }
+
+    /// Puts a mask in place for the length of one call (sigsuspend, epoll_pwait, ppoll); to be ended by
+    /// [`Thread::end_temporary_mask`].
+    pub fn begin_temporary_mask(&self, mask: u64) {
+        self.signals.saved_mask.store(self.signals.mask(), Relaxed);
+        self.set_mask(mask);
+    }
+
+    /// Ends it. Where the call was `interrupted`, the signal's handler is still to run under the temporary mask, and the
+    /// saved one comes back with its return.
+    pub fn end_temporary_mask(&self, interrupted: bool) {
+        if interrupted {
+            self.flags.fetch_or(RESTORE_MASK, Relaxed);
+        } else {
+            self.set_mask(self.signals.saved_mask.load(Relaxed));
+        }
+    }
+
+    /// A signal of the running instruction: cannot wait. Blocked or ignored, it kills.
+    pub fn force_signal(&self, info: Info) {
+        let bit = bit(info.signal);
+        {
+            let mut signals = self.process.signals.lock();
+            let action = signals.action(info.signal);
+            let blocked = self.signals.mask() & bit != 0;
+            if blocked || action.handler == SIG_IGN {
+                signals.actions[info.signal as usize - 1] = Action::default();
+                self.signals.mask.store(self.signals.mask() & !bit, Release);
+            }
+            let mut pending = self.pending().lock();
+            pending.discard(bit);
+            if pending.push(info).is_err() {
+                drop(pending);
+                drop(signals);
+                exit::end_group(&self.process, info.signal as i32);
+                return;
+            }
+        }
+        self.flags.fetch_or(SIGNAL, Relaxed);
+    }
+
+    /// The next signal to act upon, and what to do.
+    fn next_signal(&self) -> Option<(Info, Disposition)> {
+        let mut signals = self.process.signals.lock();
+        let wanted = !self.signals.mask();
+        let own = self.pending().lock().take(wanted);
+        let Some(info) = own.or_else(|| signals.pending.take(wanted)) else {
+            self.clear(SIGNAL);
+            return None;
+        };
+        let action = signals.action(info.signal);
+        let disposition = match action.handler {
+            SIG_IGN => Disposition::Nothing,
+            SIG_DFL if bit(info.signal) & IGNORED != 0 => Disposition::Nothing,
+            SIG_DFL if bit(info.signal) & STOPS != 0 => Disposition::Stop,
+            // The first process has no one to ask after it: it is ended by what it does not handle, as any other.
+            SIG_DFL => Disposition::Terminate,
+            _ => {
+                if action.flags & SA_RESETHAND != 0 {
+                    signals.actions[info.signal as usize - 1] = Action::default();
+                }
+                Disposition::Handle(action)
+            }
+        };
+        Some((info, disposition))
+    }
+
+    /// Starts a handler: its frame goes onto the user stack.
+    fn enter_handler(&self, frame: &mut TrapFrame, info: &Info, action: &Action) {
+        let interrupted_mask = self.signals.mask();
+        let mask = if self.has_flag(RESTORE_MASK) {
+            self.clear(RESTORE_MASK);
+            self.signals.saved_mask.load(Relaxed)
+        } else {
+            interrupted_mask
+        };
+        let alternate = self.signals.alternate();
+        let (base, flags, size) = alternate;
+        let on_alternate = frame.sp().wrapping_sub(base) < size || frame.sp() == base + size;
+        let use_alternate = action.flags & SA_ONSTACK != 0 && flags & SS_DISABLE == 0 && !on_alternate;
+        let delivery = Delivery {
+            signal: info.signal,
+            handler: action.handler,
+            restorer: if action.flags & SA_RESTORER != 0 {
+                action.restorer
+            } else {
+                0
+            },
+            info: &info.to_bytes(),
+            mask,
+            alternate,
+            stack_top: use_alternate.then_some(base + size),
+        };
+        if crate::arch::signal::push(frame, &delivery).is_err() {
+            // sigaction(2): a handler whose stack can't take the frame. A second fault of the same kind then kills.
+            self.process.set_action(SIGSEGV, Some(Action::default()));
+            self.force_signal(Info::kernel(SIGSEGV));
+            return;
+        }
+        if use_alternate && flags & SS_AUTODISARM != 0 {
+            self.signals.set_alternate((0, SS_DISABLE, 0));
+        }
+        let own = if action.flags & SA_NODEFER != 0 {
+            0
+        } else {
+            bit(info.signal)
+        };
+        self.set_mask(interrupted_mask | action.mask | own);
+    }
+
+    /// rt_sigreturn(2).
+    pub fn leave_handler(&self, frame: &mut TrapFrame) {
+        match crate::arch::signal::pop(frame) {
+            Ok(Returned { mask, alternate }) => {
+                self.signals.set_alternate(alternate);
+                self.set_mask(mask);
+            }
+            Err(_) => self.force_signal(Info::kernel(SIGSEGV)),
+        }
+    }
+}
+
+/// Does what is left to do before user code goes on. `restart` is the inside error (ERESTART*) of the system call that
+/// `frame` returns from.
+pub fn before_user(thread: &Arc<Thread>, frame: &mut TrapFrame, mut restart: Option<Errno>) {
+    loop {
+        let flags = thread.flags.load(Acquire);
+        if flags & WORK == 0 && restart.is_none() {
+            return;
+        }
+        if flags & KILL != 0 {
+            exit::exit_thread(thread);
+        }
+        if flags & STOP != 0 {
+            stay_stopped(thread);
+            continue;
+        }
+        if flags & super::thread::RESCHEDULE != 0 {
+            thread.clear(super::thread::RESCHEDULE);
+            sched::give_way(thread);
+            continue;
+        }
+        if flags & SIGNAL != 0 {
+            if let Some((info, disposition)) = thread.next_signal() {
+                match disposition {
+                    Disposition::Nothing => {}
+                    Disposition::Terminate => exit::end_group(&thread.process, info.signal as i32),
+                    Disposition::Stop => stop(&thread.process, info.signal),
+                    Disposition::Handle(action) => {
+                        if let Some(error) = restart.take() {
+                            resume_after_handler(frame, error, &action);
+                            thread.restart_deadline_ns.store(0, Relaxed);
+                        }
+                        thread.enter_handler(frame, &info, &action);
+                    }
+                }
+            }
+            continue;
+        }
+        if restart.take().is_some() {
+            frame.restart_syscall();
+        }
+        if flags & RESTORE_MASK != 0 {
+            thread.clear(RESTORE_MASK);
+            thread.set_mask(thread.signals.saved_mask.load(Relaxed));
+        }
+    }
+}
+
+/// signal(7), "Interruption of system calls": what a call that a handler interrupted gives.
+fn resume_after_handler(frame: &mut TrapFrame, error: Errno, action: &Action) {
+    match error {
+        Errno::ERESTARTNOINTR => frame.restart_syscall(),
+        Errno::ERESTARTSYS if action.flags & SA_RESTART != 0 => frame.restart_syscall(),
+        _ => frame.set_result(-(Errno::EINTR.0 as isize)),
+    }
+}
+
+/// Default action of SIGSTOP and its kind: every thread stops before it enters user mode again.
+fn stop(process: &Arc<Process>, signal: u32) {
+    let mut signals = process.signals.lock();
+    if signals.stopped || process.is_ending() {
+        return;
+    }
+    signals.stopped = true;
+    for thread in process.threads().iter() {
+        thread.raise(STOP);
+    }
+    drop(signals);
+    wait::child_changed(process, CLD_STOPPED, signal as i32);
+}
+
+fn stay_stopped(thread: &Arc<Thread>) {
+    while thread.has_flag(STOP) && !thread.has_flag(KILL) {
+        thread.park();
+    }
+}

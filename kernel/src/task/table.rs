@@ -1,0 +1,98 @@
+//! Who is who: every process and every thread by its number. One lock guards the table and what it says about kinship
+//! (parents, process groups, sessions), so a walk over a family sees one moment of it.
+//!
+//! The lock is taken before a process's signal lock and never while a run queue's is held.
+
+use super::{Process, Thread};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use sync::{SpinGuard, SpinLock};
+
+/// Every process that has not been reaped and every thread that has not ended.
+pub struct Table {
+    pub processes: BTreeMap<i32, Arc<Process>>,
+    pub threads: BTreeMap<i32, Arc<Thread>>,
+}
+
+static TABLE: SpinLock<Table> = SpinLock::new(Table {
+    processes: BTreeMap::new(),
+    threads: BTreeMap::new(),
+});
+
+/// Numbers wrap here, as Linux's default `pid_max` for 64-bit machines does.
+const PID_MAX: i32 = 4_194_304;
+/// Numbers below this are not given again after a wrap.
+const RESERVED: i32 = 300;
+static NEXT_ID: AtomicI32 = AtomicI32::new(1);
+/// The number given last, for /proc/loadavg.
+static LAST_ID: AtomicI32 = AtomicI32::new(0);
+
+/// The table, locked.
+pub fn lock() -> SpinGuard<'static, Table> {
+    TABLE.lock()
+}
+
+/// A number that no process, thread, process group or session has.
+pub fn new_id() -> i32 {
+    loop {
+        let mut id = NEXT_ID.fetch_add(1, Relaxed);
+        if id >= PID_MAX {
+            NEXT_ID.store(RESERVED, Relaxed);
+            id = NEXT_ID.fetch_add(1, Relaxed);
+        }
+        // Only after a wrap can a number be in use; then the walk is worth it.
+        let table = TABLE.lock();
+        let used = table.processes.contains_key(&id)
+            || table.threads.contains_key(&id)
+            || (id < LAST_ID.load(Relaxed) && table.processes.values().any(|p| p.group() == id || p.session() == id));
+        if !used {
+            LAST_ID.store(id, Relaxed);
+            return id;
+        }
+    }
+}
+
+pub fn process(pid: i32) -> Option<Arc<Process>> {
+    TABLE.lock().processes.get(&pid).cloned()
+}
+
+pub fn thread(tid: i32) -> Option<Arc<Thread>> {
+    TABLE.lock().threads.get(&tid).cloned()
+}
+
+/// Every process, in order of its number.
+pub fn processes() -> Vec<Arc<Process>> {
+    TABLE.lock().processes.values().cloned().collect()
+}
+
+pub fn threads() -> Vec<Arc<Thread>> {
+    TABLE.lock().threads.values().cloned().collect()
+}
+
+/// The processes of a group.
+pub fn group(group: i32) -> Vec<Arc<Process>> {
+    TABLE
+        .lock()
+        .processes
+        .values()
+        .filter(|process| process.group() == group)
+        .cloned()
+        .collect()
+}
+
+/// (processes, threads), for sysinfo(2) and /proc/stat.
+pub fn counts() -> (usize, usize) {
+    let table = TABLE.lock();
+    (table.processes.len(), table.threads.len())
+}
+
+impl Table {
+    /// The children of a process.
+    pub fn children(&self, pid: i32) -> impl Iterator<Item = &Arc<Process>> {
+        self.processes
+            .values()
+            .filter(move |process| process.parent_id() == pid)
+    }
+}
