@@ -6,10 +6,10 @@ use super::time::read_timespec;
 use crate::mm::user;
 use crate::task::signal::{Action, Info, UNSTOPPABLE, bit};
 use crate::task::{Process, Thread, table};
-use event::Unparked;
 use crate::time;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use event::Unparked;
 use libsyscall::abi::signal::*;
 use libsyscall::abi::{Errno, nr};
 

@@ -4,10 +4,10 @@ use super::Call;
 use super::table::Line;
 use crate::mm::user;
 use crate::task::table;
-use event::Unparked;
 use crate::time::{self, interval::IntervalTimer, interval::Setting};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
+use event::Unparked;
 use libsyscall::abi::time::*;
 use libsyscall::abi::{Errno, nr};
 

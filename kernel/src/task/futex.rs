@@ -16,7 +16,6 @@
 //! queue keeps its room, so waiting allocates only while there are more waiters than ever before.
 
 use super::thread::Thread;
-use event::Unparked;
 use crate::arch::USER_END;
 use crate::arch::uaccess;
 use crate::mm::user;
@@ -26,6 +25,7 @@ use core::sync::atomic::{
     AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
+use event::Unparked;
 use libsyscall::abi::Errno;
 use libsyscall::abi::process::{FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 use sync::{SpinGuard, SpinLock};
