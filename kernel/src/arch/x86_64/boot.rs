@@ -21,6 +21,7 @@ global_asm!(
 
     .section .bss.boot_tables, "aw", @nobits
     .balign 4096
+    .global boot_pml4
     boot_pml4: .skip 4096
     boot_pdpt_low: .skip 4096
     boot_pdpt_high: .skip 4096

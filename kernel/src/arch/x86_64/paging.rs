@@ -445,6 +445,17 @@ pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, ram_end: u64) {
     enter_kernel_tables();
 }
 
+/// Gives the boot tables the kernel's mappings: another CPU starts on them, with a stack from there.
+pub(super) fn lend_to_boot_tables() {
+    unsafe extern "C" {
+        static boot_pml4: u8;
+    }
+    let boot = &raw const boot_pml4 as u64 - boot::KERNEL_OFFSET;
+    let slot = index(KERNEL_MAPPINGS, 3);
+    // SAFETY: both are root tables; the boot's own is in use by a starting CPU at most.
+    unsafe { table(boot)[slot].store(table(kernel_root())[slot].load(Ordering::Relaxed), Ordering::Relaxed) };
+}
+
 /// Goes over to the kernel's tables on this CPU.
 pub(super) fn enter_kernel_tables() {
     // SAFETY: no-execute must be on before tables that use the bit.

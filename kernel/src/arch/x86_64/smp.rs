@@ -12,13 +12,19 @@ const TRAMPOLINE: u64 = 0x8000;
 global_asm!(
     r#"
     .section .rodata
+    // Where things are once the page is copied.
+    .set at_gdt_pointer, trampoline_gdt_pointer - trampoline + {base}
+    .set at_long, trampoline_long - trampoline + {base}
+    .set at_stack, trampoline_stack - trampoline + {base}
+    .set at_cpu, trampoline_cpu - trampoline + {base}
+    .set at_entry, trampoline_entry - trampoline + {base}
     .code16
     .balign 16
     trampoline:
     cli
     xor ax, ax
     mov ds, ax
-    lgdt [trampoline_gdt_pointer - trampoline + {base}]
+    lgdt [at_gdt_pointer]
     mov eax, 0x20
     mov cr4, eax
     mov eax, offset boot_pml4 - 0xffffffff80000000
@@ -29,16 +35,16 @@ global_asm!(
     wrmsr
     mov eax, 0x80010001
     mov cr0, eax
-    ljmp 8, offset trampoline_long - trampoline + {base}
+    ljmp 8, offset at_long
     .code64
     trampoline_long:
     mov ax, 16
     mov ds, ax
     mov es, ax
     mov ss, ax
-    mov rsp, [trampoline_stack - trampoline + {base}]
-    mov rdi, [trampoline_cpu - trampoline + {base}]
-    mov rax, [trampoline_entry - trampoline + {base}]
+    mov rsp, [at_stack]
+    mov rdi, [at_cpu]
+    mov rax, [at_entry]
     xor ebp, ebp
     call rax
     ud2
@@ -76,6 +82,7 @@ pub(super) fn start_others(online: &AtomicUsize) {
     let code = &raw const trampoline;
     let len = &raw const trampoline_end as usize - code as usize;
     let cells = (direct(TRAMPOLINE) + (&raw const trampoline_stack as usize - code as usize)) as *mut usize;
+    paging::lend_to_boot_tables();
     // SAFETY: the page is the trampoline's alone.
     unsafe { core::ptr::copy_nonoverlapping(code, direct(TRAMPOLINE) as *mut u8, len) };
     for &apic_id in madt.apic_ids[..madt.cpu_count]

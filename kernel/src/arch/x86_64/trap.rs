@@ -143,16 +143,23 @@ const EXCEPTION_STACK_SIZE: usize = 8192;
 struct Tables {
     gdt: UnsafeCell<GlobalDescriptorTable<8>>,
     tss: UnsafeCell<TaskStateSegment>,
-    exception_stacks: UnsafeCell<[[u8; EXCEPTION_STACK_SIZE]; 3]>,
 }
 // SAFETY: each CPU touches its own only.
 unsafe impl Sync for Tables {}
+
+/// Stacks for double faults, NMIs and machine checks. Only the hardware writes them.
+#[repr(align(16))]
+struct ExceptionStacks(UnsafeCell<[[u8; EXCEPTION_STACK_SIZE]; 3]>);
+// SAFETY: as above.
+unsafe impl Sync for ExceptionStacks {}
+
+static EXCEPTION_STACKS: [ExceptionStacks; MAX_CPUS] =
+    [const { ExceptionStacks(UnsafeCell::new([[0; EXCEPTION_STACK_SIZE]; 3])) }; MAX_CPUS];
 
 static TABLES: [Tables; MAX_CPUS] = [const {
     Tables {
         gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),
         tss: UnsafeCell::new(TaskStateSegment::new()),
-        exception_stacks: UnsafeCell::new([[0; EXCEPTION_STACK_SIZE]; 3]),
     }
 }; MAX_CPUS];
 
@@ -197,7 +204,7 @@ pub(super) fn init_cpu(id: usize) {
     // SAFETY: this CPU's own tables, before it takes any trap.
     unsafe {
         let tss = &mut *tables.tss.get();
-        for (slot, stack) in (*tables.exception_stacks.get()).iter().enumerate() {
+        for (slot, stack) in (*EXCEPTION_STACKS[id].0.get()).iter().enumerate() {
             tss.interrupt_stack_table[slot] = VirtAddr::from_ptr(stack.as_ptr_range().end);
         }
         let gdt = &mut *tables.gdt.get();
