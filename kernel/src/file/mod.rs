@@ -15,6 +15,9 @@ use libsyscall::abi::Errno;
 pub use open_file::OpenFile;
 pub use table::FdTable;
 
+/// Registrations a user may have in all epolls, /proc/sys/fs/epoll/max_user_watches.
+pub const MAX_USER_WATCHES: usize = 1 << 20;
+
 /// What an open file description does. A method not given answers as Linux does for a file without that operation.
 pub trait File: Any + Send + Sync {
     /// read(2) at no position: streams. May block unless `open.nonblocking()`.

@@ -5,8 +5,10 @@ use crate::mm::user::{Sink, Source};
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use event::WatchList;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
+use spin::Once;
 use sync::SpinLock;
 
 /// Status flags that F_SETFL may change, fcntl(2).
@@ -40,6 +42,8 @@ pub struct OpenFile {
     /// Where read(2) and write(2) go on. Held over the transfer, so that two threads on one description never read the
     /// same bytes.
     offset: SpinLock<u64>,
+    /// The epolls that watch it; made for the first one.
+    watches: Once<Arc<WatchList>>,
 }
 
 impl OpenFile {
@@ -52,6 +56,7 @@ impl OpenFile {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             flags: AtomicU32::new(flags & !CREATION),
             offset: SpinLock::new(0),
+            watches: Once::new(),
         })
     }
 
@@ -95,6 +100,11 @@ impl OpenFile {
     /// Identity for epoll's keys and fdinfo; never used twice.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Where an epoll enters itself that watches this description.
+    pub fn watches(&self) -> &Arc<WatchList> {
+        self.watches.call_once(|| Arc::new(WatchList::new(self.id)))
     }
 
     /// The concrete file, where it is a `T`.
@@ -186,6 +196,10 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        // First, so that no epoll reports what the release does to the file.
+        if let Some(watches) = self.watches.get() {
+            watches.close();
+        }
         super::lock::released(self);
         self.file.release(self);
     }

@@ -118,7 +118,7 @@ pub trait Inode: Any + Send + Sync {
 
 /// Nanoseconds since 1970, for the times of files.
 pub fn now_ns() -> i64 {
-    (crate::arch::timer::epoch_ns() + crate::arch::timer::now_ns()) as i64
+    crate::time::realtime_ns() as i64
 }
 
 /// A new inode number, unique over all filesystems.

@@ -20,6 +20,7 @@ pub const CALLS: &[Line] = &[
 ];
 
 const FIELD_LEN: usize = 65;
+pub const NAME: &str = "Linux";
 /// What programs compare with the kernels they know; the rules they may then expect are those of 6.18.
 pub const RELEASE: &str = "6.18.0-vigil";
 pub const VERSION: &str = concat!("#1 SMP Vigil ", env!("CARGO_PKG_VERSION"));

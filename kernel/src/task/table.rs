@@ -22,7 +22,7 @@ static TABLE: SpinLock<Table> = SpinLock::new(Table {
 });
 
 /// Numbers wrap here, as Linux's default `pid_max` for 64-bit machines does.
-const PID_MAX: i32 = 4_194_304;
+pub const PID_MAX: i32 = 4_194_304;
 /// Numbers below this are not given again after a wrap.
 const RESERVED: i32 = 300;
 static NEXT_ID: AtomicI32 = AtomicI32::new(1);
@@ -52,6 +52,11 @@ pub fn new_id() -> i32 {
             return id;
         }
     }
+}
+
+/// The number given out last.
+pub fn last_id() -> i32 {
+    LAST_ID.load(Relaxed)
 }
 
 pub fn process(pid: i32) -> Option<Arc<Process>> {
