@@ -13,6 +13,8 @@ mod dump;
 mod exec;
 mod file;
 mod fs;
+#[cfg(feature = "ktest")]
+mod ktest;
 mod mm;
 mod net;
 mod pipe;
@@ -35,10 +37,12 @@ pub fn start(boot: &'static BootInfo) -> ! {
     mm::init();
     sched::init_cpu();
     arch::cpu::start_others();
-    #[cfg(feature = "ktest")]
-    ktest::run_if_asked();
     fs::init(boot.initramfs);
     tty::init();
+    #[cfg(feature = "ktest")]
+    if ktest::start() {
+        sched::idle();
+    }
     execve::start_first();
     sched::idle()
 }

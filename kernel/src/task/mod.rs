@@ -23,6 +23,8 @@ pub mod process;
 pub mod sched;
 pub mod signal;
 pub mod table;
+#[cfg(feature = "ktest")]
+pub mod tests;
 pub mod thread;
 pub mod wait;
 

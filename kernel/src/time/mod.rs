@@ -6,10 +6,11 @@
 
 pub mod interval;
 pub mod queue;
+#[cfg(feature = "ktest")]
+pub mod tests;
 
 use crate::arch;
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
-pub use queue::{Expire, Timer};
 use spin::Once;
 
 /// What clock_settime(2) has moved CLOCK_REALTIME by.
