@@ -1,5 +1,6 @@
 //! Files as descriptors see them: the [`File`] trait, the open file description, the table of descriptors.
 
+pub mod anon;
 pub mod lock;
 pub mod open_file;
 pub mod table;

@@ -1,19 +1,21 @@
 //! The structures of the ABI that cross the border to user memory as they lie.
 
 use super::user::Plain;
-use libsyscall::abi::{fcntl, ioctl, stat};
+use libsyscall::abi::{epoll, fcntl, ioctl, stat};
 
-/// `repr(C)` structures without padding, of integers only.
+/// Structures without padding, of integers only.
 macro_rules! plain {
     ($($structure:ty),* $(,)?) => {
         $(
-            // SAFETY: repr(C), made of integers, and every gap is a named field; sizes are asserted where it is defined.
+            // SAFETY: repr(C) or packed, made of integers, and every gap is a named field; sizes are asserted where it is defined.
             unsafe impl Plain for $structure {}
         )*
     };
 }
 
 plain! {
+    epoll::EpollEvent,
+    epoll::PollFd,
     stat::Stat,
     stat::Statx,
     stat::Statfs,

@@ -2,12 +2,14 @@
 
 mod attribute;
 mod descriptor;
+mod event;
 mod file;
 mod futex;
 #[cfg(target_arch = "x86_64")]
 mod legacy_files;
 mod lock;
 mod path;
+mod poll;
 mod process;
 mod sched;
 mod signal;

@@ -12,9 +12,11 @@ pub type Line = (usize, Handler);
 const FAMILIES: &[&[Line]] = &[
     super::attribute::CALLS,
     super::descriptor::CALLS,
+    super::event::CALLS,
     super::file::CALLS,
     super::futex::CALLS,
     super::lock::CALLS,
+    super::poll::CALLS,
     super::process::CALLS,
     super::sched::CALLS,
     super::signal::CALLS,

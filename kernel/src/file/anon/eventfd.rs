@@ -1,0 +1,79 @@
+//! eventfd(2) as a file.
+
+use crate::file::{File, OpenFile};
+use crate::fs::Stat;
+use crate::mm::user::{Sink, Source};
+use crate::task;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt::Write;
+use event::{EventFd, EventMask, Pollable};
+use libsyscall::abi::Errno;
+
+/// Bytes of a read or a write.
+const LEN: usize = size_of::<u64>();
+
+pub struct EventFile(pub Arc<EventFd>);
+
+impl File for EventFile {
+    /// The size is looked at before the counter (semantics 119); a buffer that can't be written has cost the count all
+    /// the same (semantics 136).
+    fn read(&self, open: &OpenFile, to: &mut Sink) -> Result<usize, Errno> {
+        if to.len() < LEN {
+            return Err(Errno::EINVAL);
+        }
+        let attempt = || self.0.try_read().ok_or(Errno::EAGAIN);
+        let value = match attempt() {
+            Err(Errno::EAGAIN) if !open.nonblocking() => {
+                task::block_on(self.0.wait_queue(), EventMask::IN | EventMask::EXCLUSIVE, None, attempt)?
+            }
+            result => result?,
+        };
+        to.put(&value.to_ne_bytes())?;
+        Ok(LEN)
+    }
+
+    fn write(&self, open: &OpenFile, from: &mut Source) -> Result<usize, Errno> {
+        if from.len() != LEN {
+            return Err(Errno::EINVAL);
+        }
+        let mut bytes = [0; LEN];
+        if from.get(&mut bytes)? != LEN {
+            return Err(Errno::EFAULT);
+        }
+        let value = u64::from_ne_bytes(bytes);
+        let attempt = || self.0.try_write(value).unwrap_or(Err(Errno::EAGAIN));
+        match attempt() {
+            Err(Errno::EAGAIN) if !open.nonblocking() => {
+                task::block_on(self.0.wait_queue(), EventMask::OUT, None, attempt)?
+            }
+            result => result?,
+        }
+        Ok(LEN)
+    }
+
+    fn stat(&self) -> Stat {
+        super::stat()
+    }
+
+    fn seek_stream(&self) -> Result<u64, Errno> {
+        Ok(0)
+    }
+
+    fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
+        Some(self.0.clone())
+    }
+
+    fn link_name(&self) -> String {
+        String::from("anon_inode:[eventfd]")
+    }
+
+    fn fdinfo(&self, out: &mut String) {
+        let semaphore = self.0.is_semaphore() as u32;
+        let _ = writeln!(
+            out,
+            "eventfd-count: {:16x}\neventfd-semaphore: {semaphore}",
+            self.0.count()
+        );
+    }
+}

@@ -1,0 +1,274 @@
+//! epoll, eventfd, timerfd and signalfd.
+
+use super::descriptor::install;
+use super::table::Line;
+use super::time::{read_timespec, write_timespec};
+use super::{Call, poll};
+use crate::arch::USER_END;
+use crate::file::OpenFile;
+use crate::file::anon::epoll::EpollFile;
+use crate::file::anon::eventfd::EventFile;
+use crate::file::anon::signalfd::{SignalFd, SignalFile};
+use crate::file::anon::timerfd::{Setting, TimerFd, TimerFile};
+use crate::mm::user;
+use crate::task::signal::UNSTOPPABLE;
+use crate::task::thread::deadline_after;
+use crate::time;
+use alloc::sync::Arc;
+use event::epoll::Target;
+use event::{Epoll, EventFd, EventMask};
+use libsyscall::abi::epoll::*;
+use libsyscall::abi::fcntl::{O_NONBLOCK, O_PATH, O_RDWR};
+use libsyscall::abi::time::*;
+use libsyscall::abi::{Errno, nr};
+
+pub const CALLS: &[Line] = &[
+    (nr::EPOLL_CREATE1, epoll_create1),
+    (nr::EPOLL_CTL, epoll_ctl),
+    (nr::EPOLL_PWAIT, epoll_pwait),
+    (nr::EPOLL_PWAIT2, epoll_pwait2),
+    (nr::EVENTFD2, eventfd2),
+    (nr::TIMERFD_CREATE, timerfd_create),
+    (nr::TIMERFD_SETTIME, timerfd_settime),
+    (nr::TIMERFD_GETTIME, timerfd_gettime),
+    (nr::SIGNALFD4, signalfd4),
+    #[cfg(target_arch = "x86_64")]
+    (nr::EPOLL_CREATE, epoll_create),
+    #[cfg(target_arch = "x86_64")]
+    (nr::EPOLL_WAIT, epoll_wait),
+    #[cfg(target_arch = "x86_64")]
+    (nr::EVENTFD, eventfd),
+    #[cfg(target_arch = "x86_64")]
+    (nr::SIGNALFD, signalfd),
+];
+
+fn new_epoll(call: &Call, cloexec: bool) -> Result<usize, Errno> {
+    install(call, OpenFile::new(Arc::new(EpollFile(Epoll::new())), O_RDWR), cloexec)
+}
+
+/// epoll_create1(2): EINVAL for any flag but EPOLL_CLOEXEC.
+fn epoll_create1(call: &mut Call) -> Result<usize, Errno> {
+    let flags = call.uint(0);
+    if flags & !EPOLL_CLOEXEC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    new_epoll(call, flags & EPOLL_CLOEXEC != 0)
+}
+
+/// epoll_create(2): the size says nothing, but must be positive.
+#[cfg(target_arch = "x86_64")]
+fn epoll_create(call: &mut Call) -> Result<usize, Errno> {
+    if call.int(0) <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    new_epoll(call, false)
+}
+
+/// An open file that is no O_PATH descriptor: EBADF.
+fn usable(call: &Call, n: usize) -> Result<Arc<OpenFile>, Errno> {
+    call.file(n).and_then(|open| {
+        if open.flags() & O_PATH == 0 {
+            Ok(open)
+        } else {
+            Err(Errno::EBADF)
+        }
+    })
+}
+
+/// epoll_ctl(2), with Linux's order of checks (semantics 13).
+fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
+    let (operation, fd) = (call.int(1), call.int(2));
+    let EpollEvent { events, data, .. } = if operation == EPOLL_CTL_DEL {
+        EpollEvent::default()
+    } else {
+        user::read(call.arg(3))?
+    };
+    // EPOLLWAKEUP needs a capability that nobody has here, and is dropped without a word (semantics 28).
+    let events = EventMask::from_bits_retain(events) - EventMask::WAKEUP;
+    let epoll = usable(call, 0)?;
+    let target = usable(call, 2)?;
+    let source = target.file.clone().pollable().ok_or(Errno::EPERM)?;
+    if Arc::ptr_eq(&epoll, &target) {
+        return Err(Errno::EINVAL);
+    }
+    let epoll = &epoll.downcast::<EpollFile>().ok_or(Errno::EINVAL)?.0;
+    match operation {
+        EPOLL_CTL_ADD => epoll.add(
+            Target {
+                watches: target.watches(),
+                fd,
+                source,
+            },
+            events,
+            data,
+        )?,
+        EPOLL_CTL_MOD => epoll.modify(target.watches(), fd, events, data)?,
+        EPOLL_CTL_DEL => epoll.remove(target.watches(), fd)?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+/// The common part of the waits: arguments 0 to 2 are theirs all.
+fn wait(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
+    let (address, max) = (call.arg(1), call.int(2));
+    let open = usable(call, 0)?;
+    let max = usize::try_from(max)
+        .ok()
+        .filter(|&max| max > 0 && max <= i32::MAX as usize / size_of::<EpollEvent>());
+    let max = max.ok_or(Errno::EINVAL)?;
+    if address
+        .checked_add(max * size_of::<EpollEvent>())
+        .is_none_or(|end| end > USER_END)
+    {
+        return Err(Errno::EFAULT);
+    }
+    let epoll = &open.downcast::<EpollFile>().ok_or(Errno::EINVAL)?.0;
+    let mut at = address;
+    let mut deliver = |events: EventMask, data| {
+        user::write(at, &EpollEvent::new(events.bits(), data))?;
+        at += size_of::<EpollEvent>();
+        Ok(())
+    };
+    epoll.wait(max, &mut deliver, call.thread, deadline_ns)
+}
+
+/// A timeout in milliseconds as a deadline; negative is for ever.
+pub fn deadline_ms(timeout_ms: i32) -> Option<u64> {
+    match timeout_ms {
+        0 => Some(0),
+        1.. => deadline_after(timeout_ms as u64 * 1_000_000),
+        _ => None,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn epoll_wait(call: &mut Call) -> Result<usize, Errno> {
+    wait(call, deadline_ms(call.int(3)))
+}
+
+fn epoll_pwait(call: &mut Call) -> Result<usize, Errno> {
+    let mask = poll::read_mask(call.arg(4), call.arg(5))?;
+    poll::with_mask(call.thread, mask, || wait(call, deadline_ms(call.int(3))))
+}
+
+fn epoll_pwait2(call: &mut Call) -> Result<usize, Errno> {
+    let deadline_ns = poll::read_deadline(call.arg(3))?;
+    let mask = poll::read_mask(call.arg(4), call.arg(5))?;
+    poll::with_mask(call.thread, mask, || wait(call, deadline_ns))
+}
+
+fn new_eventfd(call: &Call, count: u32, flags: u32) -> Result<usize, Errno> {
+    if flags & !(EFD_SEMAPHORE | EFD_CLOEXEC | EFD_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = EventFile(Arc::new(EventFd::new(count, flags & EFD_SEMAPHORE != 0)));
+    install(
+        call,
+        OpenFile::new(Arc::new(file), O_RDWR | flags & O_NONBLOCK),
+        flags & EFD_CLOEXEC != 0,
+    )
+}
+
+fn eventfd2(call: &mut Call) -> Result<usize, Errno> {
+    new_eventfd(call, call.uint(0), call.uint(1))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn eventfd(call: &mut Call) -> Result<usize, Errno> {
+    new_eventfd(call, call.uint(0), 0)
+}
+
+fn timerfd_create(call: &mut Call) -> Result<usize, Errno> {
+    let (clock, flags) = (call.int(0), call.uint(1));
+    let clocks = [
+        CLOCK_REALTIME,
+        CLOCK_MONOTONIC,
+        CLOCK_BOOTTIME,
+        CLOCK_REALTIME_ALARM,
+        CLOCK_BOOTTIME_ALARM,
+    ];
+    if !clocks.contains(&clock) || flags & !(TFD_CLOEXEC | TFD_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = TimerFile(TimerFd::new(clock)?);
+    install(
+        call,
+        OpenFile::new(Arc::new(file), O_RDWR | flags & O_NONBLOCK),
+        flags & TFD_CLOEXEC != 0,
+    )
+}
+
+/// The timer behind descriptor argument 0: EBADF, EINVAL.
+fn timer(call: &Call) -> Result<Arc<TimerFd>, Errno> {
+    let open = usable(call, 0)?;
+    Ok(open.downcast::<TimerFile>().ok_or(Errno::EINVAL)?.0.clone())
+}
+
+/// Writes a `struct itimerspec`: the interval, then the time left.
+fn write_setting(address: usize, setting: Setting) -> Result<(), Errno> {
+    // An armed timer never reads as disarmed, however little is left.
+    let left_ns = setting
+        .deadline_ns
+        .map_or(0, |deadline_ns| deadline_ns.saturating_sub(time::now_ns()).max(1));
+    write_timespec(address, setting.interval_ns)?;
+    write_timespec(address + 16, left_ns)
+}
+
+fn timerfd_settime(call: &mut Call) -> Result<usize, Errno> {
+    let flags = call.uint(1);
+    let [interval_ns, value_ns] = [read_timespec(call.arg(2))?, read_timespec(call.arg(2) + 16)?];
+    if flags & !(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let timer = timer(call)?;
+    let deadline_ns = match value_ns {
+        0 => None,
+        _ if flags & TFD_TIMER_ABSTIME == 0 => deadline_after(value_ns),
+        _ if matches!(timer.clock, CLOCK_REALTIME | CLOCK_REALTIME_ALARM) => Some(time::from_realtime_ns(value_ns)),
+        _ => Some(value_ns),
+    };
+    let old = timer.set(Setting {
+        deadline_ns,
+        interval_ns,
+    });
+    if call.arg(3) != 0 {
+        write_setting(call.arg(3), old)?;
+    }
+    Ok(0)
+}
+
+fn timerfd_gettime(call: &mut Call) -> Result<usize, Errno> {
+    let timer = timer(call)?;
+    write_setting(call.arg(1), timer.setting())?;
+    Ok(0)
+}
+
+/// signalfd(2): a new descriptor, or another mask for an old one.
+fn new_signalfd(call: &Call, flags: u32) -> Result<usize, Errno> {
+    if call.arg(2) != size_of::<u64>() || flags & !(SFD_CLOEXEC | SFD_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mask = user::read::<u64>(call.arg(1))? & !UNSTOPPABLE;
+    let fd = call.int(0);
+    if fd != -1 {
+        let open = usable(call, 0)?;
+        open.downcast::<SignalFile>().ok_or(Errno::EINVAL)?.0.set_mask(mask);
+        return Ok(fd as usize);
+    }
+    let file = SignalFile(Arc::new(SignalFd::new(mask, call.thread.process.clone())));
+    install(
+        call,
+        OpenFile::new(Arc::new(file), O_RDWR | flags & O_NONBLOCK),
+        flags & SFD_CLOEXEC != 0,
+    )
+}
+
+fn signalfd4(call: &mut Call) -> Result<usize, Errno> {
+    new_signalfd(call, call.uint(3))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn signalfd(call: &mut Call) -> Result<usize, Errno> {
+    new_signalfd(call, 0)
+}

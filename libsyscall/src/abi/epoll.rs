@@ -1,0 +1,56 @@
+//! epoll(7), eventfd(2), timerfd_create(2), signalfd(2), poll(2).
+
+pub const EPOLL_CTL_ADD: i32 = 1;
+pub const EPOLL_CTL_DEL: i32 = 2;
+pub const EPOLL_CTL_MOD: i32 = 3;
+pub const EPOLL_CLOEXEC: u32 = 0o2000000;
+
+pub const EFD_SEMAPHORE: u32 = 1;
+pub const EFD_CLOEXEC: u32 = 0o2000000;
+pub const EFD_NONBLOCK: u32 = 0o4000;
+
+pub const TFD_CLOEXEC: u32 = 0o2000000;
+pub const TFD_NONBLOCK: u32 = 0o4000;
+pub const TFD_TIMER_ABSTIME: u32 = 1;
+pub const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
+
+pub const SFD_CLOEXEC: u32 = 0o2000000;
+pub const SFD_NONBLOCK: u32 = 0o4000;
+
+/// `struct epoll_event`: packed on x86_64, so that 32-bit programs agree; not elsewhere (semantics 1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(target_arch = "x86_64", repr(C, packed))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(C))]
+pub struct EpollEvent {
+    pub events: u32,
+    #[cfg(not(target_arch = "x86_64"))]
+    _gap: u32,
+    pub data: u64,
+}
+
+impl EpollEvent {
+    pub const fn new(events: u32, data: u64) -> EpollEvent {
+        EpollEvent {
+            events,
+            #[cfg(not(target_arch = "x86_64"))]
+            _gap: 0,
+            data,
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+const _: () = assert!(size_of::<EpollEvent>() == 12 && core::mem::offset_of!(EpollEvent, data) == 4);
+#[cfg(not(target_arch = "x86_64"))]
+const _: () = assert!(size_of::<EpollEvent>() == 16 && core::mem::offset_of!(EpollEvent, data) == 8);
+
+/// `struct pollfd`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PollFd {
+    pub fd: i32,
+    pub events: i16,
+    pub revents: i16,
+}
+
+const _: () = assert!(size_of::<PollFd>() == 8 && core::mem::offset_of!(PollFd, revents) == 6);
