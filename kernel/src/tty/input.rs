@@ -5,6 +5,7 @@
 
 use super::TERMINAL;
 use crate::boot::command_line::{Stdin, parameters};
+use crate::console::DLE;
 use crate::driver::serial;
 use crate::file::OpenFile;
 use crate::fs::access;
@@ -14,9 +15,6 @@ use alloc::sync::Arc;
 use event::{EventMask, Pollable};
 use libsyscall::abi::fcntl::O_NONBLOCK;
 use sync::SpinLock;
-
-/// Starts a control on the line, as in the output's frames.
-const DLE: u8 = 0x10;
 
 struct Input {
     /// The last byte was a DLE.
@@ -65,7 +63,8 @@ pub fn take_pipe() -> Option<Arc<OpenFile>> {
 pub fn pump() {
     let mut input = INPUT.lock();
     let mut closed = None;
-    while input.has_room() {
+    let mut room = input.has_room();
+    while room {
         let mut bytes = [0; 256];
         let (count, ended) = input.gather(&mut bytes);
         let bytes = &bytes[..count];
@@ -85,7 +84,10 @@ pub fn pump() {
             }
             _ => {}
         }
+        room = input.has_room();
     }
+    // Without room the line is left alone until a reader calls this again.
+    serial::set_receive_interrupt(room);
     drop(input);
     // The last drop wakes the readers: after the lock.
     drop(closed);
