@@ -3,12 +3,19 @@
 
 use crate::boot::command_line::parameters;
 use crate::task::{self, Thread, sched};
-use crate::{console, println, time};
+use crate::{console, file, fs, pipe, println, time, tty};
 
 /// A name and what must hold.
 pub type Test = (&'static str, fn() -> Result<(), &'static str>);
 
-const SUITES: &[&[Test]] = &[task::tests::TESTS, time::tests::TESTS];
+const SUITES: &[&[Test]] = &[
+    task::tests::TESTS,
+    time::tests::TESTS,
+    file::tests::TESTS,
+    fs::tests::TESTS,
+    pipe::tests::TESTS,
+    tty::tests::TESTS,
+];
 
 /// Fails a test with a reason unless the condition holds.
 pub fn check(holds: bool, why: &'static str) -> Result<(), &'static str> {

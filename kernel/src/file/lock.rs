@@ -10,7 +10,6 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use event::{EventMask, WaitQueue};
 use libsyscall::abi::Errno;
-use libsyscall::abi::fcntl::*;
 use sync::SpinLock;
 
 /// Who holds a lock.

@@ -4,6 +4,8 @@ pub mod anon;
 pub mod lock;
 pub mod open_file;
 pub mod table;
+#[cfg(feature = "ktest")]
+pub mod tests;
 
 use crate::fs::{Place, Stat};
 use crate::mm::space::PageSource;

@@ -16,6 +16,8 @@ mod initramfs;
 mod open;
 pub mod place;
 pub mod proc;
+#[cfg(feature = "ktest")]
+pub mod tests;
 pub mod tmpfs;
 pub mod walk;
 

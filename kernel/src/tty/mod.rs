@@ -9,6 +9,8 @@ mod input;
 mod line;
 mod output;
 mod terminal;
+#[cfg(feature = "ktest")]
+pub mod tests;
 
 use crate::boot::command_line::{Stdin, parameters};
 use crate::file::{File, OpenFile};

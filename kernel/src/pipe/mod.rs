@@ -7,6 +7,9 @@
 //! A [`PipeEnd`] is what a description holds: the reading end, the writing one, or both (a FIFO opened with O_RDWR). All
 //! ends wait on the pipe's one queue; the masks tell readers from writers.
 
+#[cfg(feature = "ktest")]
+pub mod tests;
+
 use crate::arch::PAGE_SIZE;
 use crate::file::{File, OpenFile};
 use crate::fs::access::Credentials;
