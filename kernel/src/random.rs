@@ -2,6 +2,8 @@
 //! from memory. Seeded from the hardware's generator, where it has one, and from the clock.
 
 use crate::arch::{cpu, timer};
+use crate::mm::user::Sink;
+use libsyscall::abi::Errno;
 use spin::Once;
 use sync::SpinLock;
 
@@ -20,6 +22,23 @@ pub fn fill(bytes: &mut [u8]) {
         chunk.copy_from_slice(&block[..chunk.len()]);
     }
     generator.replace_key();
+}
+
+/// Fills a sink; EFAULT where not one byte can be put.
+pub fn fill_sink(to: &mut Sink) -> Result<usize, Errno> {
+    let mut done = 0;
+    while to.len() > 0 {
+        let mut bytes = [0; 256];
+        let bytes = &mut bytes[..to.len().min(256)];
+        fill(bytes);
+        match to.put(bytes) {
+            Err(error) if done == 0 => return Err(error),
+            Err(_) | Ok(0) => break,
+            Ok(count) => done += count,
+        }
+        crate::task::preempt_point();
+    }
+    Ok(done)
 }
 
 /// A random number.

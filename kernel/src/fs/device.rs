@@ -87,12 +87,7 @@ impl MemoryDevice {
         match self.number {
             NULL => Ok(0),
             ZERO | FULL => in_chunks(to.len(), |chunk| to.put_zeroes(chunk)),
-            _ => in_chunks(to.len(), |chunk| {
-                let mut bytes = [0; 256];
-                let bytes = &mut bytes[..chunk.min(256)];
-                crate::random::fill(bytes);
-                to.put(bytes)
-            }),
+            _ => crate::random::fill_sink(to),
         }
     }
 

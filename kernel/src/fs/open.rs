@@ -39,7 +39,7 @@ fn resolve_for_open(who: &Credentials, at: &Place, path: &[u8], flags: u32, mode
     let follow = flags & O_NOFOLLOW == 0 && !exclusive;
     let mut walk = Walk::new(who, at, path)?;
     loop {
-        let last = walk.to_last()?;
+        let last = walk.find_last()?;
         if create && (last.slash || last.is_dots()) {
             return Err(Errno::EISDIR);
         }

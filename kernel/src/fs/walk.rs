@@ -15,7 +15,7 @@ pub fn resolve(at: &Place, path: &[u8], follow: bool) -> Result<Place, Errno> {
 pub fn resolve_as(who: &Credentials, at: &Place, path: &[u8], follow: bool) -> Result<Place, Errno> {
     let mut walk = Walk::new(who, at, path)?;
     loop {
-        let last = walk.to_last()?;
+        let last = walk.find_last()?;
         let place = walk.child(&last.name)?;
         if let Some(place) = walk.arrive(&last, place, follow)? {
             return Ok(place);
@@ -26,7 +26,7 @@ pub fn resolve_as(who: &Credentials, at: &Place, path: &[u8], follow: bool) -> R
 /// The directory of a path's last name, and that name: for calls that make or remove names.
 pub fn resolve_parent(who: &Credentials, at: &Place, path: &[u8]) -> Result<(Place, Last), Errno> {
     let mut walk = Walk::new(who, at, path)?;
-    let last = walk.to_last()?;
+    let last = walk.find_last()?;
     Ok((walk.at, last))
 }
 
@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes on until one name is left. The directory it is in has been checked to be one that may be searched.
-    pub fn to_last(&mut self) -> Result<Last, Errno> {
+    pub fn find_last(&mut self) -> Result<Last, Errno> {
         loop {
             let rest = &self.rest[self.position..];
             let Some(start) = rest.iter().position(|&byte| byte != b'/') else {

@@ -80,7 +80,8 @@ pub fn change_owner(target: &Target, uid: u32, gid: u32) -> Result<usize, Errno>
     let (uid, gid) = (keep(uid), keep(gid));
     let uid_stays = uid.is_none_or(|uid| uid == stat.uid);
     let gid_is_own = gid.is_none_or(|gid| gid == stat.gid || gid == who.gid);
-    if !who.is_root() && !(who.uid == stat.uid && uid_stays && gid_is_own) {
+    let may = who.is_root() || (who.uid == stat.uid && uid_stays && gid_is_own);
+    if !may {
         return Err(Errno::EPERM);
     }
     // A program that changes hands is set-id no more.

@@ -11,6 +11,7 @@ mod lock;
 mod path;
 mod poll;
 mod process;
+mod random;
 mod sched;
 mod signal;
 mod stat;

@@ -20,6 +20,7 @@ const FAMILIES: &[&[Line]] = &[
     super::process::CALLS,
     super::sched::CALLS,
     super::signal::CALLS,
+    super::random::CALLS,
     super::stat::CALLS,
     super::system::CALLS,
     super::thread::CALLS,
