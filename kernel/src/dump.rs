@@ -2,7 +2,7 @@
 
 use crate::boot::command_line::parameters;
 use crate::console::{self, Stream};
-use crate::task::{Thread, futex, sched, table};
+use crate::task::{Process, Thread, futex, sched, table};
 use crate::{mm, time};
 use alloc::string::String;
 use core::fmt::Write;
@@ -44,6 +44,9 @@ fn describe(out: &mut String) -> core::fmt::Result {
     for thread in table::threads() {
         describe_thread(out, &thread)?;
     }
+    for process in table::processes() {
+        describe_event_files(out, &process)?;
+    }
     futex::each_waiter(|thread, place| {
         let _ = writeln!(out, "futex {place:#x}: thread {} waits", thread.tid());
     });
@@ -73,6 +76,24 @@ fn describe_thread(out: &mut String, thread: &Thread) -> core::fmt::Result {
         }
         None => writeln!(out, ", in user mode"),
     }
+}
+
+/// What stands behind a process's nameless descriptors: epoll sets with their interests, eventfds with their counts.
+fn describe_event_files(out: &mut String, process: &Process) -> core::fmt::Result {
+    let files = process.files();
+    let mut next = files.next(0);
+    while let Some(fd) = next {
+        if let Ok(open) = files.get(fd)
+            && open.file.link_name().starts_with("anon_inode:")
+        {
+            writeln!(out, "process {} fd {fd}: {}", process.pid, open.file.link_name())?;
+            let mut lines = String::new();
+            open.file.fdinfo(&mut lines);
+            lines.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+        }
+        next = files.next(fd + 1);
+    }
+    Ok(())
 }
 
 /// When the machine last did something, and how many switches it had made.

@@ -71,6 +71,7 @@ pub fn execve(
     let former = process.replace_space(Some(loaded.space.clone()));
     sched::enter_space(&loaded.space);
     drop(former);
+    sched::nudge_idle();
     process.set_executable(executable(loaded));
     exit::release_vfork_parent(process);
     // What the new program finds in its result register.

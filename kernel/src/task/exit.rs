@@ -62,26 +62,13 @@ pub fn exit_thread(thread: &Arc<Thread>) -> ! {
         threads.is_empty()
     };
     // What is pending for it alone dies with it; another thread may have to take what was meant for any.
-    retarget_signals(process, thread.signals.mask());
+    process.offer_signals();
     if last {
         end_process(process, exit_status(0));
     }
     thread.set_leaving(Leaving::Ended);
     sched::schedule(thread);
     unreachable!("an ended thread was continued")
-}
-
-/// Signals for any thread of the process that waited for this one go to others.
-fn retarget_signals(process: &Process, mask: u64) {
-    let threads = process.threads().clone();
-    for thread in threads
-        .iter()
-        .filter(|other| other.signals.mask() != mask || other.is_parked())
-    {
-        if process.refresh_signal_flag(thread) {
-            thread.raise(super::thread::SIGNAL);
-        }
-    }
 }
 
 /// The last thread has gone.

@@ -369,6 +369,7 @@ pub fn idle() -> ! {
             continue_thread(here, idle, next);
         }
         drop_dead_space(this);
+        crate::dump::before_idling();
         IDLE.fetch_or(bit, SeqCst);
         if CPUS[..cpu::online()].iter().all(|cpu| cpu.waiting.load(SeqCst) == 0) {
             let from = now_ns();

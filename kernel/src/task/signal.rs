@@ -361,6 +361,21 @@ impl Process {
         queued
     }
 
+    /// Has a thread that does not block them look at the process's pending signals: the one meant to has blocked them or
+    /// ended.
+    pub(super) fn offer_signals(&self) {
+        let signals = self.signals.lock();
+        if signals.pending.set() != 0 {
+            let threads = self.threads();
+            if let Some(thread) = threads
+                .iter()
+                .find(|thread| signals.pending.set() & !thread.signals.mask() != 0)
+            {
+                thread.raise(SIGNAL);
+            }
+        }
+    }
+
     /// Whether a signal is deliverable to `thread`; its flag is set right.
     pub(super) fn refresh_signal_flag(&self, thread: &Thread) -> bool {
         let signals = self.signals.lock();
@@ -396,8 +411,13 @@ impl Process {
 impl Thread {
     /// Sets the signal mask; what has become deliverable is noticed before user code goes on.
     pub fn set_mask(&self, mask: u64) {
-        self.signals.mask.store(mask & !UNSTOPPABLE, Release);
+        let mask = mask & !UNSTOPPABLE;
+        let newly_blocked = mask & !self.signals.mask();
+        self.signals.mask.store(mask, Release);
         self.process.refresh_signal_flag(self);
+        if newly_blocked & self.process.pending_for(self) != 0 {
+            self.process.offer_signals();
+        }
     }
 
     /// Puts a mask in place for the length of one call (sigsuspend, epoll_pwait, ppoll); to be ended by
