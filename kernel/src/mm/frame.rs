@@ -403,10 +403,17 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// Makes a share that is kept as a number, as [`Frame::into_raw`] of a clone would.
+    pub fn clone_share(&self) -> u64 {
+        self.info().owners.fetch_add(1, Ordering::Relaxed);
+        self.0
+    }
+}
+
 impl Clone for Frame {
     fn clone(&self) -> Frame {
-        self.info().owners.fetch_add(1, Ordering::Relaxed);
-        Frame(self.0)
+        Frame(self.clone_share())
     }
 }
 

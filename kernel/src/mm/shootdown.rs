@@ -63,6 +63,8 @@ pub fn answer() {
     for address in (KERNEL_START.load(Ordering::Relaxed)..KERNEL_END.load(Ordering::Relaxed)).step_by(PAGE_SIZE) {
         paging::flush_kernel(address);
     }
+    // A full fence: membarrier(2) counts on it.
+    fence(Ordering::SeqCst);
     mailbox.answered.store(requested, Ordering::Release);
 }
 
@@ -85,6 +87,11 @@ pub(super) fn ask(cpus: u32) {
     }
 }
 
+/// Makes every other CPU answer.
+pub fn ask_everyone() {
+    ask(((1u64 << arch::cpu::online()) - 1) as u32);
+}
+
 /// Makes every CPU forget kernel mappings that are gone from the tables.
 pub(super) fn forget_kernel(start: usize, end: usize) {
     for address in (start..end).step_by(PAGE_SIZE) {
@@ -93,7 +100,7 @@ pub(super) fn forget_kernel(start: usize, end: usize) {
     let _one_at_a_time = KERNEL_REQUEST.lock();
     KERNEL_START.store(start, Ordering::Relaxed);
     KERNEL_END.store(end, Ordering::Relaxed);
-    ask(((1u64 << arch::cpu::online()) - 1) as u32);
+    ask_everyone();
     KERNEL_END.store(0, Ordering::Relaxed);
     KERNEL_START.store(0, Ordering::Relaxed);
 }

@@ -14,8 +14,8 @@ use sync::SpinLock;
 
 pub const STACK_SIZE: usize = 32 * 1024;
 const SLOT_SIZE: usize = STACK_SIZE + PAGE_SIZE;
-/// The area starts in the upper half of the kernel's mappings; devices fill it from the bottom.
-const AREA: usize = KERNEL_MAPPINGS + (1 << 38);
+/// The area lies in the second quarter of the kernel's mappings; devices have the upper half.
+const AREA: usize = KERNEL_MAPPINGS + (1 << 37);
 /// More threads than there can be.
 const SLOTS: usize = 1 << 20;
 /// Stacks kept mapped for the next thread.

@@ -8,6 +8,7 @@ mod futex;
 #[cfg(target_arch = "x86_64")]
 mod legacy_files;
 mod lock;
+mod memory;
 mod path;
 mod poll;
 mod process;

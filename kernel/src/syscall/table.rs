@@ -17,6 +17,7 @@ const FAMILIES: &[&[Line]] = &[
     super::futex::CALLS,
     super::lock::CALLS,
     super::poll::CALLS,
+    super::memory::CALLS,
     super::process::CALLS,
     super::sched::CALLS,
     super::signal::CALLS,

@@ -22,7 +22,6 @@ pub const CALLS: &[Line] = &[
     (nr::GETTID, gettid),
     (nr::SET_TID_ADDRESS, set_tid_address),
     (nr::RSEQ, not_here),
-    (nr::MEMBARRIER, not_here),
     #[cfg(target_arch = "x86_64")]
     (nr::ARCH_PRCTL, arch_prctl),
 ];

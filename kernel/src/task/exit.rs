@@ -91,9 +91,6 @@ fn end_process(process: &Arc<Process>, default_status: i32) {
     if process.pid == 1 {
         finish_machine(status);
     }
-    if process.session() == process.pid {
-        crate::tty::session_ended(process.pid);
-    }
     adopt_children(process);
     wait::become_zombie(process, status);
 }

@@ -31,7 +31,7 @@
 
 use super::thread::{Leaving, RESCHEDULE, Thread};
 use super::{Process, current};
-use crate::arch::{self, MAX_CPUS, cpu, irq, paging};
+use crate::arch::{self, MAX_CPUS, cpu, irq};
 use crate::mm::space::AddressSpace;
 use crate::time::{now_ns, queue::alarm_by};
 use alloc::collections::VecDeque;
@@ -254,7 +254,7 @@ pub fn enter_space(space: &Arc<AddressSpace>) {
 /// Lets go of the address space this CPU has active: its process has ended.
 pub(super) fn leave_space() {
     let this = &CPUS[cpu::id()];
-    paging::activate_kernel_only();
+    AddressSpace::leave();
     this.space_id.store(0, Relaxed);
     let former = this.space.lock().take();
     drop(former);

@@ -87,13 +87,6 @@ pub fn set_first_session(process: i32) {
     }
 }
 
-/// A session's leader has ended: its terminal is free, and who is in the foreground is told so.
-pub fn session_ended(session: i32) {
-    if let Some(terminal) = TERMINAL.get() {
-        terminal.hang_up(session);
-    }
-}
-
 /// The device number of a session's terminal, 0 for none: /proc/PID/stat.
 pub fn controlling_device(session: i32) -> u64 {
     TERMINAL

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::ioctl::*;
-use libsyscall::abi::signal::{SIGCONT, SIGHUP, SIGTTIN, SIGTTOU, SIGWINCH};
+use libsyscall::abi::signal::{SIGTTIN, SIGTTOU, SIGWINCH};
 use sync::SpinLock;
 
 const READABLE: EventMask = EventMask::IN.union(EventMask::RDNORM);
@@ -61,21 +61,6 @@ impl Terminal {
 
     pub fn foreground(&self) -> i32 {
         self.state.lock().foreground
-    }
-
-    /// The session loses the terminal: SIGHUP and SIGCONT to the foreground group, setsid(2).
-    pub fn hang_up(&self, session: i32) {
-        let mut state = self.state.lock();
-        if state.session != session {
-            return;
-        }
-        let foreground = core::mem::take(&mut state.foreground);
-        state.session = 0;
-        drop(state);
-        if foreground != 0 {
-            task::signal_group(foreground, SIGHUP);
-            task::signal_group(foreground, SIGCONT);
-        }
     }
 
     /// Whether the running thread's session has this terminal.
@@ -332,9 +317,9 @@ impl File for TerminalFile {
                 if !terminal.controls_current() {
                     return Err(Errno::ENOTTY);
                 }
-                let (pid, session) = task::with_current(|thread| (thread.process.pid, thread.process.session()));
-                if pid == session {
-                    terminal.hang_up(session);
+                let leads = task::with_current(|thread| thread.process.pid == thread.process.session());
+                if leads {
+                    terminal.set_session(0, 0);
                 }
             }
             FIONREAD => {

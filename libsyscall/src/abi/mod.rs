@@ -4,6 +4,7 @@ pub mod epoll;
 pub mod errno;
 pub mod fcntl;
 pub mod ioctl;
+pub mod memory;
 pub mod nr;
 pub mod process;
 pub mod signal;

@@ -88,3 +88,8 @@ pub fn flush_kernel(_address: usize) {
 pub fn map_device(_physical: u64, _len: usize) -> usize {
     todo!()
 }
+
+/// Makes freshly written instructions visible.
+pub fn sync_instruction_cache(_address: usize, _len: usize) {
+    todo!()
+}

@@ -2,7 +2,7 @@
 
 use super::super::{Inode, Link, Place, Stat};
 use super::process::Subject;
-use crate::file::{File, OpenFile};
+use crate::file::{FdTable, File, OpenFile};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,14 +10,17 @@ use core::fmt::Write;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
 
+fn table(subject: &Subject) -> Result<Arc<FdTable>, Errno> {
+    Ok(subject.find()?.files().clone())
+}
+
 pub fn get(subject: &Subject, fd: i32) -> Result<Arc<OpenFile>, Errno> {
-    subject.find()?.files().get_any(fd).map_err(|_| Errno::ENOENT)
+    table(subject)?.get_any(fd).map_err(|_| Errno::ENOENT)
 }
 
 /// Open numbers from `from` on.
 pub fn open_numbers(subject: &Subject, from: i32) -> Result<Vec<i32>, Errno> {
-    let process = subject.find()?;
-    let table = process.files();
+    let table = table(subject)?;
     let after = |&fd: &i32| table.next(fd + 1);
     Ok(core::iter::successors(table.next(from), after).collect())
 }
@@ -49,8 +52,7 @@ pub fn follow(subject: &Subject, fd: i32) -> Result<Link, Errno> {
 
 /// /proc/PID/fdinfo/N.
 pub fn describe(subject: &Subject, fd: i32, text: &mut String) -> Result<(), Errno> {
-    let process = subject.find()?;
-    let table = process.files();
+    let table = table(subject)?;
     let open = table.get_any(fd).map_err(|_| Errno::ENOENT)?;
     let cloexec = if table.cloexec(fd).unwrap_or(false) {
         O_CLOEXEC

@@ -417,6 +417,12 @@ impl PageSource for Mapping {
         state.frame(index)
     }
 
+    fn present(&self, index: u64) -> Option<Frame> {
+        let state = self.contents().state.lock();
+        let within = index < state.size.div_ceil(PAGE_SIZE as u64);
+        state.pages.get(&index).filter(|_| within).map(|page| page.0.clone())
+    }
+
     fn size(&self) -> u64 {
         self.contents().size()
     }

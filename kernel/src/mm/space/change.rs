@@ -1,0 +1,263 @@
+//! mmap(2), munmap(2), mprotect(2), brk(2), as a space does them.
+
+use super::{AddressSpace, Backing, Inner, LOWEST, MAX_REGIONS, Mapping, Protection};
+use crate::arch::paging::PageFlags;
+use crate::arch::{PAGE_SIZE, USER_END};
+use crate::mm::frame;
+use crate::task;
+use core::ops::Range;
+use libsyscall::abi::Errno;
+use regions::Region;
+
+/// Where mmap(2) may put a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    Anywhere,
+    /// MAP_FIXED: what is there goes.
+    Fixed,
+    /// MAP_FIXED_NOREPLACE: EEXIST where something is.
+    Vacant,
+}
+
+/// Rounds a length up to pages; `None` past the end of the number.
+pub(super) fn pages_up(len: usize) -> Option<usize> {
+    len.checked_next_multiple_of(PAGE_SIZE)
+}
+
+/// The range of a call that takes an aligned address and any length: `wrong_range` where it leaves user space.
+pub(super) fn user_range(address: usize, len: usize, wrong_range: Errno) -> Result<Range<usize>, Errno> {
+    if address % PAGE_SIZE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let end = pages_up(len)
+        .and_then(|len| address.checked_add(len))
+        .ok_or(wrong_range)?;
+    if end > USER_END {
+        return Err(wrong_range);
+    }
+    Ok(address..end)
+}
+
+impl AddressSpace {
+    /// mmap(2). `address` is a hint, or the place itself where `placement` says so.
+    pub fn map(&self, address: usize, len: usize, mapping: Mapping, placement: Placement) -> Result<usize, Errno> {
+        if len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let len = pages_up(len).ok_or(Errno::ENOMEM)?;
+        frame::admit()?;
+        let _replaced;
+        let mut inner = self.inner.lock();
+        if inner.regions.len() >= MAX_REGIONS {
+            return Err(Errno::ENOMEM);
+        }
+        let start = match placement {
+            Placement::Anywhere => inner.find_place(address, len)?,
+            Placement::Fixed | Placement::Vacant => {
+                let range = user_range(address, len, Errno::ENOMEM)?;
+                if address < LOWEST {
+                    return Err(Errno::EPERM);
+                }
+                if placement == Placement::Fixed {
+                    _replaced = inner.take_out(self, range);
+                } else if !inner.regions.is_vacant(range) {
+                    return Err(Errno::EEXIST);
+                }
+                address
+            }
+        };
+        inner.add(start..start + len, mapping);
+        Ok(start)
+    }
+
+    /// munmap(2): what is not mapped in the range does not matter.
+    pub fn unmap(&self, address: usize, len: usize) -> Result<(), Errno> {
+        let range = user_range(address, len, Errno::EINVAL)?;
+        if range.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        // Files are let go after the lock: their last reference may do anything.
+        let _removed = self.inner.lock().take_out(self, range);
+        Ok(())
+    }
+
+    /// mprotect(2): ENOMEM where part of the range is not mapped, with what lies before it changed; EACCES for writing a
+    /// file that was opened for reading.
+    pub fn protect(&self, address: usize, len: usize, protection: Protection) -> Result<(), Errno> {
+        let range = user_range(address, len, Errno::ENOMEM)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        frame::admit()?;
+        let mut inner = self.inner.lock();
+        if inner.regions.len() + 2 > MAX_REGIONS {
+            return Err(Errno::ENOMEM);
+        }
+        // The part up to the first hole or refusal is changed, as Linux walks it.
+        let mut end = range.start;
+        let mut result = Ok(());
+        for (region, mapping) in inner.regions.overlapping(range.clone()) {
+            if region.start > end {
+                break;
+            }
+            if !mapping.allowed.contains(protection) {
+                result = Err(Errno::EACCES);
+                break;
+            }
+            end = region.end.min(range.end);
+        }
+        if result.is_ok() && end < range.end {
+            result = Err(Errno::ENOMEM);
+        }
+        if end > range.start {
+            inner.change_protection(self, range.start..end, protection);
+        }
+        result
+    }
+
+    /// Where brk(2) starts; set by exec.
+    pub fn set_heap_start(&self, address: usize) {
+        let mut inner = self.inner.lock();
+        inner.heap_start = address;
+        inner.heap_end = address;
+    }
+
+    /// brk(2): the new end of the heap, or the old one where that can't be.
+    pub fn set_heap_end(&self, address: usize) -> usize {
+        let _removed;
+        let mut inner = self.inner.lock();
+        let old = inner.heap_end;
+        let (Some(old_top), Some(new_top)) = (pages_up(old), pages_up(address)) else {
+            return old;
+        };
+        if address < inner.heap_start || new_top > USER_END {
+            return old;
+        }
+        if new_top < old_top {
+            _removed = inner.take_out(self, new_top..old_top);
+        } else if new_top > old_top {
+            let range = old_top..new_top;
+            if frame::admit().is_err() || exceeds_memory(range.len()) || !inner.regions.is_vacant(range.clone()) {
+                return old;
+            }
+            inner.add(
+                range,
+                Mapping::new(Protection::READ | Protection::WRITE, Backing::Anonymous),
+            );
+        }
+        inner.heap_end = address;
+        address
+    }
+
+    /// MAP_POPULATE, mlock(2), MADV_POPULATE_*: touches every page of a range that is mapped and may be touched. What can't
+    /// be had is the error; the caller knows whether that matters.
+    pub fn populate(&self, range: Range<usize>) -> Result<(), super::Fault> {
+        let mut at = range.start;
+        while at < range.end {
+            let (region, access) = {
+                let inner = self.inner.lock();
+                match inner.regions.overlapping(at..range.end).next() {
+                    Some((region, mapping)) => (region, mapping.populate_access()),
+                    None => return Ok(()),
+                }
+            };
+            let end = region.end.min(range.end);
+            at = at.max(region.start);
+            match access {
+                Some(access) => {
+                    while at < end {
+                        self.handle_fault(at, access)?;
+                        task::preempt_point();
+                        at += PAGE_SIZE;
+                    }
+                }
+                None => at = end,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every byte of the range is mapped.
+    pub fn covers(&self, range: Range<usize>) -> bool {
+        self.inner.lock().regions.covers(range)
+    }
+
+    /// The lowest and highest address in use, for calls on everything there is.
+    pub fn extent(&self) -> Range<usize> {
+        let inner = self.inner.lock();
+        let start = inner.regions.next_from(0).map_or(0, |(range, _)| range.start);
+        let end = inner
+            .regions
+            .previous_to(USER_END + 1)
+            .map_or(0, |(range, _)| range.end);
+        start..end
+    }
+}
+
+/// vm.overcommit_memory 0: only what could never be had is refused; the rest is found out page by page.
+pub fn exceeds_memory(len: usize) -> bool {
+    len / PAGE_SIZE > frame::totals().0
+}
+
+impl Inner {
+    /// A vacant place: the hint if it is one, else the highest below the mmap area's top, else anywhere.
+    pub(super) fn find_place(&self, hint: usize, len: usize) -> Result<usize, Errno> {
+        let hint = hint & !(PAGE_SIZE - 1);
+        if hint >= LOWEST
+            && let Some(end) = hint.checked_add(len)
+            && end <= USER_END
+            && self.regions.is_vacant(hint..end)
+        {
+            return Ok(hint);
+        }
+        self.regions
+            .gap_below(len, LOWEST..self.map_top)
+            .or_else(|| self.regions.gap_below(len, self.map_top..USER_END))
+            .ok_or(Errno::ENOMEM)
+    }
+
+    pub(super) fn add(&mut self, range: Range<usize>, mapping: Mapping) {
+        self.mapped += range.len();
+        self.regions.insert(range, mapping);
+    }
+
+    /// Removes what is mapped in a range, pages and regions; the regions, to be dropped without the lock.
+    pub(super) fn take_out(&mut self, space: &AddressSpace, range: Range<usize>) -> alloc::vec::Vec<Region<Mapping>> {
+        let removed = self.regions.remove(range.clone());
+        if !removed.is_empty() {
+            self.mapped -= removed.iter().map(|region| region.range.len()).sum::<usize>();
+            self.drop_pages(space, range);
+        }
+        removed
+    }
+
+    fn change_protection(&mut self, space: &AddressSpace, range: Range<usize>, protection: Protection) {
+        self.regions
+            .update(range.clone(), |mapping| mapping.protection = protection);
+        let mut lost = None::<Range<usize>>;
+        let parts = self.regions.overlapping(range.clone());
+        for (region, mapping) in parts {
+            let flags = mapping.page_flags();
+            let private = mapping.backing.is_private();
+            let end = region.end.min(range.end);
+            let mut at = region.start.max(range.start);
+            while let Some((page, _, current)) = self.table.next_mapped(at, end) {
+                // A private page that is not writable may be shared: the write will fault and find out.
+                let flags = if private && !current.contains(PageFlags::WRITE) {
+                    flags - PageFlags::WRITE
+                } else {
+                    flags
+                };
+                self.table.protect(page, flags);
+                if !flags.contains(current) {
+                    lost = Some(lost.map_or(page, |range| range.start)..page + PAGE_SIZE);
+                }
+                at = page + PAGE_SIZE;
+            }
+        }
+        // Only a right that was taken away can't wait: a CPU that does not know of a new one faults and learns.
+        if let Some(range) = lost {
+            space.forget(range);
+        }
+    }
+}

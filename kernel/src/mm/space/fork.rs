@@ -1,0 +1,56 @@
+//! fork(2): the same regions, private pages shared until one side writes.
+
+use super::{AddressSpace, OnFork};
+use crate::arch::paging::PageFlags;
+use crate::arch::{PAGE_SIZE, USER_END};
+use crate::mm::frame::Frame;
+use alloc::sync::Arc;
+use core::mem::ManuallyDrop;
+use libsyscall::abi::Errno;
+
+impl AddressSpace {
+    /// fork(2): the same regions, private ones copied when written.
+    pub fn fork(&self) -> Result<Arc<AddressSpace>, Errno> {
+        let child = {
+            let parent = self.inner.lock();
+            AddressSpace::with_layout(parent.stack_top, parent.map_top)?
+        };
+        let result = self.share_with(&child);
+        // What had been shared up to an error is read-only too.
+        self.forget(0..USER_END);
+        result.map(|()| child)
+    }
+
+    fn share_with(&self, child: &AddressSpace) -> Result<(), Errno> {
+        // The child is nobody else's yet, so the order of the two locks does not matter.
+        let mut parent = self.inner.lock();
+        let mut child = child.inner.lock();
+        let (parent, child) = (&mut *parent, &mut *child);
+        child.heap_start = parent.heap_start;
+        child.heap_end = parent.heap_end;
+        for (range, mapping) in parent.regions.iter() {
+            if mapping.on_fork == OnFork::LeaveOut {
+                continue;
+            }
+            child.mapped += range.len();
+            child.regions.insert(range.clone(), mapping.clone());
+            // Shared pages are found again in their file.
+            if mapping.on_fork == OnFork::Empty || !mapping.backing.is_private() {
+                continue;
+            }
+            let mut at = range.start;
+            while let Some((page, frame, flags)) = parent.table.next_mapped(at, range.end) {
+                let read_only = flags - PageFlags::WRITE;
+                child.table.map(page, frame, read_only).map_err(|_| Errno::ENOMEM)?;
+                // SAFETY: the parent's share stays the parent's; the clone is the child's entry's.
+                ManuallyDrop::new(unsafe { Frame::from_raw(frame) }).clone_share();
+                child.resident += 1;
+                if flags.contains(PageFlags::WRITE) {
+                    parent.table.protect(page, read_only);
+                }
+                at = page + PAGE_SIZE;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! mremap(2).
+
+use super::change::{pages_up, user_range};
+use super::{AddressSpace, Backing, Inner, LOWEST, MAX_REGIONS, Mapping};
+use crate::arch::PAGE_SIZE;
+use crate::mm::frame;
+use alloc::vec::Vec;
+use bitflags::bitflags;
+use core::ops::Range;
+use libsyscall::abi::Errno;
+use regions::{Attributes, Region};
+
+bitflags! {
+    /// mremap(2)'s flags.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct RemapFlags: usize {
+        const MAYMOVE = 1;
+        const FIXED = 2;
+        const DONTUNMAP = 4;
+    }
+}
+
+impl AddressSpace {
+    /// mremap(2): shrinks or grows where it is, or moves with its pages. `new_address` counts with FIXED only.
+    pub fn remap(
+        &self,
+        address: usize,
+        old_len: usize,
+        new_len: usize,
+        flags: RemapFlags,
+        new_address: usize,
+    ) -> Result<usize, Errno> {
+        let old = user_range(address, old_len, Errno::EINVAL)?;
+        let new_len = pages_up(new_len).ok_or(Errno::EINVAL)?;
+        let moves = flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP);
+        if new_len == 0
+            || moves && !flags.contains(RemapFlags::MAYMOVE)
+            || flags.contains(RemapFlags::DONTUNMAP) && new_len != old.len()
+        {
+            return Err(Errno::EINVAL);
+        }
+        let target = if flags.contains(RemapFlags::FIXED) {
+            let target = user_range(new_address, new_len, Errno::EINVAL)?;
+            if target.start < old.end && old.start < target.end {
+                return Err(Errno::EINVAL);
+            }
+            if target.start < LOWEST {
+                return Err(Errno::EPERM);
+            }
+            Some(target)
+        } else {
+            None
+        };
+        frame::admit()?;
+        // Files are let go after the lock.
+        let mut removed = Vec::new();
+        let mut inner = self.inner.lock();
+        let (region, mapping) = inner.regions.find(old.start).ok_or(Errno::EFAULT)?;
+        let mapping = mapping.advanced(old.start - region.start);
+        if old.is_empty() && mapping.backing.is_private() {
+            // A second view is for shared mappings only.
+            return Err(Errno::EINVAL);
+        }
+        if flags.contains(RemapFlags::DONTUNMAP) && !matches!(mapping.backing, Backing::Anonymous) {
+            return Err(Errno::EINVAL);
+        }
+
+        if !moves && !old.is_empty() && new_len <= old.len() {
+            if !inner.regions.covers(old.clone()) {
+                return Err(Errno::EFAULT);
+            }
+            removed = inner.take_out(self, old.start + new_len..old.end);
+            drop(inner);
+            drop(removed);
+            return Ok(old.start);
+        }
+        // Growing and moving work on one region, as on Linux.
+        if region.end < old.end {
+            return Err(Errno::EFAULT);
+        }
+        if !moves && !old.is_empty() && region.end == old.end {
+            let growth = old.end..old.start + new_len;
+            if growth.end <= crate::arch::USER_END && inner.regions.is_vacant(growth.clone()) {
+                inner.add(growth, mapping.advanced(old.len()));
+                return Ok(old.start);
+            }
+        }
+        if !flags.contains(RemapFlags::MAYMOVE) || inner.regions.len() + 3 > MAX_REGIONS {
+            return Err(Errno::ENOMEM);
+        }
+        let start = match target {
+            Some(target) => {
+                removed = inner.take_out(self, target.clone());
+                target.start
+            }
+            None => inner.find_place(0, new_len)?,
+        };
+        let keep = flags.contains(RemapFlags::DONTUNMAP);
+        let moved = inner.move_to(self, old, start..start + new_len, mapping, keep, &mut removed);
+        drop(inner);
+        drop(removed);
+        moved.map(|()| start)
+    }
+}
+
+impl Inner {
+    /// Moves a region's part with its pages to a vacant range; the old place is left empty (`keep`) or unmapped.
+    fn move_to(
+        &mut self,
+        space: &AddressSpace,
+        old: Range<usize>,
+        new: Range<usize>,
+        mapping: Mapping,
+        keep: bool,
+        removed: &mut Vec<Region<Mapping>>,
+    ) -> Result<(), Errno> {
+        let kept = old.start..old.end.min(old.start + new.len());
+        if let Err(at) = self.move_pages(kept.clone(), new.start) {
+            // Back again, to tables that exist.
+            let moved = new.start..new.start + (at - old.start);
+            space.forget(kept.start..at);
+            let undone = self.move_pages(moved, old.start);
+            debug_assert!(undone.is_ok());
+            return Err(Errno::ENOMEM);
+        }
+        // Before anyone can find the old pages under the old address again.
+        space.forget(kept);
+        self.add(new, mapping);
+        if !keep && !old.is_empty() {
+            removed.extend(self.take_out(space, old));
+        }
+        Ok(())
+    }
+
+    /// Moves page-table entries; where it stopped for want of a table.
+    fn move_pages(&mut self, from: Range<usize>, to: usize) -> Result<(), usize> {
+        let mut at = from.start;
+        while let Some((page, frame, flags)) = self.table.next_mapped(at, from.end) {
+            self.table
+                .map(to + (page - from.start), frame, flags)
+                .map_err(|_| page)?;
+            self.table.unmap(page);
+            at = page + PAGE_SIZE;
+        }
+        Ok(())
+    }
+}

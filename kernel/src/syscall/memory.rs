@@ -1,0 +1,290 @@
+//! Memory: mmap(2), munmap(2), mprotect(2), mremap(2), madvise(2), brk(2), msync(2), mincore(2), mlock(2), membarrier(2).
+
+use super::Call;
+use super::table::Line;
+use crate::arch::{PAGE_SIZE, USER_END};
+use crate::mm::space::{self, Backing, Fault, Mapping, Placement, Protection, RemapFlags, SharedMemory};
+use crate::mm::{shootdown, user};
+use crate::task;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+use libsyscall::abi::fcntl::{O_ACCMODE, O_RDWR, O_WRONLY};
+use libsyscall::abi::memory::*;
+use libsyscall::abi::{Errno, nr};
+
+pub const CALLS: &[Line] = &[
+    (nr::MMAP, mmap),
+    (nr::MUNMAP, munmap),
+    (nr::MPROTECT, mprotect),
+    (nr::MREMAP, mremap),
+    (nr::MADVISE, madvise),
+    (nr::BRK, brk),
+    (nr::MSYNC, msync),
+    (nr::MINCORE, mincore),
+    (nr::MLOCK, mlock),
+    (nr::MLOCK2, mlock2),
+    (nr::MUNLOCK, munlock),
+    (nr::MLOCKALL, mlockall),
+    (nr::MUNLOCKALL, munlockall),
+    (nr::MEMBARRIER, membarrier),
+];
+
+/// The flags that MAP_SHARED_VALIDATE knows.
+const KNOWN: u32 = MAP_TYPE
+    | MAP_FIXED
+    | MAP_ANONYMOUS
+    | MAP_32BIT
+    | MAP_GROWSDOWN
+    | MAP_DENYWRITE
+    | MAP_EXECUTABLE
+    | MAP_LOCKED
+    | MAP_NORESERVE
+    | MAP_POPULATE
+    | MAP_NONBLOCK
+    | MAP_STACK
+    | MAP_HUGETLB
+    | MAP_FIXED_NOREPLACE;
+
+/// PROT_READ, PROT_WRITE and PROT_EXEC; Linux ignores what it does not know in mmap.
+fn protection(bits: u32) -> Protection {
+    Protection::from_bits_truncate(bits)
+}
+
+fn mmap(call: &mut Call) -> Result<usize, Errno> {
+    let (address, len) = (call.arg(0), call.arg(1));
+    let (prot, flags, offset) = (protection(call.uint(2)), call.uint(3), call.arg(5));
+    if offset % PAGE_SIZE != 0 || len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM)?;
+    if (offset as u64)
+        .checked_add(len as u64)
+        .is_none_or(|end| end > i64::MAX as u64)
+    {
+        return Err(Errno::EOVERFLOW);
+    }
+    let shared = match flags & MAP_TYPE {
+        MAP_SHARED => true,
+        MAP_PRIVATE => false,
+        MAP_SHARED_VALIDATE if flags & !KNOWN != 0 => return Err(Errno::EOPNOTSUPP),
+        MAP_SHARED_VALIDATE => true,
+        _ => return Err(Errno::EINVAL),
+    };
+    if flags & MAP_HUGETLB != 0 {
+        // There is no pool of huge pages, so it is always empty.
+        return Err(Errno::ENOMEM);
+    }
+    let mut mapping = if flags & MAP_ANONYMOUS == 0 {
+        map_file(call, prot, shared, offset as u64)?
+    } else if shared {
+        let file = SharedMemory::new(len as u64)?;
+        Mapping::new(prot, Backing::SharedFile { file, offset: 0 })
+    } else {
+        Mapping::new(prot, Backing::Anonymous)
+    };
+    let charged = !shared && prot.contains(Protection::WRITE) && flags & MAP_NORESERVE == 0;
+    if charged && space::exceeds_memory(len) {
+        return Err(Errno::ENOMEM);
+    }
+    if flags & MAP_GROWSDOWN != 0 {
+        if shared {
+            return Err(Errno::EINVAL);
+        }
+        mapping.grows_down = true;
+    }
+    let placement = if flags & MAP_FIXED_NOREPLACE != 0 {
+        Placement::Vacant
+    } else if flags & MAP_FIXED != 0 {
+        Placement::Fixed
+    } else {
+        Placement::Anywhere
+    };
+    let space = call.thread.process.space();
+    let start = space.map(address, len, mapping, placement)?;
+    if flags & (MAP_POPULATE | MAP_LOCKED) != 0 && flags & MAP_NONBLOCK == 0 {
+        // mmap(2): the call does not fail where populating does.
+        let _ = space.populate(start..start + len);
+    }
+    Ok(start)
+}
+
+/// EACCES: a descriptor that can't be read, or shared writing through one not open for both.
+fn map_file(call: &Call, prot: Protection, shared: bool, offset: u64) -> Result<Mapping, Errno> {
+    let open = call.file(4)?;
+    let mode = open.flags() & O_ACCMODE;
+    let writable = mode == O_RDWR;
+    if mode == O_WRONLY || shared && prot.contains(Protection::WRITE) && !writable {
+        return Err(Errno::EACCES);
+    }
+    let file = open.file.pages()?;
+    let backing = if shared {
+        Backing::SharedFile { file, offset }
+    } else {
+        Backing::PrivateFile { file, offset }
+    };
+    let mut mapping = Mapping::new(prot, backing);
+    if shared && !writable {
+        mapping.allowed -= Protection::WRITE;
+    }
+    Ok(mapping)
+}
+
+fn munmap(call: &mut Call) -> Result<usize, Errno> {
+    call.thread.process.space().unmap(call.arg(0), call.arg(1)).map(|()| 0)
+}
+
+fn mprotect(call: &mut Call) -> Result<usize, Errno> {
+    let bits = call.uint(2);
+    // PROT_GROWSDOWN and PROT_GROWSUP need a mapping that grows that way; Vigil knows the plain rights only.
+    if bits & !(PROT_READ | PROT_WRITE | PROT_EXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    call.thread
+        .process
+        .space()
+        .protect(call.arg(0), call.arg(1), protection(bits))
+        .map(|()| 0)
+}
+
+fn mremap(call: &mut Call) -> Result<usize, Errno> {
+    let flags = RemapFlags::from_bits(call.arg(3)).ok_or(Errno::EINVAL)?;
+    call.thread
+        .process
+        .space()
+        .remap(call.arg(0), call.arg(1), call.arg(2), flags, call.arg(4))
+}
+
+fn madvise(call: &mut Call) -> Result<usize, Errno> {
+    call.thread
+        .process
+        .space()
+        .advise(call.arg(0), call.arg(1), call.int(2))
+        .map(|()| 0)
+}
+
+fn brk(call: &mut Call) -> Result<usize, Errno> {
+    Ok(call.thread.process.space().set_heap_end(call.arg(0)))
+}
+
+/// A page range of user space; ENOMEM where it leaves it.
+fn pages(address: usize, len: usize) -> Result<Range<usize>, Errno> {
+    if address % PAGE_SIZE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let end = len
+        .checked_next_multiple_of(PAGE_SIZE)
+        .and_then(|len| address.checked_add(len));
+    match end {
+        Some(end) if end <= USER_END => Ok(address..end),
+        _ => Err(Errno::ENOMEM),
+    }
+}
+
+/// msync(2): all files are in memory, and a shared mapping's pages are the file's own, so nothing is left to write.
+fn msync(call: &mut Call) -> Result<usize, Errno> {
+    let flags = call.uint(2);
+    if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0 || flags & MS_ASYNC != 0 && flags & MS_SYNC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let range = pages(call.arg(0), call.arg(1))?;
+    if call.thread.process.space().covers(range) {
+        Ok(0)
+    } else {
+        Err(Errno::ENOMEM)
+    }
+}
+
+/// mincore(2).
+fn mincore(call: &mut Call) -> Result<usize, Errno> {
+    let range = pages(call.arg(0), call.arg(1))?;
+    let space = call.thread.process.space();
+    let mut bytes = [0; 64];
+    for (number, start) in range.clone().step_by(bytes.len() * PAGE_SIZE).enumerate() {
+        let count = ((range.end - start) / PAGE_SIZE).min(bytes.len());
+        space.residency(start, &mut bytes[..count])?;
+        user::write_bytes(call.arg(2) + number * bytes.len(), &bytes[..count])?;
+        task::preempt_point();
+    }
+    Ok(0)
+}
+
+/// Pages are never taken away, so a page that is locked is one that is there.
+fn lock(call: &Call, address: usize, len: usize, on_fault: bool) -> Result<usize, Errno> {
+    let start = address & !(PAGE_SIZE - 1);
+    let range = pages(start, len.checked_add(address - start).ok_or(Errno::EINVAL)?)?;
+    let space = call.thread.process.space();
+    if !space.covers(range.clone()) {
+        return Err(Errno::ENOMEM);
+    }
+    if on_fault {
+        return Ok(0);
+    }
+    space.populate(range).map(|()| 0).map_err(|fault| match fault {
+        Fault::OutOfMemory => Errno::EAGAIN,
+        _ => Errno::ENOMEM,
+    })
+}
+
+fn mlock(call: &mut Call) -> Result<usize, Errno> {
+    lock(call, call.arg(0), call.arg(1), false)
+}
+
+fn mlock2(call: &mut Call) -> Result<usize, Errno> {
+    let flags = call.uint(2);
+    if flags & !MLOCK_ONFAULT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    lock(call, call.arg(0), call.arg(1), flags & MLOCK_ONFAULT != 0)
+}
+
+fn munlock(call: &mut Call) -> Result<usize, Errno> {
+    lock(call, call.arg(0), call.arg(1), true)
+}
+
+/// mlockall(2). MCL_FUTURE asks that later mappings stay once they are there, which they do.
+fn mlockall(call: &mut Call) -> Result<usize, Errno> {
+    let flags = call.uint(0);
+    if flags & !(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0 || flags & (MCL_CURRENT | MCL_FUTURE) == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let space = call.thread.process.space();
+    if flags & MCL_CURRENT != 0 && flags & MCL_ONFAULT == 0 {
+        // As on Linux, what can't be populated is no error here.
+        let _ = space.populate(space.extent());
+    }
+    Ok(0)
+}
+
+fn munlockall(_call: &mut Call) -> Result<usize, Errno> {
+    Ok(0)
+}
+
+/// membarrier(2): an answered shootdown request is a full barrier on every CPU that runs the space, and a CPU that does not
+/// is inside the kernel, which it left or entered with one.
+fn membarrier(call: &mut Call) -> Result<usize, Errno> {
+    if call.uint(1) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let space = call.thread.process.space();
+    match call.int(0) {
+        MEMBARRIER_CMD_QUERY => Ok((MEMBARRIER_CMD_GLOBAL
+            | MEMBARRIER_CMD_PRIVATE_EXPEDITED
+            | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) as usize),
+        MEMBARRIER_CMD_GLOBAL => {
+            shootdown::ask_everyone();
+            Ok(0)
+        }
+        MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED => {
+            space.expedited.store(true, Ordering::Relaxed);
+            Ok(0)
+        }
+        MEMBARRIER_CMD_PRIVATE_EXPEDITED => {
+            if !space.expedited.load(Ordering::Relaxed) {
+                return Err(Errno::EPERM);
+            }
+            space.barrier();
+            Ok(0)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
