@@ -3,3 +3,7 @@
 #![no_std]
 
 pub mod abi;
+#[cfg(feature = "calls")]
+pub mod arch;
+#[cfg(feature = "calls")]
+pub mod calls;

@@ -1,2 +1,51 @@
-//! placeholder
-fn main() {}
+//! Vigil's commands: `cargo xtask setup | build | run | test | lint`.
+
+mod arch;
+mod build;
+mod console;
+mod cpio;
+mod guest;
+mod image;
+mod machine;
+mod paths;
+mod program;
+mod progress;
+mod root;
+mod run;
+mod setup;
+mod terminal;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Builds, runs and tests Vigil")]
+struct Command {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetch what building and running needs; the other commands do it themselves when something is missing
+    Setup,
+    /// Build the kernel and the programs
+    Build(build::Options),
+    /// Boot a machine into a static Linux program, or into the demonstration
+    Run(run::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse().task {
+        Task::Setup => setup::all().map(|()| 0),
+        Task::Build(options) => build::command(&options).map(|()| 0),
+        Task::Run(options) => run::command(&options),
+    };
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

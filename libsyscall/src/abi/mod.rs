@@ -2,6 +2,7 @@
 
 pub mod epoll;
 pub mod errno;
+pub mod event;
 pub mod fcntl;
 pub mod ioctl;
 pub mod memory;

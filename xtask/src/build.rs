@@ -1,0 +1,171 @@
+//! Builds the kernel and the programs, by cargo with what each target needs.
+
+use crate::arch::Arch;
+use crate::{image, paths, progress, setup};
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// One machine only
+    #[arg(long)]
+    arch: Option<Arch>,
+    /// Optimise
+    #[arg(long)]
+    release: bool,
+}
+
+pub fn command(options: &Options) -> Result<()> {
+    let machines = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
+    let profile = Profile::of(options.release);
+    for arch in machines {
+        let kernel = kernel(arch, profile, Kernel::Plain)?;
+        let programs = programs(arch, profile)?;
+        println!("{arch} kernel:   {}", kernel.boot_file.display());
+        println!("{arch} programs: {}", programs.display());
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    Dev,
+    Release,
+}
+
+impl Profile {
+    pub fn of(release: bool) -> Profile {
+        if release { Profile::Release } else { Profile::Dev }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Profile::Dev => "dev",
+            Profile::Release => "release",
+        }
+    }
+
+    /// Cargo's name for the profile's folder.
+    fn folder(self) -> &'static str {
+        match self {
+            Profile::Dev => "debug",
+            Profile::Release => "release",
+        }
+    }
+}
+
+/// Which kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    Plain,
+    /// With the in-kernel tests.
+    Tests,
+}
+
+/// A kernel's files.
+pub struct Built {
+    /// What QEMU's `-kernel` takes.
+    pub boot_file: PathBuf,
+    /// The ELF, for a debugger and for Limine.
+    pub elf: PathBuf,
+}
+
+pub fn kernel(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
+    setup::for_building(arch)?;
+    let _step = progress::step(format!("building the {arch} kernel ({})", profile.name()));
+    let mut cargo = cargo("build");
+    cargo.args(["--package", "kernel", "--profile", profile.name()]);
+    bare(&mut cargo, arch.kernel_target())?;
+    if kind == Kernel::Tests {
+        cargo.args(["--features", "ktest"]);
+    }
+    finish(cargo, "the kernel")?;
+
+    // The copy stays when the kernel is built with other features into the same place.
+    let suffix = if kind == Kernel::Tests { "-tests" } else { "" };
+    let folder = paths::made(&format!("{arch}-{}{suffix}", profile.name()))?;
+    let built = paths::target()?
+        .join(arch.kernel_target())
+        .join(profile.folder())
+        .join("vigil");
+    let elf = folder.join("vigil.elf");
+    std::fs::copy(&built, &elf).with_context(|| format!("cannot copy {}", built.display()))?;
+    let boot_file = match arch {
+        Arch::X86_64 => elf.clone(),
+        Arch::Aarch64 => {
+            let flat = folder.join("Image");
+            image::flatten(&elf, &flat)?;
+            flat
+        }
+    };
+    Ok(Built { boot_file, elf })
+}
+
+/// Builds every program of `userspace-tests` statically and gives the folder they are in.
+pub fn programs(arch: Arch, profile: Profile) -> Result<PathBuf> {
+    setup::for_building(arch)?;
+    let target = arch.program_target();
+    let folder = paths::target()?.join(target).join(profile.folder());
+
+    let step = progress::step(format!("building the {arch} programs ({})", profile.name()));
+    let mut std_programs = cargo("build");
+    std_programs.args(["--package", "userspace-tests", "--package", "tokio-programs"]);
+    std_programs.args(["--profile", profile.name(), "--target", target]);
+    std_programs.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    if !arch.is_host() {
+        build_std(&mut std_programs, "std,panic_unwind")?;
+    }
+    finish(std_programs, "the programs")?;
+    drop(step);
+
+    let _step = progress::step(format!("building hello for {arch}"));
+    let mut hello = cargo("build");
+    hello.args(["--package", "hello", "--profile", "bare"]);
+    hello.env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static");
+    bare(&mut hello, target)?;
+    finish(hello, "hello")?;
+    let built = paths::target()?.join(target).join("bare/hello");
+    std::fs::copy(&built, folder.join("hello")).with_context(|| format!("cannot copy {}", built.display()))?;
+    Ok(folder)
+}
+
+/// Cargo at the repository's root, quiet.
+pub fn cargo(command: &str) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(paths::repository()).arg(command).arg("--quiet");
+    // Flags for the host's programs are not for the kernel, whose own stand in .cargo/config.toml.
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    if let Ok(target) = paths::target() {
+        cargo.env("CARGO_TARGET_DIR", target);
+    }
+    cargo
+}
+
+/// A crate over `core` and `alloc` only, with the memory functions libc would bring.
+pub fn bare(cargo: &mut Command, target: &str) -> Result<()> {
+    cargo.args(["--target", target, "-Zbuild-std-features=compiler-builtins-mem"]);
+    build_std(cargo, "core,alloc,compiler_builtins")
+}
+
+/// Builds `crates` of the standard library from source instead of taking compiled ones.
+fn build_std(cargo: &mut Command, crates: &str) -> Result<()> {
+    cargo.arg(format!("-Zbuild-std={crates}")).env("RUSTC_BOOTSTRAP", "1");
+    if let setup::RustSource::Elsewhere(library) = setup::rust_source()? {
+        cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
+    }
+    Ok(())
+}
+
+/// Runs cargo; what it says comes out when it fails or warns.
+fn finish(mut cargo: Command, what: &str) -> Result<()> {
+    let output = cargo.stdin(Stdio::null()).output().context("cannot run cargo")?;
+    let messages = String::from_utf8_lossy(&output.stderr);
+    if !messages.trim().is_empty() {
+        eprint!("{messages}");
+    }
+    if !output.status.success() {
+        bail!("{what} did not build");
+    }
+    Ok(())
+}

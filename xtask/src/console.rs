@@ -1,0 +1,165 @@
+//! The framed console, the host's side: the guest's bytes apart into streams, the host's input into frames.
+//! The kernel's `console` module writes what this reads.
+
+/// Starts a control.
+pub const DLE: u8 = 0x10;
+/// The end of the input, for the guest.
+pub const END_OF_INPUT: [u8; 2] = [DLE, b'E'];
+/// Asks the guest for a dump of its state.
+pub const DUMP: [u8; 2] = [DLE, b'D'];
+
+/// Whose bytes they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Output,
+    Error,
+    Kernel,
+}
+
+/// What the guest said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Bytes(Stream, Vec<u8>),
+    /// The first program's exit status; the last event.
+    Exit(u8),
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Text,
+    Control,
+    /// In an exit status, with its digits so far.
+    Status(u32, u8),
+}
+
+/// Takes the guest's bytes in any pieces.
+pub struct Decoder {
+    stream: Stream,
+    state: State,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder {
+            stream: Stream::Kernel,
+            state: State::Text,
+        }
+    }
+}
+
+impl Decoder {
+    /// Decodes one piece. An unknown control is passed over: the guest may be dying in the middle of one.
+    pub fn decode(&mut self, bytes: &[u8]) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut text = Vec::new();
+        for &byte in bytes {
+            match self.state {
+                State::Text if byte == DLE => self.state = State::Control,
+                State::Text => text.push(byte),
+                State::Control => {
+                    self.state = State::Text;
+                    match byte {
+                        DLE => text.push(DLE),
+                        b'o' => self.switch(Stream::Output, &mut text, &mut events),
+                        b'e' => self.switch(Stream::Error, &mut text, &mut events),
+                        b'k' => self.switch(Stream::Kernel, &mut text, &mut events),
+                        b'x' => self.state = State::Status(0, 0),
+                        _ => {}
+                    }
+                }
+                State::Status(status, digits) if byte.is_ascii_digit() => {
+                    let status = status * 10 + u32::from(byte - b'0');
+                    self.state = State::Status(status, digits + 1);
+                    if digits == 2 {
+                        self.flush(&mut text, &mut events);
+                        events.push(Event::Exit(status.min(255) as u8));
+                        self.state = State::Text;
+                    }
+                }
+                State::Status(..) => self.state = State::Text,
+            }
+        }
+        self.flush(&mut text, &mut events);
+        events
+    }
+
+    fn switch(&mut self, stream: Stream, text: &mut Vec<u8>, events: &mut Vec<Event>) {
+        self.flush(text, events);
+        self.stream = stream;
+    }
+
+    fn flush(&self, text: &mut Vec<u8>, events: &mut Vec<Event>) {
+        if !text.is_empty() {
+            events.push(Event::Bytes(self.stream, std::mem::take(text)));
+        }
+    }
+}
+
+/// Input as the guest reads it: a DLE doubled.
+pub fn encode(input: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(input.len());
+    for &byte in input {
+        bytes.push(byte);
+        if byte == DLE {
+            bytes.push(DLE);
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(stream: Stream, text: &[u8]) -> Event {
+        Event::Bytes(stream, text.to_vec())
+    }
+
+    const SESSION: &[u8] = b"boot\n\x10oout\x10\x10put\x10eerr\x10kkernel\x10x042";
+
+    fn expected() -> Vec<Event> {
+        vec![
+            bytes(Stream::Kernel, b"boot\n"),
+            bytes(Stream::Output, b"out\x10put"),
+            bytes(Stream::Error, b"err"),
+            bytes(Stream::Kernel, b"kernel"),
+            Event::Exit(42),
+        ]
+    }
+
+    #[test]
+    fn a_session_in_one_piece() {
+        assert_eq!(Decoder::default().decode(SESSION), expected());
+    }
+
+    #[test]
+    fn a_session_cut_anywhere() {
+        for cut in 0..=SESSION.len() {
+            let mut decoder = Decoder::default();
+            let mut events = decoder.decode(&SESSION[..cut]);
+            for event in decoder.decode(&SESSION[cut..]) {
+                match (events.last_mut(), event) {
+                    (Some(Event::Bytes(last, text)), Event::Bytes(stream, more)) if *last == stream => {
+                        text.extend(more);
+                    }
+                    (_, event) => events.push(event),
+                }
+            }
+            assert_eq!(events, expected(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn unknown_controls_and_broken_statuses_are_passed_over() {
+        let events = Decoder::default().decode(b"a\x10?b\x10x1!c");
+        assert_eq!(events, [bytes(Stream::Kernel, b"abc")]);
+    }
+
+    #[test]
+    fn input_doubles_the_control_byte() {
+        assert_eq!(encode(b"a\x10b"), b"a\x10\x10b");
+        // What was encoded decodes to itself.
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(Decoder::default().decode(&encode(&all)), [bytes(Stream::Kernel, &all)]);
+    }
+}

@@ -1,0 +1,91 @@
+//! Writes the "newc" cpio format, of which an initramfs is made.
+
+const DIRECTORY: u32 = 0o040_000;
+const REGULAR: u32 = 0o100_000;
+
+/// An archive being written.
+#[derive(Default)]
+pub struct Archive {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+impl Archive {
+    /// A directory. Parents come first.
+    pub fn directory(&mut self, path: &str, permissions: u32) {
+        self.entry(path, DIRECTORY | permissions, &[]);
+    }
+
+    pub fn file(&mut self, path: &str, permissions: u32, contents: &[u8]) {
+        self.entry(path, REGULAR | permissions, contents);
+    }
+
+    /// The whole archive.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.entry("TRAILER!!!", 0, &[]);
+        self.bytes
+    }
+
+    fn entry(&mut self, path: &str, mode: u32, contents: &[u8]) {
+        self.entries += 1;
+        let name = path.trim_start_matches('/');
+        let links = if mode & DIRECTORY != 0 { 2 } else { 1 };
+        // ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check
+        let fields = [
+            self.entries,
+            mode,
+            0,
+            0,
+            links,
+            0,
+            contents.len() as u32,
+            0,
+            0,
+            0,
+            0,
+            name.len() as u32 + 1,
+            0,
+        ];
+        self.bytes.extend_from_slice(b"070701");
+        for field in fields {
+            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
+        }
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+        self.pad();
+        self.bytes.extend_from_slice(contents);
+        self.pad();
+    }
+
+    /// Names and contents end on a multiple of four.
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_file() {
+        let mut archive = Archive::default();
+        archive.file("/a", 0o644, b"hello");
+        let bytes = archive.finish();
+        assert!(bytes.starts_with(b"07070100000001000081a4"));
+        // Header and name are 112 bytes, the contents 8 with their padding, the trailer 124.
+        assert_eq!(&bytes[110..120], b"a\0hello\0\0\0");
+        assert_eq!(bytes.len(), 112 + 8 + 124);
+        assert_eq!(&bytes[120..126], b"070701");
+    }
+
+    #[test]
+    fn everything_is_aligned() {
+        for length in 0..9 {
+            let mut archive = Archive::default();
+            archive.directory("/directory", 0o755);
+            archive.file("/directory/file", 0o755, &vec![b'x'; length]);
+            assert_eq!(archive.finish().len() % 4, 0);
+        }
+    }
+}

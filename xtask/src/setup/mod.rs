@@ -1,0 +1,38 @@
+//! `cargo xtask setup`: what building and running needs beyond cargo. Each part looks first and fetches only what is
+//! missing, so the other commands call it whenever they start.
+
+mod packages;
+mod rust_source;
+
+pub use rust_source::{RustSource, find as rust_source};
+
+use crate::arch::Arch;
+use anyhow::Result;
+
+/// Everything, for both machines.
+pub fn all() -> Result<()> {
+    for arch in Arch::ALL {
+        for_building(arch)?;
+        for_running(arch)?;
+    }
+    println!("rust-src: {}", rust_source()?);
+    println!("everything is there");
+    Ok(())
+}
+
+/// What building for `arch` needs.
+pub fn for_building(arch: Arch) -> Result<()> {
+    rust_source()?;
+    if arch == Arch::Aarch64 && !arch.is_host() {
+        packages::need(&[packages::CROSS_GCC, packages::CROSS_LIBC])?;
+    }
+    Ok(())
+}
+
+/// What running a machine of `arch` needs.
+pub fn for_running(arch: Arch) -> Result<()> {
+    packages::need(&[match arch {
+        Arch::X86_64 => packages::QEMU_X86,
+        Arch::Aarch64 => packages::QEMU_ARM,
+    }])
+}
