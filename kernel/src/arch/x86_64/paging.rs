@@ -15,7 +15,7 @@ use x86_64::registers::model_specific::{Efer, EferFlags};
 use x86_64::structures::paging::PhysFrame;
 
 bitflags! {
-    /// What a mapping allows. A user page is readable whenever it is present.
+    /// What a mapping allows. A user page without `READ` allows nothing, and keeps its frame.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct PageFlags: u32 {
         const READ = 1;
@@ -47,7 +47,11 @@ const CACHE_DISABLE: u64 = 1 << 4;
 const LARGE: u64 = 1 << 7;
 const GLOBAL: u64 = 1 << 8;
 const COUNTED: u64 = 1 << 9;
+/// Software bit of a last-level entry that is not present: a page with no right at all (PROT_NONE), which keeps its frame.
+const HIDDEN: u64 = 1 << 10;
 const NO_EXECUTE: u64 = 1 << 63;
+/// Either: the entry has a frame.
+const MAPPED: u64 = PRESENT | HIDDEN;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 const ENTRIES: usize = 512;
@@ -70,7 +74,11 @@ fn index(address: usize, level: usize) -> usize {
 }
 
 fn encode(flags: PageFlags) -> u64 {
-    let mut bits = PRESENT;
+    let mut bits = if flags.contains(PageFlags::READ) {
+        PRESENT
+    } else {
+        HIDDEN
+    };
     for (flag, bit) in [
         (PageFlags::WRITE, WRITABLE),
         (PageFlags::USER, USER),
@@ -91,8 +99,9 @@ fn encode(flags: PageFlags) -> u64 {
 }
 
 fn decode(entry: u64) -> PageFlags {
-    let mut flags = PageFlags::READ;
+    let mut flags = PageFlags::empty();
     for (bit, flag) in [
+        (PRESENT, PageFlags::READ),
         (WRITABLE, PageFlags::WRITE),
         (USER, PageFlags::USER),
         (CACHE_DISABLE, PageFlags::DEVICE),
@@ -184,13 +193,13 @@ impl PageTable {
     pub fn unmap(&mut self, address: usize) -> Option<(u64, PageFlags)> {
         // SAFETY: as in `map`.
         let value = unsafe { entry(self.root, address)? }.swap(0, Ordering::AcqRel);
-        (value & PRESENT != 0).then(|| (value & ADDRESS, decode(value)))
+        (value & MAPPED != 0).then(|| (value & ADDRESS, decode(value)))
     }
 
     pub fn query(&self, address: usize) -> Option<(u64, PageFlags)> {
         // SAFETY: reading only.
         let value = unsafe { entry(self.root, address)? }.load(Ordering::Acquire);
-        (value & PRESENT != 0).then(|| (value & ADDRESS, decode(value)))
+        (value & MAPPED != 0).then(|| (value & ADDRESS, decode(value)))
     }
 
     /// Changes the flags of a mapped page; false where none is.
@@ -200,7 +209,7 @@ impl PageTable {
             return false;
         };
         let value = entry.load(Ordering::Relaxed);
-        if value & PRESENT == 0 {
+        if value & MAPPED == 0 {
             return false;
         }
         entry.store(value & ADDRESS | encode(flags), Ordering::Release);
@@ -226,7 +235,7 @@ impl PageTable {
             let last = unsafe { table(physical) };
             loop {
                 let value = last[index(at, 0)].load(Ordering::Acquire);
-                if value & PRESENT != 0 {
+                if value & MAPPED != 0 {
                     return Some((at, value & ADDRESS, decode(value)));
                 }
                 at += 4096;
@@ -414,7 +423,11 @@ pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, ram_end: u64) {
 
     let image = (&raw const symbols::__kernel_start) as usize;
     let sections = [
-        (image, (&raw const symbols::__text_end) as usize, PageFlags::EXEC),
+        (
+            image,
+            (&raw const symbols::__text_end) as usize,
+            PageFlags::READ | PageFlags::EXEC,
+        ),
         (
             (&raw const symbols::__rodata_start) as usize,
             (&raw const symbols::__rodata_end) as usize,
@@ -423,7 +436,7 @@ pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, ram_end: u64) {
         (
             (&raw const symbols::__data_start) as usize,
             (&raw const symbols::__kernel_end) as usize,
-            PageFlags::WRITE,
+            PageFlags::READ | PageFlags::WRITE,
         ),
     ];
     for (start, end, flags) in sections {
