@@ -11,6 +11,8 @@ use core::fmt::Write;
 use libsyscall::abi::{Errno, nr};
 
 /// Makes the call and prints it. A call that never returns (exit, or one that is killed) is printed when it begins.
+#[cold]
+#[inline(never)]
 pub fn traced(call: &mut Call, invoke: fn(&mut Call) -> Result<usize, Errno>) -> Result<usize, Errno> {
     let number = call.frame.syscall_number();
     let (pid, tid) = (call.thread.process.pid, call.thread.tid());

@@ -543,6 +543,7 @@ impl Thread {
 
 /// Does what is left to do before user code goes on. `restart` is the inside error (ERESTART*) of the system call that
 /// `frame` returns from.
+#[inline(never)]
 pub fn before_user(thread: &Arc<Thread>, frame: &mut TrapFrame, mut restart: Option<Errno>) {
     loop {
         let flags = thread.flags.load(Acquire);
