@@ -1,61 +1,263 @@
 //! This CPU and its fellows.
 
+use super::{boot, irq, paging, psci, symbols, timer, trap};
+use crate::arch::MAX_CPUS;
+use crate::mm::stack::KernelStack;
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use fdt::Fdt;
+
+/// A CPU's own block; TPIDR_EL1 points to it.
+#[repr(C)]
+pub(super) struct Block {
+    id: usize,
+    current: UnsafeCell<*const ()>,
+    /// The thread whose FP/SIMD state the registers hold, as the address of its area; 0 for none.
+    pub fpu_owner: UnsafeCell<usize>,
+    /// The running thread's area.
+    pub fpu_area: UnsafeCell<*const super::fpu::Area>,
+    /// Whether the registers hold the running thread's state (user code may use them).
+    pub fpu_live: UnsafeCell<bool>,
+}
+
+// SAFETY: a block is touched only by its own CPU, and before that CPU starts by the one that starts it.
+unsafe impl Sync for Block {}
+
+static BLOCKS: [Block; MAX_CPUS] = {
+    let mut blocks = [const {
+        Block {
+            id: 0,
+            current: UnsafeCell::new(core::ptr::null()),
+            fpu_owner: UnsafeCell::new(0),
+            fpu_area: UnsafeCell::new(core::ptr::null()),
+            fpu_live: UnsafeCell::new(false),
+        }
+    }; MAX_CPUS];
+    let mut id = 0;
+    while id < MAX_CPUS {
+        blocks[id].id = id;
+        id += 1;
+    }
+    blocks
+};
+
+/// Sets up the block of the CPU this runs on.
+pub(super) fn init_block(cpu: usize) {
+    let block = &raw const BLOCKS[cpu];
+    // SAFETY: the register is the kernel's own.
+    unsafe { asm!("msr tpidr_el1, {}", in(reg) block, options(nostack, nomem)) };
+}
+
+/// This CPU's block.
+#[inline]
+pub(super) fn block() -> &'static Block {
+    let block: *const Block;
+    // SAFETY: `init_block` has set the register to an element of `BLOCKS`.
+    unsafe {
+        asm!("mrs {}, tpidr_el1", out(reg) block, options(nostack, nomem, preserves_flags));
+        &*block
+    }
+}
+
 /// Index of the CPU this runs on, below [`online`].
+#[inline]
 pub fn id() -> usize {
-    todo!()
+    block().id
 }
 
 /// The word that names the running thread, as [`set_current`] left it.
+#[inline]
 pub fn current() -> *const () {
-    todo!()
+    // SAFETY: this CPU's block. Volatile, since a switch changes CPUs under the compiler's eyes.
+    unsafe { block().current.get().read_volatile() }
 }
 
-pub fn set_current(_thread: *const ()) {
-    todo!()
+#[inline]
+pub fn set_current(thread: *const ()) {
+    // SAFETY: as above.
+    unsafe { block().current.get().write_volatile(thread) };
 }
+
+static ONLINE: AtomicUsize = AtomicUsize::new(1);
 
 /// CPUs that run.
 pub fn online() -> usize {
-    todo!()
+    ONLINE.load(Ordering::Relaxed)
 }
+
+/// Affinities of the CPUs that the device tree names.
+static AFFINITIES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+static FOUND: AtomicUsize = AtomicUsize::new(0);
+
+pub(super) fn find_others(tree: &Fdt) {
+    let mut found = 0;
+    for cpu in tree.cpus().take(MAX_CPUS) {
+        AFFINITIES[found].store(cpu.ids().first() as u64, Ordering::Relaxed);
+        found += 1;
+    }
+    FOUND.store(found, Ordering::Relaxed);
+}
+
+/// This CPU's affinity, as the device tree and PSCI name CPUs.
+pub(super) fn affinity() -> u64 {
+    let mpidr: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, mpidr_el1", out(reg) mpidr, options(nostack, nomem)) };
+    mpidr & 0xff_00ff_ffff
+}
+
+/// How long a CPU may take to answer.
+const ANSWER_NS: u64 = 500_000_000;
 
 /// Starts the other CPUs; each ends in `crate::start_secondary`. Returns when all that answer are up.
 pub fn start_others() {
-    todo!()
+    unsafe extern "C" {
+        fn secondary_entry();
+    }
+    let offset = secondary_entry as *const () as u64 - &raw const symbols::__kernel_start as u64;
+    for other in &AFFINITIES[..FOUND.load(Ordering::Relaxed)] {
+        let other = other.load(Ordering::Relaxed);
+        if other == affinity() {
+            continue;
+        }
+        let cpu = online();
+        let Ok(stack) = KernelStack::new() else { return };
+        boot::SECONDARY_STACK.store(stack.top(), Ordering::Release);
+        // It is that CPU's idle stack from now on, even if it starts late.
+        core::mem::forget(stack);
+        let started = psci::start(other, paging::kernel_physical() + offset, cpu as u64);
+        let deadline_ns = timer::now_ns() + ANSWER_NS;
+        while started && ONLINE.load(Ordering::Acquire) == cpu && timer::now_ns() < deadline_ns {
+            core::hint::spin_loop();
+        }
+        if online() == cpu {
+            log::warn!("the CPU with affinity {other:#x} does not answer; going on without it");
+            return;
+        }
+    }
+}
+
+/// Another CPU, on the boot tables and on its idle stack.
+pub(super) extern "C" fn secondary(cpu: usize) -> ! {
+    paging::enter_kernel_tables();
+    init_block(cpu);
+    trap::init_cpu();
+    boot::init_cpu();
+    ONLINE.fetch_add(1, Ordering::Release);
+    crate::start_secondary(cpu)
 }
 
 /// Unmasks interrupts, halts until one has been taken, masks them again. An interrupt that is pending already is taken
 /// at once, so "queue empty, then wait" has no gap.
 pub fn wait_for_interrupt() {
-    todo!()
+    // SAFETY: `wfi` returns for a pending interrupt even while they are masked; it is taken at the unmasking.
+    unsafe {
+        asm!(
+            "dsb sy",
+            "wfi",
+            "msr daifclr, #2",
+            "isb",
+            "msr daifset, #2",
+            options(nostack)
+        )
+    };
 }
 
-/// Takes interrupts that are pending (unmask, mask): for long kernel loops of a test or of idle.
+/// Takes interrupts that are pending.
 pub fn take_interrupts() {
-    todo!()
+    // SAFETY: the handlers expect to run on top of code that holds no lock; the caller holds none.
+    unsafe { asm!("msr daifclr, #2", "isb", "msr daifset, #2", options(nostack)) };
 }
 
-/// Ends the machine with an exit status for QEMU.
-pub fn power_off(_status: u8) -> ! {
-    todo!()
+/// Ends the machine with an exit status for QEMU: semihosting's SYS_EXIT_EXTENDED, else PSCI.
+pub fn power_off(status: u8) -> ! {
+    const SYS_EXIT_EXTENDED: u64 = 0x20;
+    const APPLICATION_EXIT: u64 = 0x20026;
+    let block = [APPLICATION_EXIT, u64::from(status)];
+    trap::expect_halt_trap();
+    // SAFETY: with semihosting the machine ends here; without it the instruction traps and is stepped over.
+    unsafe { asm!("hlt #0xf000", in("w0") SYS_EXIT_EXTENDED, in("x1") &block, options(nostack)) };
+    psci::system_off();
+    irq::halt()
+}
+
+fn id_register_isar0() -> u64 {
+    let value: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, id_aa64isar0_el1", out(reg) value, options(nostack, nomem)) };
+    value
+}
+
+/// Whether the CPU has Privileged Access Never.
+pub(super) fn has_pan() -> bool {
+    let value: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, id_aa64mmfr1_el1", out(reg) value, options(nostack, nomem)) };
+    value >> 20 & 15 != 0
 }
 
 /// Random bits from the hardware, where it has them.
 pub fn random() -> Option<u64> {
-    todo!()
+    if id_register_isar0() >> 60 == 0 {
+        return None;
+    }
+    let value: u64;
+    let failed: u64;
+    // SAFETY: the CPU has RNDR.
+    unsafe { asm!("mrs {}, s3_3_c2_c4_0", "cset {}, eq", out(reg) value, out(reg) failed, options(nostack, nomem)) };
+    (failed == 0).then_some(value)
 }
 
-/// AT_HWCAP and AT_HWCAP2 for the auxiliary vector.
+/// AT_HWCAP and AT_HWCAP2 for the auxiliary vector. HWCAP_CPUID stays clear: identification registers are not emulated.
 pub fn hwcap() -> (usize, usize) {
-    todo!()
+    const FP_ASIMD: usize = 3;
+    let isar0 = id_register_isar0();
+    let field = |shift: u32| isar0 >> shift & 15;
+    let mut hwcap = FP_ASIMD;
+    for (present, bit) in [
+        (field(4) >= 1, 3),  // AES
+        (field(4) >= 2, 4),  // PMULL
+        (field(8) >= 1, 5),  // SHA1
+        (field(12) >= 1, 6), // SHA2
+        (field(16) >= 1, 7), // CRC32
+        (field(20) >= 2, 8), // atomics
+    ] {
+        hwcap |= (present as usize) << bit;
+    }
+    (hwcap, 0)
 }
 
 /// Bytes a signal frame needs at most, for AT_MINSIGSTKSZ.
 pub fn signal_stack_min() -> usize {
-    todo!()
+    super::signal::FRAME_LEN + 16 + 16
 }
 
 /// Text of /proc/cpuinfo for one CPU.
-pub fn describe(_cpu: usize, _out: &mut dyn core::fmt::Write) -> core::fmt::Result {
-    todo!()
+pub fn describe(cpu: usize, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+    let midr: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, midr_el1", out(reg) midr, options(nostack, nomem)) };
+    writeln!(out, "processor\t: {cpu}")?;
+    writeln!(out, "CPU implementer\t: {:#04x}", midr >> 24 & 0xff)?;
+    writeln!(out, "CPU architecture: 8")?;
+    writeln!(out, "CPU variant\t: {:#x}", midr >> 20 & 15)?;
+    writeln!(out, "CPU part\t: {:#05x}", midr >> 4 & 0xfff)?;
+    writeln!(out, "CPU revision\t: {}\n", midr & 15)
+}
+
+/// Turns on, on this CPU, what it has: user pages closed to the kernel, the counter open to user code.
+pub(super) fn init_features() {
+    // SAFETY: SPAN off makes every exception set PAN; the kernel reaches user pages by unprivileged accesses only.
+    unsafe {
+        if has_pan() {
+            let mut sctlr: u64;
+            asm!("mrs {}, sctlr_el1", out(reg) sctlr, options(nostack));
+            sctlr &= !(1 << 23);
+            asm!("msr sctlr_el1, {}", "isb", in(reg) sctlr, options(nostack));
+            asm!(".arch_extension pan", "msr pan, #1", options(nostack));
+        }
+    }
+    super::uaccess::init(has_pan());
+    super::fpu::init_cpu();
 }

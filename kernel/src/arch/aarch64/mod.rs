@@ -4,8 +4,11 @@
 pub mod boot;
 pub mod context;
 pub mod cpu;
+mod fpu;
+mod gic;
 pub mod irq;
 pub mod paging;
+mod psci;
 pub mod signal;
 pub mod syscall;
 pub mod timer;
@@ -22,3 +25,15 @@ pub const KERNEL_MAPPINGS: usize = 0xffff_c000_0000_0000;
 pub const MACHINE: &str = "aarch64";
 /// ELF e_machine.
 pub const ELF_MACHINE: u16 = 183;
+
+/// Addresses that the linker script names.
+mod symbols {
+    unsafe extern "C" {
+        pub static __kernel_start: u8;
+        pub static __text_end: u8;
+        pub static __rodata_start: u8;
+        pub static __rodata_end: u8;
+        pub static __data_start: u8;
+        pub static __kernel_end: u8;
+    }
+}

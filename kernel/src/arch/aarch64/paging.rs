@@ -1,5 +1,15 @@
 //! Page tables: 4 levels of 512 entries, 4 KiB pages.
+//!
+//! The machine walks two trees: TTBR0's for user addresses, a root per address space, and TTBR1's for the kernel's, one for
+//! all CPUs and spaces. All address spaces have the same identifier (ASID 0), so activating one forgets the other's entries.
+
+use super::{DIRECT_MAP, boot, symbols};
+use crate::boot::{BootInfo, Region};
+use crate::mm::{direct, frame};
 use bitflags::bitflags;
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use sync::SpinLock;
 
 bitflags! {
     /// What a mapping allows. A user page is readable whenever it is present.
@@ -20,76 +30,472 @@ bitflags! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfFrames;
 
-/// The user half of an address space, with the kernel's half in it. Dropping it frees the tables, not what they map.
+impl From<OutOfFrames> for libsyscall::abi::Errno {
+    fn from(_: OutOfFrames) -> Self {
+        libsyscall::abi::Errno::ENOMEM
+    }
+}
+
+const PRESENT: u64 = 1;
+/// A table, or a page in the last level; without it a block.
+const TABLE: u64 = 1 << 1;
+const DEVICE_ATTRIBUTE: u64 = 1 << 2;
+const USER: u64 = 1 << 6;
+const READ_ONLY: u64 = 1 << 7;
+const INNER_SHAREABLE: u64 = 3 << 8;
+const ACCESSED: u64 = 1 << 10;
+const NOT_GLOBAL: u64 = 1 << 11;
+const KERNEL_NO_EXECUTE: u64 = 1 << 53;
+const USER_NO_EXECUTE: u64 = 1 << 54;
+const COUNTED: u64 = 1 << 55;
+const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+
+const ENTRIES: usize = 512;
+const LARGE_PAGE: u64 = 2 << 20;
+
+type Table = [AtomicU64; ENTRIES];
+
+/// The table at a physical address, through the direct map.
+///
+/// # Safety
+/// `physical` is a page table that stays one for `'a`. Entries are atomics: the walker of another CPU may read them.
+unsafe fn table<'a>(physical: u64) -> &'a Table {
+    // SAFETY: the caller's promise; the direct map covers all RAM.
+    unsafe { &*(direct(physical) as *const Table) }
+}
+
+/// Index of `address` in a table of level `level` (3: root).
+fn index(address: usize, level: usize) -> usize {
+    (address >> (12 + 9 * level)) & (ENTRIES - 1)
+}
+
+fn encode(flags: PageFlags) -> u64 {
+    let mut bits = PRESENT | TABLE | ACCESSED;
+    bits |= if flags.contains(PageFlags::DEVICE) {
+        DEVICE_ATTRIBUTE
+    } else {
+        INNER_SHAREABLE
+    };
+    if !flags.contains(PageFlags::WRITE) {
+        bits |= READ_ONLY;
+    }
+    let user = flags.contains(PageFlags::USER);
+    if user {
+        bits |= USER | NOT_GLOBAL;
+    }
+    if !user || !flags.contains(PageFlags::EXEC) {
+        bits |= USER_NO_EXECUTE;
+    }
+    if user || !flags.contains(PageFlags::EXEC) {
+        bits |= KERNEL_NO_EXECUTE;
+    }
+    if flags.contains(PageFlags::COUNTED) {
+        bits |= COUNTED;
+    }
+    bits
+}
+
+fn decode(entry: u64) -> PageFlags {
+    let mut flags = PageFlags::READ;
+    for (present, flag) in [
+        (entry & READ_ONLY == 0, PageFlags::WRITE),
+        (entry & USER != 0, PageFlags::USER),
+        (entry & DEVICE_ATTRIBUTE != 0, PageFlags::DEVICE),
+        (entry & COUNTED != 0, PageFlags::COUNTED),
+        (
+            entry
+                & if entry & USER != 0 {
+                    USER_NO_EXECUTE
+                } else {
+                    KERNEL_NO_EXECUTE
+                }
+                == 0,
+            PageFlags::EXEC,
+        ),
+    ] {
+        if present {
+            flags |= flag;
+        }
+    }
+    flags
+}
+
+/// Makes stores to tables visible to the walker.
+#[inline]
+fn publish() {
+    // SAFETY: barriers.
+    unsafe { asm!("dsb ishst", "isb", options(nostack)) };
+}
+
+/// Walks from `root` to the last-level entry of `address`, making tables on the way with `allocate`.
+///
+/// # Safety
+/// `root` is a root table, and the caller has the right to change it.
+unsafe fn entry_or_make<'a>(
+    root: u64,
+    address: usize,
+    allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
+) -> Result<&'a AtomicU64, OutOfFrames> {
+    let mut physical = root;
+    for level in [3, 2, 1] {
+        // SAFETY: `physical` came from a present entry of a table above it.
+        let entry = &unsafe { table(physical) }[index(address, level)];
+        let mut value = entry.load(Ordering::Relaxed);
+        if value & PRESENT == 0 {
+            value = allocate()? | PRESENT | TABLE;
+            entry.store(value, Ordering::Release);
+        }
+        debug_assert!(value & TABLE != 0);
+        physical = value & ADDRESS;
+    }
+    // SAFETY: as above.
+    Ok(&unsafe { table(physical) }[index(address, 0)])
+}
+
+/// The last-level entry of `address`, where its tables exist.
+///
+/// # Safety
+/// As for [`entry_or_make`].
+unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a AtomicU64> {
+    let mut physical = root;
+    for level in [3, 2, 1] {
+        // SAFETY: as in `entry_or_make`.
+        let value = unsafe { table(physical) }[index(address, level)].load(Ordering::Relaxed);
+        if value & PRESENT == 0 || value & TABLE == 0 {
+            return None;
+        }
+        physical = value & ADDRESS;
+    }
+    // SAFETY: as above.
+    Some(&unsafe { table(physical) }[index(address, 0)])
+}
+
+fn zeroed_table() -> Result<u64, OutOfFrames> {
+    Ok(frame::Frame::zeroed()?.into_raw())
+}
+
+/// The user half of an address space. Dropping it frees the tables, not what they map.
 pub struct PageTable {
-    _root: u64,
+    root: u64,
 }
 
 impl PageTable {
     pub fn new() -> Result<PageTable, OutOfFrames> {
-        todo!()
+        let root = zeroed_table()?;
+        Ok(PageTable { root })
     }
+
     /// Maps one page, replacing what was there. No flush: the caller knows whether a stale entry can exist.
-    pub fn map(&mut self, _address: usize, _frame: u64, _flags: PageFlags) -> Result<(), OutOfFrames> {
-        todo!()
+    pub fn map(&mut self, address: usize, frame: u64, flags: PageFlags) -> Result<(), OutOfFrames> {
+        // SAFETY: `self` owns the tables of its user half, and `&mut` makes this the only change.
+        let entry = unsafe { entry_or_make(self.root, address, &mut zeroed_table)? };
+        entry.store(frame | encode(flags), Ordering::Release);
+        publish();
+        Ok(())
     }
+
     /// Unmaps one page; what it mapped.
-    pub fn unmap(&mut self, _address: usize) -> Option<(u64, PageFlags)> {
-        todo!()
+    pub fn unmap(&mut self, address: usize) -> Option<(u64, PageFlags)> {
+        // SAFETY: as in `map`.
+        let value = unsafe { entry(self.root, address)? }.swap(0, Ordering::AcqRel);
+        (value & PRESENT != 0).then(|| (value & ADDRESS, decode(value)))
     }
-    pub fn query(&self, _address: usize) -> Option<(u64, PageFlags)> {
-        todo!()
+
+    pub fn query(&self, address: usize) -> Option<(u64, PageFlags)> {
+        // SAFETY: reading only.
+        let value = unsafe { entry(self.root, address)? }.load(Ordering::Acquire);
+        (value & PRESENT != 0).then(|| (value & ADDRESS, decode(value)))
     }
+
     /// Changes the flags of a mapped page; false where none is.
-    pub fn protect(&mut self, _address: usize, _flags: PageFlags) -> bool {
-        todo!()
+    pub fn protect(&mut self, address: usize, flags: PageFlags) -> bool {
+        // SAFETY: as in `map`.
+        let Some(entry) = (unsafe { entry(self.root, address) }) else {
+            return false;
+        };
+        let value = entry.load(Ordering::Relaxed);
+        if value & PRESENT == 0 {
+            return false;
+        }
+        entry.store(value & ADDRESS | encode(flags), Ordering::Release);
+        publish();
+        true
     }
+
     /// The first mapped page at or after `address` and below `end`; empty tables are stepped over.
-    pub fn next_mapped(&self, _address: usize, _end: usize) -> Option<(usize, u64, PageFlags)> {
-        todo!()
+    pub fn next_mapped(&self, address: usize, end: usize) -> Option<(usize, u64, PageFlags)> {
+        let mut at = address & !4095;
+        'from_root: while at < end {
+            let mut physical = self.root;
+            for level in [3, 2, 1] {
+                // SAFETY: reading only, from present entries.
+                let value = unsafe { table(physical) }[index(at, level)].load(Ordering::Acquire);
+                if value & PRESENT == 0 {
+                    let span = 1usize << (12 + 9 * level);
+                    at = (at & !(span - 1)) + span;
+                    continue 'from_root;
+                }
+                physical = value & ADDRESS;
+            }
+            // SAFETY: as above.
+            let last = unsafe { table(physical) };
+            loop {
+                let value = last[index(at, 0)].load(Ordering::Acquire);
+                if value & PRESENT != 0 {
+                    return Some((at, value & ADDRESS, decode(value)));
+                }
+                at += 4096;
+                if at >= end {
+                    return None;
+                }
+                if index(at, 0) == 0 {
+                    continue 'from_root;
+                }
+            }
+        }
+        None
     }
+
     /// Makes this the address space of this CPU.
     pub fn activate(&self) {
-        todo!()
+        set_user_root(self.root);
     }
 }
+
+impl Drop for PageTable {
+    fn drop(&mut self) {
+        /// Frees the tables below one of level `level`, then itself.
+        fn free(physical: u64, level: usize, slots: usize) {
+            if level > 0 {
+                // SAFETY: a table of a space that no CPU has active any more.
+                for entry in &unsafe { table(physical) }[..slots] {
+                    let value = entry.load(Ordering::Relaxed);
+                    if value & PRESENT != 0 {
+                        free(value & ADDRESS, level - 1, ENTRIES);
+                    }
+                }
+            }
+            // SAFETY: the share was given up by `zeroed_table`, and is taken back once, here.
+            drop(unsafe { frame::Frame::from_raw(physical) });
+        }
+        free(self.root, 3, ENTRIES);
+    }
+}
+
+fn set_user_root(root: u64) {
+    // SAFETY: a root table; entries of the space before are forgotten.
+    unsafe {
+        asm!("msr ttbr0_el1, {}", "isb", "tlbi aside1, xzr", "dsb nsh", "isb", in(reg) root, options(nostack));
+    }
+}
+
+/// The kernel's root, an empty user root (idle's, dying threads'), and where the image lies in RAM.
+static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
+static EMPTY_ROOT: AtomicU64 = AtomicU64::new(0);
+static KERNEL_PHYSICAL: AtomicU64 = AtomicU64::new(0);
 
 /// Leaves user space unmapped on this CPU (idle, dying threads).
 pub fn activate_kernel_only() {
-    todo!()
+    set_user_root(EMPTY_ROOT.load(Ordering::Relaxed));
 }
 
-/// Forgets one user page's translation on this CPU.
-pub fn flush_page(_address: usize) {
-    todo!()
+fn kernel_root() -> u64 {
+    KERNEL_ROOT.load(Ordering::Relaxed)
 }
 
-/// Forgets all user translations on this CPU.
+/// Where the kernel's image lies in RAM.
+pub(super) fn kernel_physical() -> u64 {
+    KERNEL_PHYSICAL.load(Ordering::Relaxed)
+}
+
+/// Forgets one user page's translation, on all CPUs.
+pub fn flush_page(address: usize) {
+    let page = address >> 12 & 0xfff_ffff_ffff;
+    // SAFETY: forgetting is always allowed.
+    unsafe { asm!("dsb ishst", "tlbi vaae1is, {}", "dsb ish", "isb", in(reg) page, options(nostack)) };
+}
+
+/// Forgets all user translations, on all CPUs.
 pub fn flush_user() {
-    todo!()
+    // SAFETY: as above.
+    unsafe { asm!("dsb ishst", "tlbi aside1is, xzr", "dsb ish", "isb", options(nostack)) };
 }
 
-/// Maps one page of the kernel's own region ([`super::KERNEL_MAPPINGS`]) for all CPUs. The tables of that region exist
-/// from boot on, so every address space shares them.
-pub fn map_kernel(_address: usize, _frame: u64, _flags: PageFlags) -> Result<(), OutOfFrames> {
-    todo!()
+/// Makes instructions that were written through the direct map visible to all CPUs' fetches.
+pub fn sync_instruction_cache(address: usize, len: usize) {
+    let ctr: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nostack, nomem)) };
+    let line = 4usize << (ctr >> 16 & 15);
+    for at in (address & !(line - 1)..address + len).step_by(line) {
+        // SAFETY: cleaning to the point of unification changes no data.
+        unsafe { asm!("dc cvau, {}", in(reg) at, options(nostack)) };
+    }
+    // SAFETY: forgets cached instructions, which are fetched again.
+    unsafe { asm!("dsb ish", "ic ialluis", "dsb ish", "isb", options(nostack)) };
+}
+
+/// Serialises changes of the kernel's own tables.
+static KERNEL_TABLES: SpinLock<()> = SpinLock::new(());
+
+/// Maps one page of the kernel's own region ([`super::KERNEL_MAPPINGS`]) for all CPUs.
+pub fn map_kernel(address: usize, frame: u64, flags: PageFlags) -> Result<(), OutOfFrames> {
+    let _guard = KERNEL_TABLES.lock();
+    // SAFETY: the lock makes this the only change of the kernel's tables.
+    let entry = unsafe { entry_or_make(kernel_root(), address, &mut zeroed_table)? };
+    entry.store(frame | encode(flags), Ordering::Release);
+    publish();
+    Ok(())
 }
 
 /// Undoes [`map_kernel`] on this CPU; others must be told to [`flush_kernel`].
-pub fn unmap_kernel(_address: usize) -> Option<u64> {
-    todo!()
+pub fn unmap_kernel(address: usize) -> Option<u64> {
+    let _guard = KERNEL_TABLES.lock();
+    // SAFETY: as in `map_kernel`.
+    let value = unsafe { entry(kernel_root(), address)? }.swap(0, Ordering::AcqRel);
+    flush_kernel(address);
+    (value & PRESENT != 0).then_some(value & ADDRESS)
 }
 
-pub fn flush_kernel(_address: usize) {
-    todo!()
+pub fn flush_kernel(address: usize) {
+    flush_page(address);
 }
+
+/// Devices are mapped from the top half of the kernel's region upwards and stay for ever.
+static NEXT_DEVICE: AtomicUsize = AtomicUsize::new(super::KERNEL_MAPPINGS + (256 << 30));
 
 /// Maps a device's registers and returns their address.
-pub fn map_device(_physical: u64, _len: usize) -> usize {
-    todo!()
+pub fn map_device(physical: u64, len: usize) -> usize {
+    let offset = physical as usize & 4095;
+    let pages = (offset + len).div_ceil(4096);
+    let address = NEXT_DEVICE.fetch_add((pages + 1) * 4096, Ordering::Relaxed);
+    for page in 0..pages {
+        map_kernel(
+            address + page * 4096,
+            (physical & !4095) + page as u64 * 4096,
+            PageFlags::READ | PageFlags::WRITE | PageFlags::DEVICE,
+        )
+        .expect("no memory for a device's page table at boot");
+    }
+    address + offset
 }
 
-/// Makes freshly written instructions visible.
-pub fn sync_instruction_cache(_address: usize, _len: usize) {
-    todo!()
+/// Frames for the boot's own page tables, from the largest region.
+pub struct Bump {
+    start: u64,
+    next: u64,
+    end: u64,
+}
+
+impl Bump {
+    pub fn new(regions: &mut [Region]) -> Bump {
+        let largest = regions.iter().max_by_key(|region| region.end - region.start);
+        let region = largest.expect("the machine has no free RAM");
+        Bump {
+            start: region.start,
+            next: region.start,
+            end: region.end,
+        }
+    }
+
+    fn frame(&mut self) -> Result<u64, OutOfFrames> {
+        assert!(self.next < self.end, "too little RAM for the page tables");
+        let frame = self.next;
+        self.next += 4096;
+        // SAFETY: a free frame, mapped by the boot tables.
+        unsafe { core::ptr::write_bytes(direct(frame) as *mut u8, 0, 4096) };
+        Ok(frame)
+    }
+
+    /// Takes what was used out of the map.
+    pub fn take_from(self, regions: &mut [Region]) {
+        for region in regions {
+            if region.start == self.start {
+                region.start = self.next;
+            }
+        }
+    }
+}
+
+/// Builds the kernel's own tables and goes over to them: the direct map (no execution), the image by section. `kernel` is
+/// the image's place in RAM, `ram` what is free of it; what the boot door left between stays mapped too.
+pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, info: &BootInfo, ram: &[Region]) {
+    let root = bump.frame().expect("boot");
+    let last = |bytes: &[u8]| {
+        if bytes.is_empty() {
+            0
+        } else {
+            (bytes.as_ptr() as usize + bytes.len() - DIRECT_MAP) as u64
+        }
+    };
+    let mut end = last(info.initramfs).max(info.device_tree.map_or(0, last));
+    let mut start = kernel;
+    for region in ram.iter().filter(|region| region.start < region.end) {
+        start = start.min(region.start);
+        end = end.max(region.end);
+    }
+    start &= !(LARGE_PAGE - 1);
+    let ordinary = PRESENT | ACCESSED | INNER_SHAREABLE | KERNEL_NO_EXECUTE | USER_NO_EXECUTE;
+    for physical in (start..end).step_by(LARGE_PAGE as usize) {
+        let address = DIRECT_MAP + physical as usize;
+        let mut at = root;
+        for level in [3, 2] {
+            // SAFETY: tables of this boot.
+            let entry = &unsafe { table(at) }[index(address, level)];
+            if entry.load(Ordering::Relaxed) == 0 {
+                entry.store(bump.frame().expect("boot") | PRESENT | TABLE, Ordering::Relaxed);
+            }
+            at = entry.load(Ordering::Relaxed) & ADDRESS;
+        }
+        // SAFETY: as above.
+        let entry = &unsafe { table(at) }[index(address, 1)];
+        entry.store(physical | ordinary, Ordering::Relaxed);
+    }
+    // The first GiB is devices' on this machine, the console's among them: it must print before it is mapped by itself.
+    // SAFETY: as above.
+    let gigabytes = unsafe { table(table(root)[index(DIRECT_MAP, 3)].load(Ordering::Relaxed) & ADDRESS) };
+    if start >= 1 << 30 {
+        let device = PRESENT | ACCESSED | DEVICE_ATTRIBUTE | KERNEL_NO_EXECUTE | USER_NO_EXECUTE;
+        gigabytes[0].store(device, Ordering::Relaxed);
+    }
+
+    let image = (&raw const symbols::__kernel_start) as usize;
+    let sections = [
+        (image, (&raw const symbols::__text_end) as usize, PageFlags::EXEC),
+        (
+            (&raw const symbols::__rodata_start) as usize,
+            (&raw const symbols::__rodata_end) as usize,
+            PageFlags::READ,
+        ),
+        (
+            (&raw const symbols::__data_start) as usize,
+            (&raw const symbols::__kernel_end) as usize,
+            PageFlags::WRITE,
+        ),
+    ];
+    for (start, end, flags) in sections {
+        for address in (start..end).step_by(4096) {
+            if address == boot::boot_stack_guard() {
+                continue;
+            }
+            // SAFETY: tables of this boot.
+            let entry = unsafe { entry_or_make(root, address, &mut || bump.frame()) }.expect("boot");
+            entry.store((kernel + (address - image) as u64) | encode(flags), Ordering::Relaxed);
+        }
+    }
+    KERNEL_ROOT.store(root, Ordering::Relaxed);
+    EMPTY_ROOT.store(bump.frame().expect("boot"), Ordering::Relaxed);
+    KERNEL_PHYSICAL.store(kernel, Ordering::Relaxed);
+    enter_kernel_tables();
+}
+
+/// Goes over to the kernel's tables on this CPU.
+pub(super) fn enter_kernel_tables() {
+    // SAFETY: the tables map what runs here at the same addresses as the boot tables do.
+    unsafe {
+        asm!(
+            "dsb ish", "msr ttbr1_el1, {}", "msr ttbr0_el1, {}", "isb", "tlbi vmalle1", "dsb nsh", "isb",
+            in(reg) kernel_root(), in(reg) EMPTY_ROOT.load(Ordering::Relaxed), options(nostack),
+        );
+    }
 }

@@ -1,21 +1,101 @@
-//! The clock and its one-shot alarm.
+//! The clock and its one-shot alarm: the generic timer's virtual counter.
+
+use super::{boot, gic};
+use core::arch::asm;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use fdt::Fdt;
+
+/// Counter value at time 0, and counts per second.
+static START: AtomicU64 = AtomicU64::new(0);
+static FREQUENCY: AtomicU64 = AtomicU64::new(62_500_000);
+/// Nanoseconds per count as a 32.32 fixed-point number.
+static NS_PER_COUNT: AtomicU64 = AtomicU64::new(16 << 32);
+static EPOCH_NS: AtomicU64 = AtomicU64::new(0);
+/// Interrupt of the virtual timer.
+static LINE: AtomicU32 = AtomicU32::new(27);
+
+#[inline]
+fn counter() -> u64 {
+    let value: u64;
+    // SAFETY: reads a register; the barrier keeps it in its place among loads.
+    unsafe { asm!("isb", "mrs {}, cntvct_el0", out(reg) value, options(nostack, nomem)) };
+    value
+}
 
 /// Nanoseconds since the machine started; the same on all CPUs, never going back.
+#[inline]
 pub fn now_ns() -> u64 {
-    todo!()
+    let counts = counter().wrapping_sub(START.load(Ordering::Relaxed));
+    ((u128::from(counts) * u128::from(NS_PER_COUNT.load(Ordering::Relaxed))) >> 32) as u64
 }
 
 /// Nanoseconds since 1970 at the moment `now_ns` was 0, from the battery clock.
 pub fn epoch_ns() -> u64 {
-    todo!()
+    EPOCH_NS.load(Ordering::Relaxed)
 }
 
 /// Has `crate::trap::timer` called on this CPU at `deadline_ns` or soon after, never before. Replaces the earlier alarm.
-pub fn arm(_deadline_ns: u64) {
-    todo!()
+pub fn arm(deadline_ns: u64) {
+    let counts = (u128::from(deadline_ns) * u128::from(FREQUENCY.load(Ordering::Relaxed))).div_ceil(1_000_000_000);
+    let at = START
+        .load(Ordering::Relaxed)
+        .saturating_add(u64::try_from(counts).unwrap_or(u64::MAX));
+    // SAFETY: the timer is the kernel's own. 1: on, not masked.
+    unsafe { asm!("msr cntv_cval_el0, {}", "msr cntv_ctl_el0, {}", "isb", in(reg) at, in(reg) 1u64, options(nostack)) };
 }
 
 /// No alarm on this CPU.
 pub fn disarm() {
-    todo!()
+    // SAFETY: as above. 2: masked.
+    unsafe { asm!("msr cntv_ctl_el0, {}", "isb", in(reg) 2u64, options(nostack)) };
+}
+
+/// The alarm's line goes off until it is armed anew.
+pub(super) fn interrupt() {
+    disarm();
+    crate::trap::timer();
+}
+
+pub(super) fn line() -> u32 {
+    LINE.load(Ordering::Relaxed)
+}
+
+/// Reads the rate, the interrupt's number and the battery clock.
+pub(super) fn init(tree: &Fdt) {
+    let frequency: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nostack, nomem)) };
+    let frequency = frequency.max(1);
+    FREQUENCY.store(frequency, Ordering::Relaxed);
+    NS_PER_COUNT.store(
+        ((1_000_000_000u128 << 32) / u128::from(frequency)) as u64,
+        Ordering::Relaxed,
+    );
+    START.store(counter(), Ordering::Relaxed);
+    // Secure, non-secure, virtual, hypervisor: the third of the timer's interrupts, three cells each.
+    const VIRTUAL: usize = 2 * 3 * 4;
+    if let Some(property) = tree
+        .find_compatible(&["arm,armv8-timer"])
+        .and_then(|node| node.property("interrupts"))
+    {
+        if let Some(entry) = property.value.get(VIRTUAL..) {
+            LINE.store(boot::interrupt(entry), Ordering::Relaxed);
+        }
+    }
+    let clock = tree.find_compatible(&["arm,pl031"]).and_then(|node| node.reg()?.next());
+    if let Some(region) = clock {
+        let registers = super::paging::map_device(region.starting_address as u64, 4096);
+        // SAFETY: the clock's data register: seconds since 1970.
+        let seconds = unsafe { (registers as *const u32).read_volatile() };
+        EPOCH_NS.store(u64::from(seconds) * 1_000_000_000, Ordering::Relaxed);
+    }
+}
+
+/// The alarm's interrupt and the counter for user code, on this CPU.
+pub(super) fn init_cpu() {
+    const USER_READS_VIRTUAL_COUNTER: u64 = 2;
+    disarm();
+    // SAFETY: user code may read the virtual counter, nothing else.
+    unsafe { asm!("msr cntkctl_el1, {}", in(reg) USER_READS_VIRTUAL_COUNTER, options(nostack)) };
+    gic::enable(line());
 }

@@ -1,43 +1,353 @@
 //! Exceptions and interrupts: the registers saved, and the way up to `crate::trap`.
 
+use super::{fpu, gic, syscall, uaccess};
+use crate::trap::{Access, Exception};
+use core::arch::{asm, global_asm};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, Ordering};
+
 /// The registers of user code, as they lie on top of its thread's kernel stack.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct TrapFrame {}
+pub struct TrapFrame {
+    pub x: [u64; 31],
+    pub sp: u64,
+    pub pc: u64,
+    pub pstate: u64,
+    /// x0 as the system call was entered with: its result overwrites it.
+    pub original_x0: u64,
+    _align: u64,
+}
+
+pub(super) const FRAME_SIZE: usize = size_of::<TrapFrame>();
+
+/// What user code may choose itself: the condition flags, SSBS, DIT.
+const USER_PSTATE_FREE: u64 = 0xf000_0000 | 1 << 12 | 1 << 24;
+
+/// Length of an instruction.
+const INSTRUCTION_LEN: u64 = 4;
 
 impl TrapFrame {
     /// What a program starts with: `ip`, `sp`, everything else zero, user mode, interrupts on.
-    pub fn new_user(_ip: usize, _sp: usize) -> TrapFrame {
-        todo!()
+    pub fn new_user(ip: usize, sp: usize) -> TrapFrame {
+        TrapFrame {
+            pc: ip as u64,
+            sp: sp as u64,
+            ..TrapFrame::default()
+        }
     }
+
+    #[inline]
     pub fn syscall_number(&self) -> usize {
-        todo!()
+        self.x[8] as usize
     }
+
     /// System-call argument 0 to 5.
-    pub fn argument(&self, _n: usize) -> usize {
-        todo!()
+    #[inline]
+    pub fn argument(&self, n: usize) -> usize {
+        (if n == 0 { self.original_x0 } else { self.x[n] }) as usize
     }
+
     /// What the system call returns: the value, or minus the error number.
-    pub fn set_result(&mut self, _value: isize) {
-        todo!()
+    #[inline]
+    pub fn set_result(&mut self, value: isize) {
+        self.x[0] = value as u64;
     }
+
     pub fn result(&self) -> isize {
-        todo!()
+        self.x[0] as isize
     }
+
     /// Goes back onto the system-call instruction with its original number and arguments.
     pub fn restart_syscall(&mut self) {
-        todo!()
+        self.x[0] = self.original_x0;
+        self.pc -= INSTRUCTION_LEN;
     }
+
     pub fn ip(&self) -> usize {
-        todo!()
+        self.pc as usize
     }
+
     pub fn sp(&self) -> usize {
-        todo!()
+        self.sp as usize
     }
-    pub fn set_ip(&mut self, _ip: usize) {
-        todo!()
+
+    pub fn set_ip(&mut self, ip: usize) {
+        self.pc = ip as u64;
     }
-    pub fn set_sp(&mut self, _sp: usize) {
-        todo!()
+
+    pub fn set_sp(&mut self, sp: usize) {
+        self.sp = sp as u64;
     }
+
+    /// Makes registers that came from user memory (a signal frame) fit to go back with.
+    pub(super) fn sanitise(&mut self) {
+        self.pstate &= USER_PSTATE_FREE;
+    }
+}
+
+global_asm!(
+    r#"
+    .macro save_frame
+    sub sp, sp, #{frame}
+    stp x0, x1, [sp]
+    stp x2, x3, [sp, #16]
+    stp x4, x5, [sp, #32]
+    stp x6, x7, [sp, #48]
+    stp x8, x9, [sp, #64]
+    stp x10, x11, [sp, #80]
+    stp x12, x13, [sp, #96]
+    stp x14, x15, [sp, #112]
+    stp x16, x17, [sp, #128]
+    stp x18, x19, [sp, #144]
+    stp x20, x21, [sp, #160]
+    stp x22, x23, [sp, #176]
+    stp x24, x25, [sp, #192]
+    stp x26, x27, [sp, #208]
+    stp x28, x29, [sp, #224]
+    mrs x20, elr_el1
+    mrs x21, spsr_el1
+    str x0, [sp, #{original_x0}]
+    stp x20, x21, [sp, #{pc}]
+    .endm
+
+    .macro restore_frame
+    ldp x20, x21, [sp, #{pc}]
+    msr elr_el1, x20
+    msr spsr_el1, x21
+    ldp x0, x1, [sp]
+    ldp x2, x3, [sp, #16]
+    ldp x4, x5, [sp, #32]
+    ldp x6, x7, [sp, #48]
+    ldp x8, x9, [sp, #64]
+    ldp x10, x11, [sp, #80]
+    ldp x12, x13, [sp, #96]
+    ldp x14, x15, [sp, #112]
+    ldp x16, x17, [sp, #128]
+    ldp x18, x19, [sp, #144]
+    ldp x20, x21, [sp, #160]
+    ldp x22, x23, [sp, #176]
+    ldp x24, x25, [sp, #192]
+    ldp x26, x27, [sp, #208]
+    ldp x28, x29, [sp, #224]
+    .endm
+
+    .macro from_kernel handler
+    .balign 128
+    save_frame
+    add x1, sp, #{frame}
+    stp x30, x1, [sp, #240]
+    mov x0, sp
+    bl \handler
+    restore_frame
+    ldr x30, [sp, #240]
+    add sp, sp, #{frame}
+    eret
+    .endm
+
+    .macro from_user handler
+    .balign 128
+    b \handler
+    .endm
+
+    .macro no_such_trap
+    .balign 128
+    b .
+    .endm
+
+    .text
+    .balign 2048
+    trap_vectors:
+    no_such_trap
+    no_such_trap
+    no_such_trap
+    no_such_trap
+    .balign 128
+    b kernel_synchronous
+    .balign 128
+    b kernel_interrupt
+    no_such_trap
+    .balign 128
+    b kernel_error
+    from_user user_synchronous
+    from_user user_interrupt
+    from_user user_interrupt
+    from_user user_error
+    from_user user_synchronous
+    from_user user_interrupt
+    from_user user_interrupt
+    from_user user_error
+
+    kernel_synchronous:
+    from_kernel {kernel_exception}
+    kernel_interrupt:
+    from_kernel {kernel_interrupt}
+    kernel_error:
+    from_kernel {kernel_exception}
+
+    .balign 64
+    user_synchronous:
+    save_frame
+    mrs x22, sp_el0
+    stp x30, x22, [sp, #240]
+    mov x0, sp
+    mov x29, xzr
+    mov x30, xzr
+    mrs x1, esr_el1
+    lsr x2, x1, #26
+    cmp x2, #{svc}
+    b.ne 2f
+    bl {syscall}
+    b trap_return
+    2:
+    bl {user_exception}
+
+    .global trap_return
+    trap_return:
+    ldp x30, x22, [sp, #240]
+    msr sp_el0, x22
+    restore_frame
+    add sp, sp, #{frame}
+    eret
+
+    user_interrupt:
+    save_frame
+    mrs x22, sp_el0
+    stp x30, x22, [sp, #240]
+    mov x0, sp
+    mov x29, xzr
+    mov x30, xzr
+    bl {user_interrupt}
+    b trap_return
+
+    user_error:
+    save_frame
+    mrs x22, sp_el0
+    stp x30, x22, [sp, #240]
+    mov x0, sp
+    mov x29, xzr
+    mov x30, xzr
+    bl {kernel_exception}
+    b trap_return
+"#,
+    frame = const FRAME_SIZE,
+    original_x0 = const offset_of!(TrapFrame, original_x0),
+    pc = const offset_of!(TrapFrame, pc),
+    svc = const CLASS_SVC,
+    syscall = sym syscall::enter,
+    user_exception = sym user_exception,
+    user_interrupt = sym user_interrupt,
+    kernel_exception = sym kernel_exception,
+    kernel_interrupt = sym kernel_interrupt,
+);
+
+/// Points the exceptions of this CPU to the vectors.
+pub(super) fn init_cpu() {
+    unsafe extern "C" {
+        fn trap_vectors();
+    }
+    // SAFETY: the vectors above.
+    unsafe { asm!("msr vbar_el1, {}", "isb", in(reg) trap_vectors as *const () as usize, options(nostack)) };
+}
+
+const CLASS_FP: u64 = 0x07;
+const CLASS_ILLEGAL_STATE: u64 = 0x0e;
+const CLASS_SVC: u64 = 0x15;
+const CLASS_SYSTEM_REGISTER: u64 = 0x18;
+const CLASS_INSTRUCTION_ABORT_USER: u64 = 0x20;
+const CLASS_PC_ALIGNMENT: u64 = 0x22;
+const CLASS_DATA_ABORT_USER: u64 = 0x24;
+const CLASS_DATA_ABORT_KERNEL: u64 = 0x25;
+const CLASS_SP_ALIGNMENT: u64 = 0x26;
+const CLASS_FP_EXCEPTION: u64 = 0x2c;
+const CLASS_STEP_USER: u64 = 0x32;
+const CLASS_WATCHPOINT_USER: u64 = 0x34;
+const CLASS_BREAKPOINT_USER: u64 = 0x30;
+const CLASS_BRK: u64 = 0x3c;
+
+/// Fault status of a misaligned access; others are translation, access flag and permission faults.
+const STATUS_ALIGNMENT: u64 = 0x21;
+
+fn syndrome() -> (u64, u64, usize) {
+    let (esr, far): (u64, usize);
+    // SAFETY: reads registers.
+    unsafe { asm!("mrs {}, esr_el1", "mrs {}, far_el1", out(reg) esr, out(reg) far, options(nostack, nomem)) };
+    (esr >> 26, esr, far)
+}
+
+fn data_access(esr: u64) -> Access {
+    const WRITE: u64 = 1 << 6;
+    const CACHE_MAINTENANCE: u64 = 1 << 8;
+    if esr & WRITE != 0 && esr & CACHE_MAINTENANCE == 0 {
+        Access::Write
+    } else {
+        Access::Read
+    }
+}
+
+extern "C" fn user_exception(frame: &mut TrapFrame) {
+    let (class, esr, far) = syndrome();
+    // The address of user code has its tag, which the tables do not know.
+    let address = far & 0x00ff_ffff_ffff_ffff;
+    let exception = match class {
+        CLASS_FP => return fpu::first_use(),
+        CLASS_INSTRUCTION_ABORT_USER => Exception::PageFault {
+            address: far,
+            access: Access::Execute,
+        },
+        CLASS_DATA_ABORT_USER if esr & 0x3f == STATUS_ALIGNMENT => Exception::Alignment { address: far },
+        CLASS_DATA_ABORT_USER => Exception::PageFault {
+            address,
+            access: data_access(esr),
+        },
+        CLASS_PC_ALIGNMENT => Exception::Alignment {
+            address: frame.pc as usize,
+        },
+        CLASS_SP_ALIGNMENT => Exception::Alignment {
+            address: frame.sp as usize,
+        },
+        CLASS_FP_EXCEPTION => Exception::FloatingPoint(fpu::exception_code(esr)),
+        CLASS_BRK => Exception::Breakpoint,
+        CLASS_STEP_USER | CLASS_WATCHPOINT_USER | CLASS_BREAKPOINT_USER => Exception::Trace,
+        CLASS_SYSTEM_REGISTER | CLASS_ILLEGAL_STATE => Exception::IllegalInstruction,
+        _ => Exception::IllegalInstruction,
+    };
+    crate::trap::user_exception(frame, exception);
+    crate::trap::before_user(frame);
+}
+
+extern "C" fn user_interrupt(frame: &mut TrapFrame) {
+    gic::interrupt();
+    crate::trap::before_user(frame);
+}
+
+extern "C" fn kernel_interrupt(_frame: &mut TrapFrame) {
+    gic::interrupt();
+}
+
+/// Set while the one instruction runs that traps on a machine without semihosting.
+static HALT_TRAP: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn expect_halt_trap() {
+    HALT_TRAP.store(true, Ordering::Relaxed);
+}
+
+/// The kernel itself trapped: a user copy that met a fault goes on or ends early, anything else is a bug.
+extern "C" fn kernel_exception(frame: &mut TrapFrame) {
+    let (class, esr, far) = syndrome();
+    if let Some(fixup) = uaccess::fixup(frame.pc as usize) {
+        let mended = class == CLASS_DATA_ABORT_KERNEL
+            && esr & 0x3f != STATUS_ALIGNMENT
+            && far < super::USER_END
+            && crate::trap::kernel_fault_on_user(far, data_access(esr));
+        if !mended {
+            frame.pc = fixup as u64;
+        }
+        return;
+    }
+    if HALT_TRAP.swap(false, Ordering::Relaxed) {
+        frame.pc += INSTRUCTION_LEN;
+        return;
+    }
+    panic!("trap in the kernel, class {class:#x}, syndrome {esr:#x}, address {far:#x}\n{frame:#x?}")
 }

@@ -199,18 +199,6 @@ pub unsafe fn switch(from: &ArchThread, to: &ArchThread) {
     }
 }
 
-/// Leaves the kernel for user mode with `frame`, on a stack that is then empty.
-pub fn enter_user(frame: &TrapFrame) -> ! {
-    // SAFETY: this CPU's block names the running thread's stack; its top is where a trap frame belongs. The frame is
-    // copied before the stack pointer moves there.
-    unsafe {
-        let at = (*cpu::block().kernel_stack.get() - FRAME_SIZE) as *mut TrapFrame;
-        let copy = TrapFrame { full: 1, ..*frame };
-        at.write(copy);
-        asm!("mov rsp, {}", "jmp {}", in(reg) at, sym trap_return, options(noreturn));
-    }
-}
-
 /// Return addresses along the chain of frame pointers, innermost first, as long as it stays in the kernel.
 pub fn return_addresses() -> impl Iterator<Item = usize> {
     let mut frame: usize;
