@@ -56,13 +56,10 @@ fn mmap(call: &mut Call) -> Result<usize, Errno> {
     if offset % PAGE_SIZE != 0 || len == 0 {
         return Err(Errno::EINVAL);
     }
-    let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM)?;
-    if (offset as u64)
-        .checked_add(len as u64)
-        .is_none_or(|end| end > i64::MAX as u64)
-    {
-        return Err(Errno::EOVERFLOW);
-    }
+    let len = len
+        .checked_next_multiple_of(PAGE_SIZE)
+        .filter(|&len| len <= USER_END)
+        .ok_or(Errno::ENOMEM)?;
     let shared = match flags & MAP_TYPE {
         MAP_SHARED => true,
         MAP_PRIVATE => false,
@@ -75,7 +72,7 @@ fn mmap(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::ENOMEM);
     }
     let mut mapping = if flags & MAP_ANONYMOUS == 0 {
-        map_file(call, prot, shared, offset as u64)?
+        map_file(call, prot, shared, offset as u64, len)?
     } else if shared {
         let file = SharedMemory::new(len as u64)?;
         Mapping::new(prot, Backing::SharedFile { file, offset: 0 })
@@ -108,13 +105,17 @@ fn mmap(call: &mut Call) -> Result<usize, Errno> {
     Ok(start)
 }
 
-/// EACCES: a descriptor that can't be read, or shared writing through one not open for both.
-fn map_file(call: &Call, prot: Protection, shared: bool, offset: u64) -> Result<Mapping, Errno> {
+/// EACCES: a descriptor that can't be read, or shared writing through one not open for both. EOVERFLOW: past the largest
+/// file.
+fn map_file(call: &Call, prot: Protection, shared: bool, offset: u64, len: usize) -> Result<Mapping, Errno> {
     let open = call.file(4)?;
     let mode = open.flags() & O_ACCMODE;
     let writable = mode == O_RDWR;
     if mode == O_WRONLY || shared && prot.contains(Protection::WRITE) && !writable {
         return Err(Errno::EACCES);
+    }
+    if offset.checked_add(len as u64).is_none_or(|end| end > i64::MAX as u64) {
+        return Err(Errno::EOVERFLOW);
     }
     let file = open.file.pages()?;
     let backing = if shared {
