@@ -4,6 +4,9 @@
 //! `requested` of every CPU on which the address space is active, sends an interrupt, and waits until `answered` has caught
 //! up. An answer forgets all user translations, so one answer serves every request made before it.
 //!
+//! A machine whose flushes reach every CPU by themselves ([`arch::FLUSHES_EVERYWHERE`]) needs none of this for translations;
+//! membarrier(2) and the end of an address space ask on both.
+//!
 //! The kernel runs with interrupts masked, so the interrupt reaches user code and idle only. A CPU inside the kernel
 //! answers when it spins: on a lock (the relax hook) or for an answer of its own.
 //!
@@ -96,6 +99,9 @@ pub fn ask_everyone() {
 pub(super) fn forget_kernel(start: usize, end: usize) {
     for address in (start..end).step_by(PAGE_SIZE) {
         paging::flush_kernel(address);
+    }
+    if arch::FLUSHES_EVERYWHERE {
+        return;
     }
     let _one_at_a_time = KERNEL_REQUEST.lock();
     KERNEL_START.store(start, Ordering::Relaxed);

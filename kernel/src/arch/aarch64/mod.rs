@@ -21,6 +21,8 @@ pub const DIRECT_MAP: usize = 0xffff_0000_0000_0000;
 pub const USER_END: usize = 0x0001_0000_0000_0000;
 /// Where kernel stacks and devices are mapped.
 pub const KERNEL_MAPPINGS: usize = 0xffff_c000_0000_0000;
+/// Whether forgetting a translation reaches every CPU by itself.
+pub const FLUSHES_EVERYWHERE: bool = true;
 /// uname(2)'s machine.
 pub const MACHINE: &str = "aarch64";
 /// ELF e_machine.

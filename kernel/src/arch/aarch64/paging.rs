@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use sync::SpinLock;
 
 bitflags! {
-    /// What a mapping allows. A user page is readable whenever it is present.
+    /// What a mapping allows. A user page without `READ` allows nothing, and keeps its frame.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct PageFlags: u32 {
         const READ = 1;
@@ -48,6 +48,10 @@ const NOT_GLOBAL: u64 = 1 << 11;
 const KERNEL_NO_EXECUTE: u64 = 1 << 53;
 const USER_NO_EXECUTE: u64 = 1 << 54;
 const COUNTED: u64 = 1 << 55;
+/// Software bit of a last-level entry that is not present: a page with no right at all (PROT_NONE), which keeps its frame.
+const HIDDEN: u64 = 1 << 56;
+/// Either: the entry has a frame.
+const MAPPED: u64 = PRESENT | HIDDEN;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 
 const ENTRIES: usize = 512;
@@ -70,7 +74,12 @@ fn index(address: usize, level: usize) -> usize {
 }
 
 fn encode(flags: PageFlags) -> u64 {
-    let mut bits = PRESENT | TABLE | ACCESSED;
+    let presence = if flags.contains(PageFlags::READ) {
+        PRESENT
+    } else {
+        HIDDEN
+    };
+    let mut bits = presence | TABLE | ACCESSED;
     bits |= if flags.contains(PageFlags::DEVICE) {
         DEVICE_ATTRIBUTE
     } else {
@@ -96,8 +105,9 @@ fn encode(flags: PageFlags) -> u64 {
 }
 
 fn decode(entry: u64) -> PageFlags {
-    let mut flags = PageFlags::READ;
+    let mut flags = PageFlags::empty();
     for (present, flag) in [
+        (entry & PRESENT != 0, PageFlags::READ),
         (entry & READ_ONLY == 0, PageFlags::WRITE),
         (entry & USER != 0, PageFlags::USER),
         (entry & DEVICE_ATTRIBUTE != 0, PageFlags::DEVICE),
@@ -198,13 +208,13 @@ impl PageTable {
     pub fn unmap(&mut self, address: usize) -> Option<(u64, PageFlags)> {
         // SAFETY: as in `map`.
         let value = unsafe { entry(self.root, address)? }.swap(0, Ordering::AcqRel);
-        (value & PRESENT != 0).then(|| (value & ADDRESS, decode(value)))
+        (value & MAPPED != 0).then(|| (value & ADDRESS, decode(value)))
     }
 
     pub fn query(&self, address: usize) -> Option<(u64, PageFlags)> {
         // SAFETY: reading only.
         let value = unsafe { entry(self.root, address)? }.load(Ordering::Acquire);
-        (value & PRESENT != 0).then(|| (value & ADDRESS, decode(value)))
+        (value & MAPPED != 0).then(|| (value & ADDRESS, decode(value)))
     }
 
     /// Changes the flags of a mapped page; false where none is.
@@ -214,7 +224,7 @@ impl PageTable {
             return false;
         };
         let value = entry.load(Ordering::Relaxed);
-        if value & PRESENT == 0 {
+        if value & MAPPED == 0 {
             return false;
         }
         entry.store(value & ADDRESS | encode(flags), Ordering::Release);
@@ -241,7 +251,7 @@ impl PageTable {
             let last = unsafe { table(physical) };
             loop {
                 let value = last[index(at, 0)].load(Ordering::Acquire);
-                if value & PRESENT != 0 {
+                if value & MAPPED != 0 {
                     return Some((at, value & ADDRESS, decode(value)));
                 }
                 at += 4096;

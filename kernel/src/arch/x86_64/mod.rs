@@ -22,6 +22,8 @@ pub const DIRECT_MAP: usize = 0xffff_8880_0000_0000;
 pub const USER_END: usize = 0x0000_7fff_ffff_f000;
 /// Where kernel stacks and devices are mapped.
 pub const KERNEL_MAPPINGS: usize = 0xffff_c900_0000_0000;
+/// Whether forgetting a translation reaches every CPU by itself; here it takes an inter-processor request.
+pub const FLUSHES_EVERYWHERE: bool = false;
 /// uname(2)'s machine.
 pub const MACHINE: &str = "x86_64";
 /// ELF e_machine.

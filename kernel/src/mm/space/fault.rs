@@ -189,10 +189,12 @@ impl Inner {
             paging::flush_page(page);
         } else {
             let copy = Frame::copy_of(&borrow(frame))?;
-            self.enter(page, copy, flags)?;
+            // Other threads may still read the old page, which may soon be someone else's alone; and a machine may not see
+            // two frames for one page at a time. Its tables exist, so entering the copy can't fail.
+            self.table.unmap(page);
             self.resident -= 1;
-            // Other threads may still read the old page, which may now be someone else's alone.
             space.forget(page..page + PAGE_SIZE);
+            self.enter(page, copy, flags)?;
             // SAFETY: the entry that owned the share has been replaced.
             drop(unsafe { Frame::from_raw(frame) });
         }

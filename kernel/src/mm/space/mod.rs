@@ -28,7 +28,7 @@ pub use shared::SharedMemory;
 use super::frame::{self, Frame};
 use super::shootdown;
 use crate::arch::paging::{self, PageTable};
-use crate::arch::{MAX_CPUS, PAGE_SIZE, USER_END};
+use crate::arch::{self, MAX_CPUS, PAGE_SIZE, USER_END};
 use crate::random;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -149,8 +149,14 @@ impl AddressSpace {
     fn forget(&self, range: Range<usize>) {
         fence(Ordering::SeqCst);
         let active = self.active.load(Ordering::Relaxed);
+        if arch::FLUSHES_EVERYWHERE {
+            if active != 0 {
+                flush(range);
+            }
+            return;
+        }
         if active & 1 << frame::this_cpu() != 0 {
-            forget_here(range);
+            flush(range);
         }
         shootdown::ask(active);
     }
@@ -228,8 +234,8 @@ impl AddressSpace {
     }
 }
 
-/// Flushes a range on this CPU: page by page while that is cheaper than starting afresh.
-fn forget_here(range: Range<usize>) {
+/// Flushes a range: page by page while that is cheaper than starting afresh.
+fn flush(range: Range<usize>) {
     if range.len() <= 16 * PAGE_SIZE {
         for address in range.step_by(PAGE_SIZE) {
             paging::flush_page(address);
