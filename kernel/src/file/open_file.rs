@@ -121,9 +121,16 @@ impl OpenFile {
     #[inline]
     pub fn read(&self, to: &mut Sink) -> Result<usize, Errno> {
         self.check_readable()?;
-        if !self.seekable {
-            return self.file.read(self, to);
+        if self.seekable {
+            self.read_here(to)
+        } else {
+            self.file.read(self, to)
         }
+    }
+
+    /// Reads at the offset and moves it.
+    #[inline(never)]
+    fn read_here(&self, to: &mut Sink) -> Result<usize, Errno> {
         in_pieces(|| {
             let mut offset = self.offset.lock();
             let count = self.file.read_at(*offset, to)?;
@@ -136,9 +143,16 @@ impl OpenFile {
     #[inline]
     pub fn write(&self, from: &mut Source) -> Result<usize, Errno> {
         self.check_writable()?;
-        if !self.seekable {
-            return self.file.write(self, from);
+        if self.seekable {
+            self.write_here(from)
+        } else {
+            self.file.write(self, from)
         }
+    }
+
+    /// Writes at the offset, or at the end with O_APPEND, and moves it.
+    #[inline(never)]
+    fn write_here(&self, from: &mut Source) -> Result<usize, Errno> {
         in_pieces(|| {
             let mut offset = self.offset.lock();
             if self.flags() & O_APPEND != 0 {

@@ -6,8 +6,11 @@
 use super::direct;
 use super::frame::Frame;
 use crate::arch::{PAGE_SIZE, USER_END, uaccess};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use libsyscall::abi::Errno;
 
 /// PATH_MAX, with the NUL.
@@ -113,120 +116,146 @@ pub fn read_path(address: usize) -> Result<Vec<u8>, Errno> {
     read_string(address, PATH_MAX, Errno::ENAMETOOLONG)
 }
 
-/// A piece of user memory, checked to lie in user space.
-#[derive(Clone, Copy)]
-struct Segment {
+/// A position in memory that moves as bytes are copied: in user memory, in one piece or several, or in the kernel's.
+struct Cursor {
+    /// The next byte.
     address: usize,
-    len: usize,
+    /// Bytes left in the piece at `address`.
+    piece: usize,
+    /// Bytes left in all pieces.
+    left: usize,
+    total: usize,
+    /// `address` is the kernel's own.
+    kernel: bool,
+    /// The pieces after this one; only an iovec has any.
+    rest: Option<Box<Pieces>>,
 }
 
-impl Segment {
-    fn new(address: usize, len: usize) -> Result<Segment, Errno> {
-        check(address, len)?;
-        Ok(Segment {
-            address,
-            len: len.min(MAX_RW_COUNT),
-        })
-    }
-}
-
-/// The rest of an iovec: the first piece is the one in hand.
-struct Segments {
-    in_hand: Segment,
-    /// In reverse order, so that the next one is popped.
-    rest: Vec<Segment>,
+/// The rest of an iovec, (address, length) of each, in reverse order so that the next one is popped.
+struct Pieces {
+    pieces: Vec<(usize, usize)>,
+    /// How many there were in all.
     count: usize,
 }
 
-impl Segments {
-    fn one(segment: Segment) -> Segments {
-        Segments {
-            in_hand: segment,
-            rest: Vec::new(),
-            count: 1,
+impl Cursor {
+    #[inline]
+    fn user(address: usize, len: usize) -> Result<Cursor, Errno> {
+        check(address, len)?;
+        let len = len.min(MAX_RW_COUNT);
+        Ok(Cursor {
+            address,
+            piece: len,
+            left: len,
+            total: len,
+            kernel: false,
+            rest: None,
+        })
+    }
+
+    #[inline]
+    fn kernel(address: usize, len: usize) -> Cursor {
+        Cursor {
+            address,
+            piece: len,
+            left: len,
+            total: len,
+            kernel: true,
+            rest: None,
         }
     }
 
     /// An iovec array as readv(2) takes it: EINVAL for more than 1024 pieces or a negative length; the total is cut to
     /// what one call moves.
-    fn vector(iov: usize, count: usize) -> Result<(Segments, usize), Errno> {
+    fn vector(iov: usize, count: usize) -> Result<Cursor, Errno> {
         if count > IOV_MAX {
             return Err(Errno::EINVAL);
         }
         check(iov, count * size_of::<[usize; 2]>())?;
-        let mut segments = Vec::new();
-        segments.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+        let mut pieces = Vec::new();
+        pieces.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
         let mut room = MAX_RW_COUNT;
         for at in 0..count {
             let [address, len] = read::<[usize; 2]>(iov + at * size_of::<[usize; 2]>())?;
             if len > isize::MAX as usize {
                 return Err(Errno::EINVAL);
             }
-            let mut segment = Segment::new(address, len)?;
-            segment.len = segment.len.min(room);
-            room -= segment.len;
-            segments.push(segment);
+            check(address, len)?;
+            let len = len.min(room);
+            room -= len;
+            pieces.push((address, len));
         }
-        segments.reverse();
-        let in_hand = segments.pop().unwrap_or(Segment { address: 0, len: 0 });
-        Ok((
-            Segments {
-                in_hand,
-                rest: segments,
-                count,
-            },
-            MAX_RW_COUNT - room,
-        ))
+        pieces.reverse();
+        let (address, piece) = pieces.pop().unwrap_or((0, 0));
+        let total = MAX_RW_COUNT - room;
+        let rest = Some(Box::new(Pieces { pieces, count }));
+        Ok(Cursor {
+            address,
+            piece,
+            left: total,
+            total,
+            kernel: false,
+            rest,
+        })
     }
 
-    /// The next piece that has room. Called only while some has.
-    fn current(&mut self) -> Segment {
-        while self.in_hand.len == 0 {
-            match self.rest.pop() {
-                Some(next) => self.in_hand = next,
-                None => break,
+    fn count(&self) -> usize {
+        self.rest.as_ref().map_or(1, |rest| rest.count)
+    }
+
+    #[inline]
+    fn step(&mut self, len: usize) {
+        self.address += len;
+        self.piece -= len;
+        self.left -= len;
+    }
+
+    /// Copies up to `len` bytes; `copy(address, offset, len)` gives what it did not copy. How many were copied; EFAULT
+    /// when there were some to copy and not one was.
+    #[inline]
+    fn advance(&mut self, len: usize, mut copy: impl FnMut(usize, usize, usize) -> usize) -> Result<usize, Errno> {
+        let len = len.min(self.left);
+        if len > self.piece {
+            return self.advance_over_pieces(len, copy);
+        }
+        let done = len - copy(self.address, 0, len);
+        self.step(done);
+        if done == 0 && len > 0 {
+            Err(Errno::EFAULT)
+        } else {
+            Ok(done)
+        }
+    }
+
+    #[inline(never)]
+    fn advance_over_pieces(
+        &mut self,
+        len: usize,
+        mut copy: impl FnMut(usize, usize, usize) -> usize,
+    ) -> Result<usize, Errno> {
+        let mut done = 0;
+        while done < len {
+            if self.piece == 0 {
+                let next = self.rest.as_mut().and_then(|rest| rest.pieces.pop());
+                (self.address, self.piece) = next.expect("the pieces make up what is left");
+                continue;
+            }
+            let wanted = self.piece.min(len - done);
+            let missed = copy(self.address, done, wanted);
+            self.step(wanted - missed);
+            done += wanted - missed;
+            if missed > 0 {
+                return if done > 0 { Ok(done) } else { Err(Errno::EFAULT) };
             }
         }
-        self.in_hand
+        Ok(done)
     }
-
-    fn advance(&mut self, len: usize) {
-        self.in_hand.address += len;
-        self.in_hand.len -= len;
-    }
-}
-
-/// Copies `len` bytes piece by piece. `copy(user address, offset, len)` gives what it did not copy. How many were copied;
-/// EFAULT when not one was.
-fn copy_pieces(
-    segments: &mut Segments,
-    len: usize,
-    mut copy: impl FnMut(usize, usize, usize) -> usize,
-) -> Result<usize, Errno> {
-    let mut done = 0;
-    while done < len {
-        let piece = segments.current();
-        let wanted = piece.len.min(len - done);
-        let missed = copy(piece.address, done, wanted);
-        segments.advance(wanted - missed);
-        done += wanted - missed;
-        if missed > 0 {
-            return if done > 0 { Ok(done) } else { Err(Errno::EFAULT) };
-        }
-    }
-    Ok(done)
 }
 
 /// Where the bytes of a read go: user memory (one range or an iovec) or a kernel buffer.
 pub struct Sink<'a> {
-    place: SinkPlace<'a>,
-    len: usize,
-    taken: usize,
-}
-
-enum SinkPlace<'a> {
-    User(Segments),
-    Kernel(&'a mut [u8]),
+    cursor: Cursor,
+    buffer: PhantomData<&'a mut [u8]>,
 }
 
 /// What [`Sink::put_zeroes`] copies from.
@@ -234,41 +263,38 @@ static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
 
 impl<'a> Sink<'a> {
     /// A user range. Checked against the user limit here (EFAULT), touched only when written.
+    #[inline]
     pub fn user(address: usize, len: usize) -> Result<Sink<'static>, Errno> {
-        let segment = Segment::new(address, len)?;
         Ok(Sink {
-            len: segment.len,
-            place: SinkPlace::User(Segments::one(segment)),
-            taken: 0,
+            cursor: Cursor::user(address, len)?,
+            buffer: PhantomData,
         })
     }
 
     /// An iovec array in user memory, as readv(2): EINVAL for more than 1024 or a negative length.
     pub fn user_vector(iov: usize, count: usize) -> Result<Sink<'static>, Errno> {
-        let (segments, len) = Segments::vector(iov, count)?;
         Ok(Sink {
-            place: SinkPlace::User(segments),
-            len,
-            taken: 0,
+            cursor: Cursor::vector(iov, count)?,
+            buffer: PhantomData,
         })
     }
 
     pub fn kernel(bytes: &'a mut [u8]) -> Sink<'a> {
         Sink {
-            len: bytes.len(),
-            place: SinkPlace::Kernel(bytes),
-            taken: 0,
+            cursor: Cursor::kernel(bytes.as_mut_ptr().expose_provenance(), bytes.len()),
+            buffer: PhantomData,
         }
     }
 
     /// Room left.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.len - self.taken
+        self.cursor.left
     }
 
     /// Bytes taken so far.
     pub fn taken(&self) -> usize {
-        self.taken
+        self.cursor.total - self.cursor.left
     }
 
     /// Takes as much of `bytes` as fits and can be written; EFAULT only when not one byte could be.
@@ -278,6 +304,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Takes `len` bytes of a frame from `start` on, straight from it; the frame may be mapped by user code.
+    #[inline]
     pub fn put_frame(&mut self, frame: &Frame, start: usize, len: usize) -> Result<usize, Errno> {
         assert!(start <= PAGE_SIZE && len <= PAGE_SIZE - start);
         // SAFETY: inside a frame, which the direct map maps.
@@ -305,70 +332,59 @@ impl<'a> Sink<'a> {
 
     /// # Safety
     /// `source` is readable for `len` bytes.
+    #[inline]
     unsafe fn put_raw(&mut self, source: *const u8, len: usize) -> Result<usize, Errno> {
-        let len = len.min(self.len());
-        let done = match &mut self.place {
-            // SAFETY: the caller's, for every piece of `source`.
-            SinkPlace::User(segments) => copy_pieces(segments, len, |address, offset, piece| unsafe {
-                uaccess::copy_to_user(address, source.add(offset), piece)
-            })?,
-            SinkPlace::Kernel(bytes) => {
-                // SAFETY: the caller's; `len` was cut to the buffer's room. The two don't overlap: the buffer is ours.
-                unsafe { bytes[self.taken..].as_mut_ptr().copy_from_nonoverlapping(source, len) };
-                len
+        let kernel = self.cursor.kernel;
+        // SAFETY: the caller's, for every piece of `source`. A kernel cursor walks over the buffer of `Sink::kernel`,
+        // borrowed for as long as the sink lives and ours alone.
+        self.cursor.advance(len, |address, offset, piece| unsafe {
+            if kernel {
+                let to = with_exposed_provenance_mut::<u8>(address);
+                to.copy_from_nonoverlapping(source.add(offset), piece);
+                return 0;
             }
-        };
-        self.taken += done;
-        Ok(done)
+            uaccess::copy_to_user(address, source.add(offset), piece)
+        })
     }
 }
 
 /// Where the bytes of a write come from.
 pub struct Source<'a> {
-    place: SourcePlace<'a>,
-    len: usize,
-    taken: usize,
-}
-
-enum SourcePlace<'a> {
-    User(Segments),
-    Kernel(&'a [u8]),
+    cursor: Cursor,
+    buffer: PhantomData<&'a [u8]>,
 }
 
 impl<'a> Source<'a> {
+    #[inline]
     pub fn user(address: usize, len: usize) -> Result<Source<'static>, Errno> {
-        let segment = Segment::new(address, len)?;
         Ok(Source {
-            len: segment.len,
-            place: SourcePlace::User(Segments::one(segment)),
-            taken: 0,
+            cursor: Cursor::user(address, len)?,
+            buffer: PhantomData,
         })
     }
 
     pub fn user_vector(iov: usize, count: usize) -> Result<Source<'static>, Errno> {
-        let (segments, len) = Segments::vector(iov, count)?;
         Ok(Source {
-            place: SourcePlace::User(segments),
-            len,
-            taken: 0,
+            cursor: Cursor::vector(iov, count)?,
+            buffer: PhantomData,
         })
     }
 
     pub fn kernel(bytes: &'a [u8]) -> Source<'a> {
         Source {
-            len: bytes.len(),
-            place: SourcePlace::Kernel(bytes),
-            taken: 0,
+            cursor: Cursor::kernel(bytes.as_ptr().expose_provenance(), bytes.len()),
+            buffer: PhantomData,
         }
     }
 
     /// Bytes left.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.len - self.taken
+        self.cursor.left
     }
 
     pub fn taken(&self) -> usize {
-        self.taken
+        self.cursor.total - self.cursor.left
     }
 
     /// Gives up to `bytes.len()` bytes; EFAULT only when not one could be read.
@@ -378,6 +394,7 @@ impl<'a> Source<'a> {
     }
 
     /// Gives up to `len` bytes straight into a frame from `start` on.
+    #[inline]
     pub fn get_frame(&mut self, frame: &Frame, start: usize, len: usize) -> Result<usize, Errno> {
         assert!(start <= PAGE_SIZE && len <= PAGE_SIZE - start);
         // SAFETY: inside a frame, which the direct map maps.
@@ -386,39 +403,29 @@ impl<'a> Source<'a> {
 
     /// Passes over up to `len` bytes without reading them; how many.
     pub fn skip(&mut self, len: usize) -> usize {
-        let len = len.min(self.len());
-        if let SourcePlace::User(segments) = &mut self.place {
-            // Nothing is touched, so nothing can fault.
-            let _ = copy_pieces(segments, len, |_, _, _| 0);
-        }
-        self.taken += len;
-        len
+        // Nothing is touched, so nothing can fault.
+        self.cursor.advance(len, |_, _, _| 0).unwrap_or(0)
     }
 
     /// How many pieces there were, for calls that treat each on its own (writev on an eventfd).
     pub fn segments(&self) -> usize {
-        match &self.place {
-            SourcePlace::User(segments) => segments.count,
-            SourcePlace::Kernel(_) => 1,
-        }
+        self.cursor.count()
     }
 
     /// # Safety
     /// `destination` is writable for `len` bytes.
+    #[inline]
     unsafe fn get_raw(&mut self, destination: *mut u8, len: usize) -> Result<usize, Errno> {
-        let len = len.min(self.len());
-        let done = match &mut self.place {
-            // SAFETY: the caller's, for every piece of `destination`.
-            SourcePlace::User(segments) => copy_pieces(segments, len, |address, offset, piece| unsafe {
-                uaccess::copy_from_user(destination.add(offset), address, piece)
-            })?,
-            SourcePlace::Kernel(bytes) => {
-                // SAFETY: the caller's; `len` was cut to what is left of the buffer, which nobody writes.
-                unsafe { destination.copy_from_nonoverlapping(bytes[self.taken..].as_ptr(), len) };
-                len
+        let kernel = self.cursor.kernel;
+        // SAFETY: the caller's, for every piece of `destination`. A kernel cursor walks over the slice of
+        // `Source::kernel`, borrowed for as long as the source lives.
+        self.cursor.advance(len, |address, offset, piece| unsafe {
+            if kernel {
+                let from = with_exposed_provenance::<u8>(address);
+                destination.add(offset).copy_from_nonoverlapping(from, piece);
+                return 0;
             }
-        };
-        self.taken += done;
-        Ok(done)
+            uaccess::copy_from_user(destination.add(offset), address, piece)
+        })
     }
 }

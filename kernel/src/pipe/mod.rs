@@ -17,9 +17,9 @@ use crate::fs::{self, PIPE_DEVICE, Place, Stat};
 use crate::mm::frame::Frame;
 use crate::mm::user::{self, Sink, Source};
 use crate::task;
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
@@ -50,13 +50,14 @@ pub struct Pipe {
 }
 
 struct Ring {
-    slots: VecDeque<Slot>,
+    /// As many as there may be, a power of two; none before the first write.
+    slots: Vec<Slot>,
+    /// The first slot with bytes, and how many have some from there on, round the end. Of an empty pipe the first is 0:
+    /// that slot keeps its page, so that bytes going through one by one need no other.
+    first: usize,
+    used: usize,
     /// Slots there may be.
     limit: usize,
-    /// Bytes in all slots.
-    bytes: usize,
-    /// A page that was read empty, for the next write.
-    spare: Option<Frame>,
     readers: u32,
     writers: u32,
     /// Openings so far, by which a blocked open(2) sees that its partner came, even if that is gone again.
@@ -65,8 +66,9 @@ struct Ring {
 }
 
 /// A page with bytes in it.
+#[derive(Default)]
 struct Slot {
-    frame: Frame,
+    page: Option<Frame>,
     start: usize,
     len: usize,
     /// Written with O_DIRECT: read at once, never added to.
@@ -77,10 +79,10 @@ impl Pipe {
     fn new(owner: Credentials, drained: Option<fn()>) -> Arc<Pipe> {
         Arc::new(Pipe {
             ring: SpinLock::new(Ring {
-                slots: VecDeque::new(),
+                slots: Vec::new(),
+                first: 0,
+                used: 0,
                 limit: SLOTS,
-                bytes: 0,
-                spare: None,
                 readers: 0,
                 writers: 0,
                 reader_openings: 0,
@@ -95,9 +97,10 @@ impl Pipe {
     }
 
     /// Takes what is there. EAGAIN while there is nothing but may come something.
+    #[inline]
     fn read(&self, to: &mut Sink) -> Result<usize, Errno> {
         let mut ring = self.ring.lock();
-        if ring.slots.is_empty() {
+        if ring.used == 0 {
             return if ring.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
         }
         let was_full = ring.is_full();
@@ -105,15 +108,21 @@ impl Pipe {
         let has_room = was_full && !ring.is_full();
         drop(ring);
         if has_room {
-            self.queue.wake(WRITABLE);
-            if let Some(drained) = self.drained {
-                drained();
-            }
+            self.made_room();
         }
         Ok(count)
     }
 
+    #[cold]
+    fn made_room(&self) {
+        self.queue.wake(WRITABLE);
+        if let Some(drained) = self.drained {
+            drained();
+        }
+    }
+
     /// Puts what there is room for. EAGAIN where there is none, EPIPE where nobody could read it.
+    #[inline]
     fn write(&self, from: &mut Source, packets: bool) -> Result<usize, Errno> {
         let mut ring = self.ring.lock();
         if ring.readers == 0 {
@@ -144,11 +153,11 @@ impl Pipe {
         ring.readers -= reads as u32;
         ring.writers -= writes as u32;
         let (readers, writers) = (ring.readers, ring.writers);
-        let mut abandoned = VecDeque::new();
+        let mut abandoned = Vec::new();
         if readers == 0 && writers == 0 {
             // A FIFO that nobody has open forgets what was in it.
             abandoned = core::mem::take(&mut ring.slots);
-            ring.bytes = 0;
+            (ring.first, ring.used) = (0, 0);
         }
         drop(ring);
         drop(abandoned);
@@ -161,16 +170,29 @@ impl Pipe {
 impl Ring {
     #[inline]
     fn is_full(&self) -> bool {
-        self.slots.len() >= self.limit
+        self.used >= self.limit
+    }
+
+    /// The place in `slots` of the slot `offset` after the first one.
+    #[inline]
+    fn index(&self, offset: usize) -> usize {
+        (self.first + offset) & (self.slots.len() - 1)
+    }
+
+    /// Bytes in all slots.
+    fn bytes(&self) -> usize {
+        (0..self.used).map(|offset| self.slots[self.index(offset)].len).sum()
     }
 
     /// Moves bytes out, up to the end of a packet. EFAULT where not one could be.
+    #[inline]
     fn take(&mut self, to: &mut Sink) -> Result<usize, Errno> {
         let mut done = 0;
-        while to.len() > 0 {
-            let Some(slot) = self.slots.front_mut() else { break };
+        loop {
+            let slot = &mut self.slots[self.first];
+            let page = slot.page.as_ref().expect("a slot with bytes has a page");
             let len = slot.len.min(to.len());
-            let moved = match to.put_frame(&slot.frame, slot.start, len) {
+            let moved = match to.put_frame(page, slot.start, len) {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
                 Ok(moved) => moved,
@@ -181,35 +203,62 @@ impl Ring {
             let used = if packet && moved == len { slot.len } else { moved };
             slot.start += used;
             slot.len -= used;
-            self.bytes -= used;
             if slot.len == 0 {
-                self.spare = self.slots.pop_front().map(|slot| slot.frame);
+                self.leave_first();
             }
-            if packet || moved < len {
+            if packet || moved < len || self.used == 0 || to.len() == 0 {
                 break;
             }
         }
         Ok(done)
     }
 
+    /// The first slot has been read empty.
+    #[inline]
+    fn leave_first(&mut self) {
+        self.used -= 1;
+        if self.first != 0 {
+            self.slots[self.first].page = None;
+        }
+        self.first = if self.used == 0 { 0 } else { self.index(1) };
+    }
+
     /// Moves bytes in, as many as fit. At most a page of them is all or nothing: behind the last slot's bytes or in a
     /// slot of its own.
+    #[inline]
     fn put(&mut self, from: &mut Source, packets: bool) -> Result<usize, Errno> {
+        // The usual case by itself: a few bytes into an empty pipe that has its page already.
+        if self.used == 0
+            && from.len() <= PAGE_SIZE
+            && let Some(slot) = self.slots.first_mut()
+            && let Some(page) = &slot.page
+        {
+            let len = from.get_frame(page, 0, from.len())?;
+            (slot.start, slot.len, slot.packet) = (0, len, packets);
+            self.used = 1;
+            return Ok(len);
+        }
+        self.put_any(from, packets)
+    }
+
+    #[inline(never)]
+    fn put_any(&mut self, from: &mut Source, packets: bool) -> Result<usize, Errno> {
         let mut done = 0;
         // The odd bytes first, behind what is there, so that the rest fills whole pages.
         let odd = from.len() % PAGE_SIZE;
-        if odd > 0
-            && !packets
-            && let Some(last) = self.slots.back_mut()
-            && !last.packet
-            && last.start + last.len + odd <= PAGE_SIZE
-        {
-            let moved = from.get_frame(&last.frame, last.start + last.len, odd)?;
-            last.len += moved;
-            self.bytes += moved;
-            done += moved;
-            if moved < odd {
-                return Ok(done);
+        if odd > 0 && !packets && self.used > 0 {
+            let last = self.index(self.used - 1);
+            let slot = &mut self.slots[last];
+            let end = slot.start + slot.len;
+            if let Some(page) = &slot.page
+                && !slot.packet
+                && end + odd <= PAGE_SIZE
+            {
+                done = from.get_frame(page, end, odd)?;
+                slot.len += done;
+                if done < odd {
+                    return Ok(done);
+                }
             }
         }
         while from.len() > 0 {
@@ -233,28 +282,45 @@ impl Ring {
 
     /// Puts `len` bytes, a page at most, in a slot of their own.
     fn put_slot(&mut self, from: &mut Source, len: usize, packet: bool) -> Result<usize, Errno> {
-        let frame = match self.spare.take() {
-            Some(frame) => frame,
-            None => Frame::new().map_err(|_| Errno::ENOMEM)?,
-        };
-        match from.get_frame(&frame, 0, len) {
-            Ok(moved) if moved > 0 => {
-                self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                self.slots.push_back(Slot {
-                    frame,
-                    start: 0,
-                    len: moved,
-                    packet,
-                });
-                self.bytes += moved;
-                Ok(moved)
-            }
-            nothing => {
-                self.spare = Some(frame);
-                nothing
-            }
+        if self.slots.is_empty() {
+            self.slots = empty_slots(self.limit)?;
         }
+        let index = self.index(self.used);
+        let slot = &mut self.slots[index];
+        if slot.page.is_none() {
+            slot.page = Some(Frame::new().map_err(|_| Errno::ENOMEM)?);
+        }
+        let page = slot.page.as_ref().expect("it was just put there");
+        let moved = from.get_frame(page, 0, len)?;
+        (slot.start, slot.len, slot.packet) = (0, moved, packet);
+        self.used += 1;
+        Ok(moved)
     }
+
+    /// Makes room for `limit` slots, a power of two. EBUSY where more are in use, ENOMEM.
+    fn set_limit(&mut self, limit: usize) -> Result<(), Errno> {
+        if limit < self.used {
+            return Err(Errno::EBUSY);
+        }
+        if !self.slots.is_empty() {
+            let mut slots = empty_slots(limit)?;
+            for (offset, slot) in slots.iter_mut().enumerate().take(self.used) {
+                let index = self.index(offset);
+                *slot = core::mem::take(&mut self.slots[index]);
+            }
+            self.slots = slots;
+            self.first = 0;
+        }
+        self.limit = limit;
+        Ok(())
+    }
+}
+
+fn empty_slots(count: usize) -> Result<Vec<Slot>, Errno> {
+    let mut slots = Vec::new();
+    slots.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    slots.resize_with(count, Slot::default);
+    Ok(slots)
 }
 
 /// One end of a pipe, as a description holds it.
@@ -371,10 +437,7 @@ impl PipeEnd {
         }
         let mut ring = self.pipe.ring.lock();
         let was_full = ring.is_full();
-        if size / PAGE_SIZE < ring.slots.len() {
-            return Err(Errno::EBUSY);
-        }
-        ring.limit = size / PAGE_SIZE;
+        ring.set_limit(size / PAGE_SIZE)?;
         let has_room = was_full && !ring.is_full();
         drop(ring);
         if has_room {
@@ -384,34 +447,29 @@ impl PipeEnd {
     }
 }
 
-impl File for PipeEnd {
-    fn read(&self, open: &OpenFile, to: &mut Sink) -> Result<usize, Errno> {
-        if to.len() == 0 {
-            return Ok(0);
-        }
-        match self.pipe.read(to) {
-            Err(Errno::EAGAIN) if !open.nonblocking() => {
-                task::block_on(&self.pipe.queue, READABLE | EventMask::HUP, None, || self.pipe.read(to))
-            }
-            done => done,
-        }
+impl PipeEnd {
+    #[inline(never)]
+    fn wait_and_read(&self, to: &mut Sink) -> Result<usize, Errno> {
+        task::block_on(&self.pipe.queue, READABLE | EventMask::HUP, None, || self.pipe.read(to))
     }
 
-    fn write(&self, open: &OpenFile, from: &mut Source) -> Result<usize, Errno> {
-        let total = from.len();
-        if total == 0 {
-            return Ok(0);
-        }
-        let packets = open.flags() & O_DIRECT != 0;
-        let mut done = 0;
-        // Goes on until all is written; EAGAIN means full.
+    /// Goes on with a write that has not put everything: waits for room, or ends with what has been put.
+    #[inline(never)]
+    fn write_rest(
+        &self,
+        open: &OpenFile,
+        from: &mut Source,
+        packets: bool,
+        begun: Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        let mut done = begun.unwrap_or(0);
         let mut step = || {
-            while done < total {
+            while from.len() > 0 {
                 done += self.pipe.write(from, packets)?;
             }
             Ok(())
         };
-        let ended = match step() {
+        let ended = match begun.and_then(|_| step()) {
             Err(Errno::EAGAIN) if !open.nonblocking() => {
                 task::block_on(&self.pipe.queue, WRITABLE | EventMask::ERR, None, step)
             }
@@ -427,11 +485,34 @@ impl File for PipeEnd {
             }
         }
     }
+}
+
+impl File for PipeEnd {
+    fn read(&self, open: &OpenFile, to: &mut Sink) -> Result<usize, Errno> {
+        if to.len() == 0 {
+            return Ok(0);
+        }
+        match self.pipe.read(to) {
+            Err(Errno::EAGAIN) if !open.nonblocking() => self.wait_and_read(to),
+            done => done,
+        }
+    }
+
+    fn write(&self, open: &OpenFile, from: &mut Source) -> Result<usize, Errno> {
+        if from.len() == 0 {
+            return Ok(0);
+        }
+        let packets = open.flags() & O_DIRECT != 0;
+        match self.pipe.write(from, packets) {
+            Ok(count) if from.len() == 0 => Ok(count),
+            begun => self.write_rest(open, from, packets, begun),
+        }
+    }
 
     fn ioctl(&self, _open: &OpenFile, command: u32, argument: usize) -> Result<usize, Errno> {
         match command {
             FIONREAD => {
-                let bytes = self.pipe.ring.lock().bytes as i32;
+                let bytes = self.pipe.ring.lock().bytes() as i32;
                 user::write(argument, &bytes)?;
                 Ok(0)
             }
@@ -486,7 +567,7 @@ impl Pollable for PipeEnd {
         let ring = self.pipe.ring.lock();
         let mut ready = EventMask::empty();
         if self.reads {
-            if !ring.slots.is_empty() {
+            if ring.used > 0 {
                 ready |= READABLE;
             }
             if ring.writers == 0 && self.writers_seen != Some(ring.writer_openings) {

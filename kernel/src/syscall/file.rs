@@ -36,17 +36,17 @@ pub const CALLS: &[Line] = &[
     (nr::SYNC, sync),
 ];
 
-/// Most bytes of one transfer, read(2), NOTES.
+/// Most bytes that a call moves from file to file, as read(2) and write(2) have it.
 const TRANSFER_MAX: usize = 0x7fff_f000;
 
 fn read(call: &mut Call) -> Result<usize, Errno> {
     let open = call.file(0)?;
-    open.read(&mut Sink::user(call.arg(1), call.arg(2).min(TRANSFER_MAX))?)
+    open.read(&mut Sink::user(call.arg(1), call.arg(2))?)
 }
 
 fn write(call: &mut Call) -> Result<usize, Errno> {
     let open = call.file(0)?;
-    open.write(&mut Source::user(call.arg(1), call.arg(2).min(TRANSFER_MAX))?)
+    open.write(&mut Source::user(call.arg(1), call.arg(2))?)
 }
 
 fn readv(call: &mut Call) -> Result<usize, Errno> {
@@ -74,13 +74,13 @@ fn offset(call: &Call, n: usize) -> Result<u64, Errno> {
 fn pread64(call: &mut Call) -> Result<usize, Errno> {
     let at = offset(call, 3)?;
     let open = call.file(0)?;
-    open.read_at(at, &mut Sink::user(call.arg(1), call.arg(2).min(TRANSFER_MAX))?)
+    open.read_at(at, &mut Sink::user(call.arg(1), call.arg(2))?)
 }
 
 fn pwrite64(call: &mut Call) -> Result<usize, Errno> {
     let at = offset(call, 3)?;
     let open = call.file(0)?;
-    open.write_at(at, &mut Source::user(call.arg(1), call.arg(2).min(TRANSFER_MAX))?)
+    open.write_at(at, &mut Source::user(call.arg(1), call.arg(2))?)
 }
 
 fn preadv(call: &mut Call) -> Result<usize, Errno> {

@@ -63,6 +63,8 @@ struct State {
     /// Pages written or mapped; where there is none the archive shows, and zeroes behind its end.
     pages: BTreeMap<u64, Page>,
     archive: &'static [u8],
+    /// Of the pages those that lie behind the archive's: the space taken beside it.
+    beyond: usize,
 }
 
 /// What lies at a page.
@@ -88,6 +90,11 @@ impl State {
         }
     }
 
+    /// Pages of the archive, the last perhaps in part.
+    fn archive_pages(&self) -> usize {
+        self.archive.len().div_ceil(PAGE_SIZE)
+    }
+
     /// The frame of a page, made where there is none yet.
     fn frame(&mut self, index: u64) -> Result<Frame, Errno> {
         if let Some(page) = self.pages.get(&index) {
@@ -99,6 +106,7 @@ impl State {
         }
         let frame = page.0.clone();
         self.pages.insert(index, page);
+        self.beyond += (index >= self.archive_pages() as u64) as usize;
         Ok(frame)
     }
 }
@@ -109,6 +117,7 @@ impl Contents {
             size: archive.len() as u64,
             pages: BTreeMap::new(),
             archive,
+            beyond: 0,
         };
         Contents {
             state: SpinLock::new(state),
@@ -132,9 +141,10 @@ impl Contents {
     /// Size in bytes, and space in units of 512.
     pub fn size_and_blocks(&self) -> (u64, u64) {
         let state = self.state.lock();
-        let archived = state.archive.len().div_ceil(PAGE_SIZE);
-        let beyond = state.pages.range(archived as u64..).count();
-        (state.size, ((archived + beyond) * PAGE_SIZE / 512) as u64)
+        (
+            state.size,
+            ((state.archive_pages() + state.beyond) * PAGE_SIZE / 512) as u64,
+        )
     }
 
     pub fn read_at(&self, offset: u64, to: &mut Sink) -> Result<usize, Errno> {
@@ -227,6 +237,9 @@ impl Contents {
             cut = state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64));
             if (size as usize) < state.archive.len() {
                 state.archive = &state.archive[..size as usize];
+                state.beyond = 0;
+            } else {
+                state.beyond -= cut.len();
             }
             if let Some(page) = state.pages.get(&index) {
                 zero(&page.0, start, PAGE_SIZE - start);
@@ -269,7 +282,9 @@ impl Contents {
             let len = (end - at).min((PAGE_SIZE - start) as u64) as usize;
             let mut state = self.state.lock();
             let gone = if len == PAGE_SIZE && state.archived(index).is_none() {
-                state.pages.remove(&index)
+                let page = state.pages.remove(&index);
+                state.beyond -= page.is_some() as usize;
+                page
             } else {
                 zero(&state.frame(index)?, start, len);
                 None
@@ -288,7 +303,7 @@ impl Contents {
         if offset >= state.size {
             return Err(Errno::ENXIO);
         }
-        let archived = state.archive.len().div_ceil(PAGE_SIZE) as u64;
+        let archived = state.archive_pages() as u64;
         let mut index = offset / PAGE_SIZE as u64;
         let at = |index: u64| (index * PAGE_SIZE as u64).max(offset);
         if data {
