@@ -471,7 +471,11 @@ pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, info: &BootInfo, ram: &
 
     let image = (&raw const symbols::__kernel_start) as usize;
     let sections = [
-        (image, (&raw const symbols::__text_end) as usize, PageFlags::EXEC),
+        (
+            image,
+            (&raw const symbols::__text_end) as usize,
+            PageFlags::READ | PageFlags::EXEC,
+        ),
         (
             (&raw const symbols::__rodata_start) as usize,
             (&raw const symbols::__rodata_end) as usize,
@@ -480,7 +484,7 @@ pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, info: &BootInfo, ram: &
         (
             (&raw const symbols::__data_start) as usize,
             (&raw const symbols::__kernel_end) as usize,
-            PageFlags::WRITE,
+            PageFlags::READ | PageFlags::WRITE,
         ),
     ];
     for (start, end, flags) in sections {
