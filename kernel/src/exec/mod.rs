@@ -6,6 +6,7 @@
 
 mod elf;
 mod script;
+mod signal_page;
 mod stack;
 
 use crate::arch::PAGE_SIZE;
@@ -25,6 +26,8 @@ pub struct Loaded {
     /// Where it starts, and its stack pointer then.
     pub ip: usize,
     pub sp: usize,
+    /// Where a signal handler without a restorer of its own returns to.
+    pub signal_return: usize,
     /// The program file: the interpreter's where the file named one by `#!`.
     pub place: Place,
     /// The arguments it really got, each with its NUL, for /proc/PID/cmdline; and the environment.
@@ -89,10 +92,12 @@ pub fn load(
         environment: &environment,
     };
     let sp = stack::build(&space, &contents, &image, base)?;
+    let signal_return = signal_page::map(&space)?;
     Ok(Loaded {
         space,
         ip,
         sp,
+        signal_return,
         place: executable.place,
         arguments: stack::joined(&arguments)?,
         environment: stack::joined(&environment)?,

@@ -68,6 +68,7 @@ pub fn execve(
     clone::become_first(thread);
     *frame = TrapFrame::new_user(loaded.ip, loaded.sp);
     thread.arch().reset_user();
+    process.signal_return.store(loaded.signal_return, Relaxed);
     let former = process.replace_space(Some(loaded.space.clone()));
     sched::enter_space(&loaded.space);
     drop(former);
@@ -134,9 +135,11 @@ fn try_start_first(path: &[u8], arguments: Vec<Vec<u8>>, environment: Vec<Vec<u8
         files.insert(open, false, 0, 3)?;
     }
     let frame = TrapFrame::new_user(loaded.ip, loaded.sp);
+    let signal_return = loaded.signal_return;
     let process: Arc<Process> = Process::first(files, loaded.space.clone(), cwd);
     process.set_executable(executable(loaded));
     process.has_executed.store(false, Relaxed);
+    process.signal_return.store(signal_return, Relaxed);
     tty::set_first_session(process.pid);
     clone::start_first(process, &frame, base_name(path))
 }

@@ -10,7 +10,7 @@ use crate::time::interval::IntervalTimer;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicU32, AtomicU64,
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use event::WaitQueue;
@@ -57,6 +57,8 @@ pub struct Process {
     /// What /proc/PID/exe and cmdline say.
     executable: SpinLock<Executable>,
     pub nice: AtomicI32,
+    /// Where a signal handler without a restorer returns to, in the process's memory.
+    pub(super) signal_return: AtomicUsize,
 
     pub(super) interval_timer: SpinLock<Option<Arc<IntervalTimer>>>,
     pub started_ns: u64,
@@ -148,6 +150,7 @@ impl Process {
             limits: SpinLock::new(limits),
             executable: SpinLock::default(),
             nice: AtomicI32::new(0),
+            signal_return: AtomicUsize::new(0),
             interval_timer: SpinLock::new(None),
             started_ns: crate::time::now_ns(),
             ended_ns: AtomicU64::new(0),
@@ -186,6 +189,7 @@ impl Process {
         process.file_limit = AtomicU64::new(parent.file_limit.load(Relaxed));
         process.executable = SpinLock::new(parent.executable.lock().clone());
         process.nice = AtomicI32::new(parent.nice.load(Relaxed));
+        process.signal_return = AtomicUsize::new(parent.signal_return.load(Relaxed));
         Arc::new(process)
     }
 

@@ -505,7 +505,7 @@ impl Thread {
             restorer: if action.flags & SA_RESTORER != 0 {
                 action.restorer
             } else {
-                0
+                self.process.signal_return.load(Relaxed)
             },
             info: &info.to_bytes(),
             mask,
