@@ -1,9 +1,14 @@
 //! In-kernel tests of threads: the switch, parking, run queues.
 
+use super::process::Process;
 use super::thread::Thread;
 use super::{preempt_point, sched, with_current};
-use crate::arch;
+use crate::arch::trap::TrapFrame;
+use crate::arch::{self, PAGE_SIZE};
+use crate::file::FdTable;
+use crate::fs;
 use crate::ktest::{Test, check};
+use crate::mm::space::{AddressSpace, Backing, Mapping, Placement, Protection};
 use crate::mm::stack::{self, KernelStack, STACK_SIZE};
 use crate::time::now_ns;
 use alloc::sync::Arc;
@@ -14,6 +19,7 @@ use core::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use event::Unparked;
+use libsyscall::abi::Errno;
 use sync::SpinLock;
 
 pub const TESTS: &[Test] = &[
@@ -21,6 +27,7 @@ pub const TESTS: &[Test] = &[
     ("switch::many", many),
     ("switch::context_to_context", context_to_context),
     ("switch::stack_preserved", stack_preserved),
+    ("switch::fp_registers_preserved", fp_registers_preserved),
     ("switch::stack_size_and_guard", stack_size_and_guard),
     ("park::token_is_kept", token_is_kept),
     ("park::deadline_is_not_early", deadline_is_not_early),
@@ -147,6 +154,32 @@ fn stack_preserved() -> Result<(), &'static str> {
         .collect::<Result<Vec<_>, _>>()?;
     wait_for(|| threads.iter().all(|thread| thread.has_ended()))?;
     check(SPOILED.load(SeqCst) == 0, "a thread's stack changed under it")
+}
+
+/// Programs with different words in their FP/SIMD registers take turns on one CPU; each finds its own.
+fn fp_registers_preserved() -> Result<(), &'static str> {
+    let run = |word: u64| -> Result<Arc<Process>, Errno> {
+        let space = AddressSpace::new()?;
+        let writable = Mapping::new(Protection::READ | Protection::WRITE, Backing::Anonymous);
+        let ip = space.map(0, PAGE_SIZE, writable.clone(), Placement::Anywhere)?;
+        let page = space.map(0, PAGE_SIZE, writable, Placement::Anywhere)?;
+        let sp = page + PAGE_SIZE / 2;
+        space.write(ip, arch::fp_test::program())?;
+        space.protect(ip, PAGE_SIZE, Protection::READ | Protection::EXEC)?;
+        space.write(sp, &word.to_ne_bytes())?;
+        let process = Process::first(FdTable::new(), space, fs::root());
+        super::clone::start_first(process.clone(), &TrapFrame::new_user(ip, sp), b"fp_test")?;
+        process.threads().iter().for_each(|thread| thread.set_affinity(1));
+        Ok(process)
+    };
+    let processes = (1..=8u64)
+        .map(|number| run(number.wrapping_mul(0x0123_4567_89ab_cdef)).map_err(|_| "no memory for a process"))
+        .collect::<Result<Vec<_>, _>>()?;
+    wait_for(|| processes.iter().all(|process| process.is_zombie()))?;
+    check(
+        processes.iter().all(|process| process.ending_status() == Some(0)),
+        "a program's registers changed under it",
+    )
 }
 
 fn stack_size_and_guard() -> Result<(), &'static str> {

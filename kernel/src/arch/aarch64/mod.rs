@@ -4,6 +4,8 @@
 pub mod boot;
 pub mod context;
 pub mod cpu;
+#[cfg(feature = "ktest")]
+pub mod fp_test;
 mod fpu;
 mod gic;
 pub mod irq;

@@ -5,6 +5,8 @@ mod acpi;
 pub mod boot;
 pub mod context;
 pub mod cpu;
+#[cfg(feature = "ktest")]
+pub mod fp_test;
 mod fpu;
 pub mod irq;
 mod lapic;
