@@ -46,7 +46,7 @@ fn sched_yield(_call: &mut Call) -> Result<usize, Errno> {
 /// Gives back the size of the kernel's mask in bytes, as the raw call does.
 fn sched_getaffinity(call: &mut Call) -> Result<usize, Errno> {
     let mask = (target(call, call.int(0))?.affinity() & sched::online_mask()) as u64;
-    if call.arg(1) < size_of::<u64>() || call.arg(1) % size_of::<u64>() != 0 {
+    if call.arg(1) < size_of::<u64>() || !call.arg(1).is_multiple_of(size_of::<u64>()) {
         return Err(Errno::EINVAL);
     }
     user::write(call.arg(2), &mask)?;

@@ -24,11 +24,6 @@ use core::sync::atomic::{
 /// The thread each CPU is switching away from, for the one it switches to.
 static OUTGOING: [AtomicPtr<Thread>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
 
-/// The running thread, shared.
-pub fn current() -> Arc<Thread> {
-    with_current(Arc::clone)
-}
-
 /// The running thread, lent: no count is touched.
 #[inline]
 pub fn with_current<R>(f: impl FnOnce(&Arc<Thread>) -> R) -> R {

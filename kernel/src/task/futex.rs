@@ -55,7 +55,7 @@ pub struct WaitState {
 impl Key {
     /// The key of the word at `address`: EINVAL where misaligned, EFAULT.
     pub fn of(thread: &Thread, address: usize, private: bool) -> Result<Key, Errno> {
-        if address % 4 != 0 {
+        if !address.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         if address >= USER_END {
@@ -333,7 +333,7 @@ pub fn release_robust_list(thread: &Arc<Thread>) {
 
 /// Marks one lock word of a dead owner. `pending`: it was between taking or giving it back, and may hold it or not.
 fn release_dead(thread: &Thread, address: usize, pending: bool) {
-    if address % 4 != 0 || address >= USER_END {
+    if !address.is_multiple_of(4) || address >= USER_END {
         return;
     }
     let Some(mut old) = uaccess::load_u32(address) else {

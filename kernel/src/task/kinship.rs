@@ -45,11 +45,3 @@ pub fn new_session(caller: &Arc<Process>) -> Result<i32, Errno> {
     caller.set_group(&table, caller.pid);
     Ok(caller.pid)
 }
-
-/// Whether a group has a member in the session: for TIOCSPGRP.
-pub fn group_in_session(group: i32, session: i32) -> bool {
-    table::lock()
-        .processes
-        .values()
-        .any(|process| process.group() == group && process.session() == session)
-}

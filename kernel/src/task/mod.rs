@@ -28,7 +28,7 @@ pub mod tests;
 pub mod thread;
 pub mod wait;
 
-pub use current::{current, with_current};
+pub use current::with_current;
 pub use process::Process;
 pub use sched::preempt_point;
 pub use thread::Thread;

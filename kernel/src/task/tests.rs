@@ -227,7 +227,7 @@ fn wake_from_other_cpus() -> Result<(), &'static str> {
     static SENT: AtomicUsize = AtomicUsize::new(0);
     static SLEEPER: SpinLock<Option<Arc<Thread>>> = SpinLock::new(None);
     SENT.store(0, SeqCst);
-    *SLEEPER.lock() = Some(super::current());
+    *SLEEPER.lock() = Some(with_current(Arc::clone));
     let work = |_| {
         let sleeper = SLEEPER.lock().clone();
         for _ in 0..WAKES {

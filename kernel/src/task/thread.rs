@@ -114,7 +114,7 @@ impl Thread {
         Ok(Arc::new(Thread {
             tid: AtomicI32::new(tid),
             arch,
-            stack: stack,
+            stack,
             flags: AtomicU32::new(trace),
             parking: AtomicU32::new(EMPTY),
             on_cpu: AtomicBool::new(false),
@@ -144,6 +144,10 @@ impl Thread {
     }
 
     /// A thread of the kernel's own, which runs `work(argument)` once `sched::start`ed, and ends.
+    #[cfg_attr(
+        not(feature = "ktest"),
+        expect(dead_code, reason = "only tests have threads in the kernel")
+    )]
     pub fn kernel(work: fn(usize), argument: usize) -> Result<Arc<Thread>, Errno> {
         let stack = KernelStack::new()?;
         let order = Box::new((work, argument));
@@ -200,10 +204,6 @@ impl Thread {
         let bytes = self.name_bytes();
         let len = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
         alloc::string::String::from_utf8_lossy(&bytes[..len]).into_owned()
-    }
-
-    pub fn is_idle(&self) -> bool {
-        self.stack.is_none()
     }
 
     /// The CPU it is on or was on last.

@@ -59,12 +59,12 @@ impl Expire for IntervalTimer {
         if setting.deadline_ns == 0 || setting.deadline_ns > now_ns {
             return; // Set anew while this expiry was on its way.
         }
-        if setting.interval_ns == 0 {
-            setting.deadline_ns = 0;
-        } else {
-            let missed = (now_ns - setting.deadline_ns) / setting.interval_ns;
-            setting.deadline_ns += (missed + 1) * setting.interval_ns;
-            queue::arm(self.clone(), setting.deadline_ns);
+        match (now_ns - setting.deadline_ns).checked_div(setting.interval_ns) {
+            None => setting.deadline_ns = 0,
+            Some(missed) => {
+                setting.deadline_ns += (missed + 1) * setting.interval_ns;
+                queue::arm(self.clone(), setting.deadline_ns);
+            }
         }
         drop(setting);
         if let Some(process) = self.process.upgrade() {

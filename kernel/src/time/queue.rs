@@ -82,6 +82,7 @@ impl Timer {
         Ok(timer)
     }
 
+    #[cfg(feature = "ktest")]
     pub fn is_armed(&self) -> bool {
         self.home.load(Acquire) != NOWHERE
     }
