@@ -1,49 +1,24 @@
-//! What the test programs share.
+//! What the test programs share: the harness that names, runs and reports tests, and the few tools they test with.
+//!
+//! A test is a function that panics when what it tests does not hold. All must pass on Linux, which is the oracle.
+//! "Semantics N" in a test is a line of `docs/semantics.md`.
 
-/// A name, and what must hold.
-pub type Test = (&'static str, fn() -> Result<(), String>);
+pub mod child;
+pub mod fd;
+pub mod harness;
 
-/// Runs the tests whose names contain one of the program's arguments (all without arguments), prints a line for each, and
-/// exits with 0, or with 101 when one failed.
-pub fn run(tests: &[Test]) -> ! {
-    let filters: Vec<String> = std::env::args().skip(1).collect();
-    let mut failed = 0;
-    for (name, test) in tests {
-        if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter.as_str())) {
-            continue;
-        }
-        match test() {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(why) => {
-                println!("test {name} ... FAILED: {why}");
-                failed += 1;
-            }
-        }
+pub use child::{Status, child};
+pub use fd::Fd;
+pub use harness::{Test, run};
+
+use libsyscall::abi::Errno;
+
+/// A libc call's `-1` as its errno.
+pub fn checked<T: PartialOrd + From<i8>>(result: T) -> Result<T, Errno> {
+    if result < T::from(0) {
+        let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
+        Err(Errno(code as u16))
+    } else {
+        Ok(result)
     }
-    std::process::exit(if failed > 0 { 101 } else { 0 });
-}
-
-/// Fails the test that calls it, with the condition's text, unless the condition holds.
-#[macro_export]
-macro_rules! check {
-    ($condition:expr) => {
-        if !$condition {
-            return Err(format!("line {}: {}", line!(), stringify!($condition)));
-        }
-    };
-}
-
-/// Fails the test that calls it unless two values are equal.
-#[macro_export]
-macro_rules! check_eq {
-    ($left:expr, $right:expr) => {
-        let (left, right) = (&$left, &$right);
-        if left != right {
-            return Err(format!(
-                "line {}: {} is {left:?}, not {right:?}",
-                line!(),
-                stringify!($left)
-            ));
-        }
-    };
 }

@@ -6,6 +6,7 @@ mod console;
 mod cpio;
 mod guest;
 mod image;
+mod lint;
 mod machine;
 mod paths;
 mod program;
@@ -14,6 +15,7 @@ mod root;
 mod run;
 mod setup;
 mod terminal;
+mod test;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,6 +35,10 @@ enum Task {
     Build(build::Options),
     /// Boot a machine into a static Linux program, or into the demonstration
     Run(run::Options),
+    /// Run every test, on this computer and in QEMU
+    Test(test::Options),
+    /// Check formatting, and clippy with warnings denied
+    Lint,
 }
 
 fn main() -> ExitCode {
@@ -40,6 +46,8 @@ fn main() -> ExitCode {
         Task::Setup => setup::all().map(|()| 0),
         Task::Build(options) => build::command(&options).map(|()| 0),
         Task::Run(options) => run::command(&options),
+        Task::Test(options) => test::command(&options),
+        Task::Lint => lint::command().map(|()| 0),
     };
     match outcome {
         Ok(status) => ExitCode::from(status),

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use std::fs::{self, OpenOptions};
 use std::io::{Error, Write};
 use std::os::fd::AsRawFd;
+use std::process::ExitCode;
 use std::ptr::{self, null_mut};
 use userspace_tests::{Test, check, check_eq, run};
 
@@ -13,44 +14,44 @@ const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
 const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 const SHARED: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
 
-const TESTS: &[Test] = &[
-    ("memory::map_write_unmap", map_write_unmap),
-    ("memory::mmap_errors", mmap_errors),
-    ("memory::hint_and_fixed", hint_and_fixed),
-    ("memory::unmap_splits", unmap_splits),
-    ("memory::protection_keeps_contents", protection_keeps_contents),
-    ("memory::mprotect_errors", mprotect_errors),
-    ("memory::large_reservation_is_free", large_reservation_is_free),
-    ("memory::fork_copies_private_pages", fork_copies_private_pages),
-    ("memory::fork_shares_shared_pages", fork_shares_shared_pages),
-    ("memory::fork_advice", fork_advice),
-    ("memory::file_private", file_private),
-    ("memory::file_shared", file_shared),
-    ("memory::file_protection", file_protection),
-    ("memory::past_the_end_is_sigbus", past_the_end_is_sigbus),
-    ("memory::null_is_sigsegv", null_is_sigsegv),
-    ("memory::read_only_is_sigsegv_accerr", read_only_is_sigsegv_accerr),
-    ("memory::no_execution_of_data", no_execution_of_data),
-    ("memory::handler_mends_and_goes_on", handler_mends_and_goes_on),
-    ("memory::remap_grows_and_moves", remap_grows_and_moves),
-    ("memory::remap_shrinks", remap_shrinks),
-    ("memory::remap_errors", remap_errors),
-    ("memory::dontneed_gives_zeroes", dontneed_gives_zeroes),
-    ("memory::madvise_errors", madvise_errors),
-    ("memory::break_grows_and_shrinks", break_grows_and_shrinks),
-    ("memory::mincore_tells_residency", mincore_tells_residency),
-    ("memory::populate", populate),
-    ("memory::stack_grows", stack_grows),
-    ("memory::bad_pointers_are_efault", bad_pointers_are_efault),
-    ("memory::copies_fault_pages_in", copies_fault_pages_in),
-    ("memory::read_into_mapping_of_same_file", read_into_mapping_of_same_file),
-    ("memory::threads_fault_together", threads_fault_together),
-    ("memory::unmap_is_seen_by_other_threads", unmap_is_seen_by_other_threads),
-    ("memory::many_regions", many_regions),
-    ("memory::fork_storm_leaks_nothing", fork_storm_leaks_nothing),
+const TESTS: &[Test<Result<(), String>>] = &[
+    ("map_write_unmap", map_write_unmap),
+    ("mmap_errors", mmap_errors),
+    ("hint_and_fixed", hint_and_fixed),
+    ("unmap_splits", unmap_splits),
+    ("protection_keeps_contents", protection_keeps_contents),
+    ("mprotect_errors", mprotect_errors),
+    ("large_reservation_is_free", large_reservation_is_free),
+    ("fork_copies_private_pages", fork_copies_private_pages),
+    ("fork_shares_shared_pages", fork_shares_shared_pages),
+    ("fork_advice", fork_advice),
+    ("file_private", file_private),
+    ("file_shared", file_shared),
+    ("file_protection", file_protection),
+    ("past_the_end_is_sigbus", past_the_end_is_sigbus),
+    ("null_is_sigsegv", null_is_sigsegv),
+    ("read_only_is_sigsegv_accerr", read_only_is_sigsegv_accerr),
+    ("no_execution_of_data", no_execution_of_data),
+    ("handler_mends_and_goes_on", handler_mends_and_goes_on),
+    ("remap_grows_and_moves", remap_grows_and_moves),
+    ("remap_shrinks", remap_shrinks),
+    ("remap_errors", remap_errors),
+    ("dontneed_gives_zeroes", dontneed_gives_zeroes),
+    ("madvise_errors", madvise_errors),
+    ("break_grows_and_shrinks", break_grows_and_shrinks),
+    ("mincore_tells_residency", mincore_tells_residency),
+    ("populate", populate),
+    ("stack_grows", stack_grows),
+    ("bad_pointers_are_efault", bad_pointers_are_efault),
+    ("copies_fault_pages_in", copies_fault_pages_in),
+    ("read_into_mapping_of_same_file", read_into_mapping_of_same_file),
+    ("threads_fault_together", threads_fault_together),
+    ("unmap_is_seen_by_other_threads", unmap_is_seen_by_other_threads),
+    ("many_regions", many_regions),
+    ("fork_storm_leaks_nothing", fork_storm_leaks_nothing),
 ];
 
-fn main() {
+fn main() -> ExitCode {
     run(TESTS)
 }
 

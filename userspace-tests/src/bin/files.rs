@@ -1,0 +1,297 @@
+//! Files and directories of a writable tree, through std.
+
+use libsyscall::abi::{Errno, fcntl};
+use libsyscall::calls::file;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use userspace_tests::tests;
+
+fn main() -> ExitCode {
+    userspace_tests::run(tests![
+        create_write_read,
+        append,
+        truncate_and_holes,
+        positioned_io,
+        missing_and_existing,
+        directories,
+        rename_and_hard_links,
+        symbolic_links,
+        unlinked_file_lives_on,
+        permissions_and_times,
+        descriptor_flags,
+        dup_shares_the_offset,
+        null_zero_full,
+        proc_self,
+        large_file,
+    ])
+}
+
+/// A folder of a test's own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("vigil-files-{name}-{}", std::process::id()));
+        fs::create_dir(&path).expect("mkdir");
+        Folder(path)
+    }
+}
+
+impl std::ops::Deref for Folder {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).expect("rm -r");
+    }
+}
+
+fn create_write_read() {
+    let folder = Folder::new("create");
+    let path = folder.join("file");
+    fs::write(&path, b"hello").expect("write");
+    assert_eq!(fs::read(&path).expect("read"), b"hello");
+    assert_eq!(fs::metadata(&path).expect("stat").len(), 5);
+}
+
+fn append() {
+    let folder = Folder::new("append");
+    let path = folder.join("file");
+    let mut file = OpenOptions::new().append(true).create(true).open(&path).expect("open");
+    file.write_all(b"one").expect("write");
+    file.seek(SeekFrom::Start(0)).expect("lseek");
+    file.write_all(b"two").expect("write");
+    assert_eq!(fs::read_to_string(&path).expect("read"), "onetwo");
+}
+
+fn truncate_and_holes() {
+    let folder = Folder::new("truncate");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(folder.join("file"))
+        .expect("open");
+    file.write_all_at(b"end", 10_000).expect("pwrite");
+    assert_eq!(file.metadata().expect("stat").len(), 10_003);
+    let mut hole = [1; 100];
+    file.read_exact_at(&mut hole, 5_000).expect("pread");
+    assert_eq!(hole, [0; 100]);
+    file.set_len(4).expect("ftruncate");
+    file.set_len(8).expect("ftruncate");
+    assert_eq!(file.read_at(&mut hole, 0).expect("pread"), 8);
+    assert_eq!(hole[..8], [0; 8]);
+}
+
+fn positioned_io() {
+    let folder = Folder::new("positioned");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(folder.join("file"))
+        .expect("open");
+    file.write_all(b"0123456789").expect("write");
+    assert_eq!(file.seek(SeekFrom::End(-3)).expect("lseek"), 7);
+    let mut text = String::new();
+    file.read_to_string(&mut text).expect("read");
+    assert_eq!(text, "789");
+    assert_eq!(file.seek(SeekFrom::Start(2)).expect("lseek"), 2);
+    assert_eq!(
+        file.seek(SeekFrom::Current(-5))
+            .expect_err("before the start")
+            .raw_os_error(),
+        Some(libc::EINVAL)
+    );
+}
+
+fn missing_and_existing() {
+    let folder = Folder::new("missing");
+    assert_eq!(
+        File::open(folder.join("no")).expect_err("ENOENT").kind(),
+        ErrorKind::NotFound
+    );
+    fs::write(folder.join("file"), b"").expect("write");
+    assert_eq!(
+        File::create_new(folder.join("file")).expect_err("EEXIST").kind(),
+        ErrorKind::AlreadyExists
+    );
+    assert_eq!(
+        File::open(folder.join("file/no")).expect_err("ENOTDIR").kind(),
+        ErrorKind::NotADirectory
+    );
+    assert_eq!(
+        fs::write(&*folder, b"").expect_err("EISDIR").kind(),
+        ErrorKind::IsADirectory
+    );
+    let long = "x".repeat(256);
+    assert_eq!(
+        File::open(folder.join(long)).expect_err("ENAMETOOLONG").raw_os_error(),
+        Some(libc::ENAMETOOLONG)
+    );
+}
+
+fn directories() {
+    let folder = Folder::new("directories");
+    fs::create_dir_all(folder.join("a/b/c")).expect("mkdir");
+    for number in 0..300 {
+        fs::write(folder.join(format!("a/file-{number}")), b"x").expect("write");
+    }
+    let mut names: Vec<_> = fs::read_dir(folder.join("a"))
+        .expect("open")
+        .map(|entry| entry.expect("getdents64").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 301);
+    assert_eq!(names[0], "b");
+    let full = fs::remove_dir(folder.join("a")).expect_err("ENOTEMPTY");
+    assert_eq!(full.kind(), ErrorKind::DirectoryNotEmpty);
+    fs::remove_dir_all(folder.join("a")).expect("rm -r");
+    assert!(!folder.join("a").exists());
+}
+
+fn rename_and_hard_links() {
+    let folder = Folder::new("rename");
+    let (old, new) = (folder.join("old"), folder.join("new"));
+    fs::write(&old, b"old").expect("write");
+    fs::write(&new, b"new").expect("write");
+    fs::rename(&old, &new).expect("rename");
+    assert_eq!(fs::read(&new).expect("read"), b"old");
+    assert!(!old.exists());
+    fs::hard_link(&new, &old).expect("link");
+    assert_eq!(fs::metadata(&old).expect("stat").nlink(), 2);
+    assert_eq!(
+        fs::metadata(&old).expect("stat").ino(),
+        fs::metadata(&new).expect("stat").ino()
+    );
+    fs::remove_file(&new).expect("unlink");
+    assert_eq!(fs::metadata(&old).expect("stat").nlink(), 1);
+}
+
+fn symbolic_links() {
+    let folder = Folder::new("symbolic");
+    fs::write(folder.join("file"), b"through").expect("write");
+    symlink("file", folder.join("link")).expect("symlink");
+    assert_eq!(fs::read(folder.join("link")).expect("read"), b"through");
+    assert_eq!(fs::read_link(folder.join("link")).expect("readlink"), Path::new("file"));
+    assert!(fs::symlink_metadata(folder.join("link")).expect("lstat").is_symlink());
+    symlink("loop", folder.join("loop")).expect("symlink");
+    assert_eq!(
+        File::open(folder.join("loop")).expect_err("ELOOP").raw_os_error(),
+        Some(libc::ELOOP)
+    );
+}
+
+fn unlinked_file_lives_on() {
+    let folder = Folder::new("unlinked");
+    let path = folder.join("file");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .expect("open");
+    fs::remove_file(&path).expect("unlink");
+    file.write_all(b"still here").expect("write");
+    file.rewind().expect("lseek");
+    let mut text = String::new();
+    file.read_to_string(&mut text).expect("read");
+    assert_eq!(text, "still here");
+    assert_eq!(file.metadata().expect("stat").nlink(), 0);
+}
+
+fn permissions_and_times() {
+    let folder = Folder::new("permissions");
+    let path = folder.join("file");
+    fs::write(&path, b"x").expect("write");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+    assert_eq!(fs::metadata(&path).expect("stat").mode() & 0o7777, 0o640);
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    File::options()
+        .write(true)
+        .open(&path)
+        .expect("open")
+        .set_modified(time)
+        .expect("utimensat");
+    assert_eq!(fs::metadata(&path).expect("stat").modified().expect("mtime"), time);
+}
+
+/// FD_CLOEXEC belongs to the descriptor, status flags to the description (fcntl(2)).
+fn descriptor_flags() {
+    let folder = Folder::new("flags");
+    let file = File::create(folder.join("file")).expect("open");
+    let fd = file.as_raw_fd();
+    assert_eq!(file::fcntl(fd, fcntl::F_GETFD, 0), Ok(fcntl::FD_CLOEXEC as usize));
+    let copy = file::dup(fd).expect("dup");
+    assert_eq!(file::fcntl(copy, fcntl::F_GETFD, 0), Ok(0));
+    file::fcntl(fd, fcntl::F_SETFL, fcntl::O_APPEND as usize).expect("F_SETFL");
+    assert_ne!(
+        file::fcntl(copy, fcntl::F_GETFL, 0).expect("F_GETFL") & fcntl::O_APPEND as usize,
+        0
+    );
+    assert_eq!(file::dup3(fd, fd, 0), Err(Errno::EINVAL));
+    file::close(copy).expect("close");
+    assert_eq!(file::fcntl(copy, fcntl::F_GETFD, 0), Err(Errno::EBADF));
+}
+
+fn dup_shares_the_offset() {
+    let folder = Folder::new("offset");
+    fs::write(folder.join("file"), b"0123456789").expect("write");
+    let mut first = File::open(folder.join("file")).expect("open");
+    let mut second = first.try_clone().expect("dup");
+    let mut bytes = [0; 4];
+    first.read_exact(&mut bytes).expect("read");
+    second.read_exact(&mut bytes).expect("read");
+    assert_eq!(&bytes, b"4567");
+}
+
+fn null_zero_full() {
+    fs::write("/dev/null", b"gone").expect("write");
+    assert_eq!(fs::read("/dev/null").expect("read"), b"");
+    let mut zeros = [1; 10_000];
+    File::open("/dev/zero")
+        .expect("open")
+        .read_exact(&mut zeros)
+        .expect("read");
+    assert!(zeros.iter().all(|&byte| byte == 0));
+    let full = OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("open")
+        .write(b"x");
+    assert_eq!(full.expect_err("ENOSPC").kind(), ErrorKind::StorageFull);
+}
+
+fn proc_self() {
+    let program = fs::read_link("/proc/self/exe").expect("readlink");
+    assert!(program.ends_with("files"), "{}", program.display());
+    let file = File::open("/dev/null").expect("open");
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    assert_eq!(fs::read_link(link).expect("readlink"), Path::new("/dev/null"));
+    let maps = fs::read_to_string("/proc/self/maps").expect("read");
+    assert!(maps.lines().any(|line| line.ends_with("[stack]")), "{maps}");
+    let status = fs::read_to_string("/proc/self/status").expect("read");
+    assert!(
+        status
+            .lines()
+            .any(|line| line == format!("Pid:\t{}", std::process::id())),
+        "{status}"
+    );
+}
+
+fn large_file() {
+    let folder = Folder::new("large");
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|number| (number % 251) as u8).collect();
+    fs::write(folder.join("file"), &bytes).expect("write");
+    assert!(fs::read(folder.join("file")).expect("read") == bytes);
+    fs::copy(folder.join("file"), folder.join("copy")).expect("copy_file_range");
+    assert!(fs::read(folder.join("copy")).expect("read") == bytes);
+}

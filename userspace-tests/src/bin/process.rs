@@ -1,0 +1,245 @@
+//! fork(2), execve(2), wait(2), and std's `Command`, which starts processes as posix_spawn(3) does.
+
+use libsyscall::abi::Errno;
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitCode, Stdio};
+use userspace_tests::{Status, checked, child, tests};
+
+fn main() -> ExitCode {
+    // What the tests start themselves as.
+    match std::env::args().nth(1).as_deref() {
+        Some("play:status") => return ExitCode::from(42),
+        Some("play:cat") => {
+            let copied = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+            return if copied.is_ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            };
+        }
+        Some("play:arguments") => {
+            let arguments: Vec<String> = std::env::args().skip(2).collect();
+            println!(
+                "{arguments:?} {:?} {:?}",
+                std::env::var("PLAY"),
+                std::env::current_dir().ok()
+            );
+            return ExitCode::SUCCESS;
+        }
+        Some("play:sleep") => {
+            std::thread::sleep(std::time::Duration::from_secs(60));
+            return ExitCode::FAILURE;
+        }
+        _ => {}
+    }
+    userspace_tests::run(tests![
+        fork_has_its_own_memory,
+        wait_for_any,
+        wait_without_children,
+        wait_no_hang,
+        orphan_status_is_not_ours,
+        command_status,
+        command_output,
+        command_pipes,
+        command_not_found,
+        command_not_executable,
+        command_kill,
+        command_current_dir,
+        command_pre_exec,
+        exec_replaces,
+        close_on_exec,
+        many_children,
+        zombies_are_reaped,
+        process_groups,
+    ])
+}
+
+/// This program again, in a role.
+fn play(role: &str) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(format!("play:{role}"));
+    command
+}
+
+fn fork_has_its_own_memory() {
+    let mut value = 1;
+    let child = child(|| {
+        value += 1;
+        value
+    });
+    assert_eq!(child.wait(), Status::Exited(2));
+    assert_eq!(value, 1);
+}
+
+fn wait_for_any() {
+    let mut expected: Vec<i32> = (0..5).map(|status| child(move || status).0).collect();
+    for _ in 0..5 {
+        let mut status = 0;
+        // SAFETY: the kernel writes one status.
+        let pid = checked(unsafe { libc::waitpid(-1, &mut status, 0) }).expect("waitpid");
+        let position = expected.iter().position(|&other| other == pid).expect("one of ours");
+        expected.remove(position);
+    }
+    assert!(expected.is_empty());
+}
+
+fn wait_without_children() {
+    // SAFETY: no status is asked for.
+    assert_eq!(
+        checked(unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) }),
+        Err(Errno::ECHILD)
+    );
+    // SAFETY: as above.
+    assert_eq!(
+        checked(unsafe { libc::waitpid(1 << 22, std::ptr::null_mut(), 0) }),
+        Err(Errno::ECHILD)
+    );
+}
+
+fn wait_no_hang() {
+    let (read, write) = std::io::pipe().expect("pipe2");
+    let child = child(|| {
+        let mut byte = [0];
+        i32::from((&read).read_exact(&mut byte).is_err())
+    });
+    // SAFETY: no status is asked for.
+    assert_eq!(
+        unsafe { libc::waitpid(child.0, std::ptr::null_mut(), libc::WNOHANG) },
+        0
+    );
+    (&write).write_all(b"x").expect("write");
+    assert_eq!(child.wait(), Status::Exited(0));
+}
+
+/// wait4(2) is about one's own children: a grandchild's end goes to its parent, or to the one that adopts it.
+fn orphan_status_is_not_ours() {
+    let parent = child(|| {
+        let grandchild = child(|| 7);
+        i32::from(grandchild.wait() != Status::Exited(7))
+    });
+    assert_eq!(parent.wait(), Status::Exited(0));
+    wait_without_children();
+}
+
+fn command_status() {
+    assert_eq!(play("status").status().expect("spawn").code(), Some(42));
+}
+
+fn command_output() {
+    let output = play("arguments")
+        .args(["one", "two three", ""])
+        .env("PLAY", "value")
+        .output()
+        .expect("spawn");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.starts_with("[\"one\", \"two three\", \"\"] Ok(\"value\")"),
+        "{text}"
+    );
+    assert!(output.status.success());
+}
+
+fn command_pipes() {
+    let mut cat = play("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("spawn");
+    let mut input = cat.stdin.take().expect("piped");
+    let text: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    let sent = text.clone();
+    let writer = std::thread::spawn(move || input.write_all(sent.as_bytes()));
+    let mut back = String::new();
+    cat.stdout
+        .take()
+        .expect("piped")
+        .read_to_string(&mut back)
+        .expect("read");
+    writer.join().expect("thread").expect("write");
+    assert!(back == text, "{} bytes came back of {}", back.len(), text.len());
+    assert!(cat.wait().expect("wait").success());
+}
+
+fn command_not_found() {
+    let error = Command::new("/no/such/program").status().expect_err("ENOENT");
+    assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+}
+
+fn command_not_executable() {
+    let path = std::env::temp_dir().join(format!("vigil-process-{}", std::process::id()));
+    std::fs::write(&path, b"not a program").expect("write");
+    let refused = |mode| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("chmod");
+        Command::new(&path).status().expect_err("refused").raw_os_error()
+    };
+    assert_eq!(refused(0o644), Some(libc::EACCES));
+    assert_eq!(refused(0o755), Some(libc::ENOEXEC));
+    std::fs::remove_file(path).expect("unlink");
+}
+
+fn command_kill() {
+    let mut sleeper = play("sleep").spawn().expect("spawn");
+    assert!(sleeper.try_wait().expect("wait").is_none());
+    sleeper.kill().expect("kill");
+    assert_eq!(sleeper.wait().expect("wait").signal(), Some(libc::SIGKILL));
+}
+
+fn command_current_dir() {
+    let output = play("arguments").current_dir("/proc").output().expect("spawn");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("\"/proc\""), "{text}");
+}
+
+/// With a closure std forks instead of spawning.
+fn command_pre_exec() {
+    let mut command = play("status");
+    // SAFETY: the closure does nothing that is unsafe after a fork.
+    unsafe { command.pre_exec(|| Ok(())) };
+    assert_eq!(command.status().expect("spawn").code(), Some(42));
+}
+
+fn exec_replaces() {
+    let child = child(|| {
+        let error = play("status").exec();
+        error.raw_os_error().unwrap_or(1)
+    });
+    assert_eq!(child.wait(), Status::Exited(42));
+}
+
+/// The read end sees the end of file when exec closes the child's copy of the write end.
+fn close_on_exec() {
+    let (mut read, write) = std::io::pipe().expect("pipe2");
+    let mut sleeper = play("sleep").spawn().expect("spawn");
+    drop(write);
+    let mut nothing = Vec::new();
+    read.read_to_end(&mut nothing).expect("read");
+    assert!(nothing.is_empty());
+    sleeper.kill().expect("kill");
+    sleeper.wait().expect("wait");
+}
+
+fn many_children() {
+    let children: Vec<_> = (0..50).map(|number| child(move || number)).collect();
+    for (number, child) in children.into_iter().enumerate() {
+        assert_eq!(child.wait(), Status::Exited(number as i32));
+    }
+}
+
+fn zombies_are_reaped() {
+    for _ in 0..500 {
+        assert_eq!(child(|| 3).wait(), Status::Exited(3));
+    }
+}
+
+fn process_groups() {
+    // SAFETY: numbers in, a number out.
+    let child = child(|| unsafe {
+        let leads = libc::setpgid(0, 0) == 0 && libc::getpgrp() == libc::getpid();
+        i32::from(!leads)
+    });
+    assert_eq!(child.wait(), Status::Exited(0));
+    // SAFETY: as above.
+    assert_eq!(checked(unsafe { libc::getpgid(1 << 22) }), Err(Errno::ESRCH));
+}

@@ -1,0 +1,178 @@
+//! `cargo xtask test`: every test there is, each named, on this computer and in QEMU.
+
+mod boot;
+mod host;
+mod junit;
+mod kernel;
+mod libtest;
+mod lints;
+mod program_outputs;
+mod programs;
+mod queue;
+mod report;
+mod skips;
+
+use crate::arch::Arch;
+use crate::build::{self, Profile};
+use crate::machine::Machine;
+use crate::{paths, setup};
+use anyhow::Result;
+use report::Report;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// One machine only
+    #[arg(long)]
+    arch: Option<Arch>,
+    /// This number of CPUs only, instead of 1 and 2
+    #[arg(long)]
+    smp: Option<u32>,
+    /// These kinds of tests only
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Kind>,
+    /// Test the optimised kernel and programs
+    #[arg(long)]
+    release: bool,
+    /// Write a JUnit report
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Only tests whose name contains one of these
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// Formatting and clippy
+    Lint,
+    /// Unit, model and loom tests of the crates that build here
+    Host,
+    /// Tests inside the kernel
+    Kernel,
+    /// Test programs, on Linux and in Vigil
+    Programs,
+    /// Programs whose output in Vigil must be Linux's
+    Outputs,
+}
+
+/// A machine the tests run on, as they name it.
+pub fn label(machine: &Machine) -> String {
+    format!("{}-smp{}", machine.arch, machine.cpus)
+}
+
+/// What the suites share.
+struct Plan<'a> {
+    report: &'a Report,
+    machines: Vec<Machine>,
+    profile: Profile,
+    names: &'a [String],
+}
+
+impl Plan<'_> {
+    /// Whether the command line asks for a test.
+    fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|part| name.contains(part.as_str()))
+    }
+
+    fn architectures(&self) -> impl Iterator<Item = Arch> {
+        Arch::ALL
+            .into_iter()
+            .filter(|&arch| self.machines.iter().any(|machine| machine.arch == arch))
+    }
+}
+
+/// Gives the exit status.
+pub fn command(options: &Options) -> Result<u8> {
+    let machines: Vec<Machine> = Arch::ALL
+        .into_iter()
+        .filter(|&arch| options.arch.is_none_or(|only| only == arch))
+        .flat_map(|arch| {
+            options
+                .smp
+                .map_or(vec![1, 2], |cpus| vec![cpus])
+                .into_iter()
+                .map(move |cpus| (arch, cpus))
+        })
+        .map(|(arch, cpus)| Machine::new(arch, cpus))
+        .collect();
+    let report = Report::default();
+    let plan = Plan {
+        report: &report,
+        machines,
+        profile: Profile::of(options.release),
+        names: &options.names,
+    };
+    let wanted = |kind| options.only.is_empty() || options.only.contains(&kind);
+    if wanted(Kind::Lint) {
+        lints::run(&plan)?;
+    }
+    if wanted(Kind::Host) {
+        host::run(&plan)?;
+    }
+    let in_guest = [Kind::Kernel, Kind::Programs, Kind::Outputs];
+    if in_guest.into_iter().any(wanted) {
+        for arch in plan.architectures() {
+            setup::for_running(arch)?;
+        }
+    }
+    if wanted(Kind::Kernel) {
+        kernel::run(&plan)?;
+    }
+    if wanted(Kind::Programs) || wanted(Kind::Outputs) {
+        let guests = Guests::build(&plan)?;
+        if wanted(Kind::Programs) {
+            programs::run(&plan, &guests)?;
+        }
+        if wanted(Kind::Outputs) {
+            program_outputs::run(&plan, &guests)?;
+        }
+    }
+    if let Some(file) = &options.junit {
+        junit::write(file, &report)?;
+    }
+    Ok(report.summary())
+}
+
+/// What the tests in machines boot: kernels and programs, built once.
+struct Guests {
+    built: Vec<(Arch, build::Built, PathBuf)>,
+    /// The folder of programs that run here.
+    host_programs: PathBuf,
+}
+
+impl Guests {
+    fn build(plan: &Plan) -> Result<Guests> {
+        let host = Arch::ALL
+            .into_iter()
+            .find(|arch| arch.is_host())
+            .unwrap_or(Arch::X86_64);
+        let mut built = Vec::new();
+        for arch in plan.architectures() {
+            // A machine whose kernel does not build fails its tests; the other one's still run.
+            let both = build::kernel(arch, plan.profile, build::Kernel::Plain)
+                .and_then(|kernel| Ok((kernel, build::programs(arch, plan.profile)?)));
+            match both {
+                Ok((kernel, programs)) => built.push((arch, kernel, programs)),
+                Err(error) => plan.report.failed(&format!("{arch} build"), 0.0, &format!("{error:#}")),
+            }
+        }
+        Ok(Guests {
+            built,
+            host_programs: build::programs(host, plan.profile)?,
+        })
+    }
+
+    /// Kernel and program folder for a machine, when they built.
+    fn of(&self, arch: Arch) -> Option<(&build::Built, &PathBuf)> {
+        self.built
+            .iter()
+            .find(|(of, ..)| *of == arch)
+            .map(|(_, kernel, programs)| (kernel, programs))
+    }
+}
+
+/// A file for a root archive, of its own for each machine that runs at the same time.
+fn root_file(name: &str) -> Result<PathBuf> {
+    Ok(paths::made("test")?.join(format!("{}.cpio", name.replace([' ', '/', ':'], "-"))))
+}

@@ -1,0 +1,212 @@
+//! The test programs of `userspace-tests`: on this computer's Linux first, which is the oracle, then one boot for each on
+//! each machine.
+
+use super::boot::Boot;
+use super::libtest::{self, Lines};
+use super::report::Outcome;
+use super::skips::Skips;
+use super::{Guests, Plan, label, queue, root_file};
+use crate::build::Built;
+use crate::console::Stream;
+use crate::machine::Machine;
+use crate::root::{self, Start};
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The programs, by their name in `userspace-tests/src/bin`.
+const PROGRAMS: &[&str] = &["basic", "files", "memory", "process", "eventfd", "epoll", "poll"];
+
+/// Without a word from the program for so long, the test that runs has hung.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Boots for one program: each hang or crash costs one, and the tests behind it get another.
+const BOOTS: usize = 4;
+
+/// One program and its tests that were asked for.
+struct Suite {
+    program: &'static str,
+    tests: Vec<String>,
+}
+
+pub fn run(plan: &Plan, guests: &Guests) -> Result<()> {
+    let skips = Skips::read()?;
+    let mut suites = Vec::new();
+    for &program in PROGRAMS {
+        let listed = list(&guests.host_programs.join(program))?;
+        suites.push(Suite { program, tests: listed });
+    }
+    for suite in &suites {
+        on_host(plan, &skips, suite, &guests.host_programs.join(suite.program));
+    }
+    let jobs: Vec<(&Machine, &Suite)> = plan
+        .machines
+        .iter()
+        .flat_map(|machine| suites.iter().map(move |suite| (machine, suite)))
+        .collect();
+    queue::run(
+        &jobs,
+        |(machine, _)| machine.cpus,
+        |(machine, suite)| {
+            if let Some((kernel, programs)) = guests.of(machine.arch) {
+                on_machine(plan, &skips, suite, machine, kernel, &programs.join(suite.program));
+            }
+        },
+    );
+    Ok(())
+}
+
+fn list(program: &Path) -> Result<Vec<String>> {
+    let output = Command::new(program)
+        .arg("--list")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    ensure!(output.status.success(), "{} does not list its tests", program.display());
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_string)
+        .collect())
+}
+
+/// The tests to run somewhere; those to be skipped are reported so.
+fn selected(plan: &Plan, skips: &Skips, suite: &Suite, place: &str) -> Vec<String> {
+    let mut selected = Vec::new();
+    for test in &suite.tests {
+        let name = format!("{place} {}::{test}", suite.program);
+        if !plan.wants(&name) {
+            continue;
+        }
+        match skips.reason(place, &format!("{}::{test}", suite.program)) {
+            Some(reason) => plan.report.skipped(&name, reason),
+            None => selected.push(test.clone()),
+        }
+    }
+    selected
+}
+
+/// Follows a program's lines: which tests are done, and what was said since the last one.
+struct Progress<'a> {
+    plan: &'a Plan<'a>,
+    /// Place and program, before a test's name.
+    prefix: String,
+    left: Vec<String>,
+    lines: Lines,
+    said: String,
+    last: Instant,
+}
+
+impl<'a> Progress<'a> {
+    fn new(plan: &'a Plan<'a>, place: &str, program: &str, left: Vec<String>) -> Progress<'a> {
+        let prefix = format!("{place} {program}");
+        Progress {
+            plan,
+            prefix,
+            left,
+            lines: Lines::default(),
+            said: String::new(),
+            last: Instant::now(),
+        }
+    }
+
+    fn output(&mut self, bytes: &[u8]) {
+        for line in self.lines.push(bytes) {
+            let Some((test, outcome)) = libtest::parse(&line) else {
+                continue;
+            };
+            if let Some(position) = self.left.iter().position(|left| left == test) {
+                let test = self.left.remove(position);
+                self.done(&test, outcome);
+            }
+        }
+    }
+
+    fn done(&mut self, test: &str, outcome: Outcome) {
+        let name = format!("{}::{test}", self.prefix);
+        let seconds = self.last.elapsed().as_secs_f64();
+        let outcome = match outcome {
+            Outcome::Failed(why) => Outcome::Failed(format!("{}{why}", self.said)),
+            other => other,
+        };
+        self.plan.report.add(&name, seconds, outcome);
+        self.said.clear();
+        self.last = Instant::now();
+    }
+
+    /// The program ended: the test that ran then is the one that ended it.
+    fn ended(&mut self, reason: &str) {
+        if !self.left.is_empty() {
+            let test = self.left.remove(0);
+            self.done(&test, Outcome::Failed(reason.to_string()));
+        }
+    }
+}
+
+fn on_host(plan: &Plan, skips: &Skips, suite: &Suite, program: &Path) {
+    let tests = selected(plan, skips, suite, "host");
+    let mut progress = Progress::new(plan, "host", suite.program, tests);
+    while !progress.left.is_empty() {
+        let output = Command::new("timeout")
+            .args(["--kill-after=1", "60"])
+            .arg(program)
+            .args(&progress.left)
+            .env_remove("RUST_BACKTRACE")
+            .stdin(Stdio::null())
+            .output();
+        match output {
+            Err(error) => return progress.ended(&format!("cannot run it: {error}")),
+            Ok(output) => {
+                progress.said.push_str(&String::from_utf8_lossy(&output.stderr));
+                progress.output(&output.stdout);
+                progress.ended(&format!("ended with {}", output.status));
+            }
+        }
+    }
+}
+
+fn on_machine(plan: &Plan, skips: &Skips, suite: &Suite, machine: &Machine, kernel: &Built, program: &Path) {
+    let place = label(machine);
+    let tests = selected(plan, skips, suite, &place);
+    let mut progress = Progress::new(plan, &place, suite.program, tests);
+    for _ in 0..BOOTS {
+        if progress.left.is_empty() {
+            return;
+        }
+        progress.last = Instant::now();
+        if let Err(error) = boot(suite, machine, kernel, program, &mut progress) {
+            progress.ended(&format!("{error:#}"));
+        }
+    }
+    for test in std::mem::take(&mut progress.left) {
+        progress.done(
+            &test,
+            Outcome::Failed(format!("not run: {BOOTS} boots ended in the tests before it")),
+        );
+    }
+}
+
+fn boot(suite: &Suite, machine: &Machine, kernel: &Built, program: &Path, progress: &mut Progress) -> Result<()> {
+    let contents = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    let start = Start {
+        name: suite.program,
+        contents: &contents,
+        arguments: &progress.left,
+        environment: &["PATH=/bin".to_string()],
+    };
+    let root = root::archive(&start);
+    let boot = Boot {
+        machine,
+        kernel,
+        root: &root,
+        parameters: "",
+        input: &[],
+        limit: LIMIT,
+    };
+    let root_file = root_file(&progress.prefix)?;
+    let ended = boot.run(&root_file, |stream, bytes| match stream {
+        Stream::Output => progress.output(bytes),
+        Stream::Error | Stream::Kernel => progress.said.push_str(&String::from_utf8_lossy(bytes)),
+    })?;
+    progress.ended(&ended.reason());
+    Ok(())
+}
