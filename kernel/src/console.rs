@@ -1,8 +1,8 @@
 //! The console: frames over the serial line (or none), the kernel's log, panics.
 //!
 //! With `console=framed` the byte 0x10 (DLE) starts a control: `o`, `e`, `k` say whose bytes follow (the program's
-//! standard output, its standard error, the kernel's), a second 0x10 is one literal byte, `x` and three digits the exit
-//! status of the first program.
+//! standard output, its standard error, the kernel's), `r` that input is taken from now on, a second 0x10 is one literal
+//! byte, `x` and three digits the exit status of the first program.
 
 use crate::arch::{cpu, irq};
 use crate::boot::command_line::parameters;
@@ -72,6 +72,14 @@ impl Write for Text<'_> {
 pub fn print(arguments: fmt::Arguments) {
     // A text writer that only writes to the line does not fail; an argument's own error ends its text early.
     let _ = writeln!(Text(&mut LINE.lock()), "{arguments}");
+}
+
+/// Tells the other end that input is taken from now on; what it sent before is lost.
+pub fn listening() {
+    let _line = LINE.lock();
+    if parameters().framed {
+        serial::write(&[DLE, b'r']);
+    }
 }
 
 /// Ends the machine with the first program's exit status.

@@ -20,6 +20,8 @@ pub enum Stream {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Bytes(Stream, Vec<u8>),
+    /// It listens: input sent before would be lost.
+    Listening,
     /// The first program's exit status; the last event.
     Exit(u8),
 }
@@ -63,6 +65,10 @@ impl Decoder {
                         b'o' => self.switch(Stream::Output, &mut text, &mut events),
                         b'e' => self.switch(Stream::Error, &mut text, &mut events),
                         b'k' => self.switch(Stream::Kernel, &mut text, &mut events),
+                        b'r' => {
+                            self.flush(&mut text, &mut events);
+                            events.push(Event::Listening);
+                        }
                         b'x' => self.state = State::Status(0, 0),
                         _ => {}
                     }
@@ -115,11 +121,12 @@ mod tests {
         Event::Bytes(stream, text.to_vec())
     }
 
-    const SESSION: &[u8] = b"boot\n\x10oout\x10\x10put\x10eerr\x10kkernel\x10x042";
+    const SESSION: &[u8] = b"boot\n\x10r\x10oout\x10\x10put\x10eerr\x10kkernel\x10x042";
 
     fn expected() -> Vec<Event> {
         vec![
             bytes(Stream::Kernel, b"boot\n"),
+            Event::Listening,
             bytes(Stream::Output, b"out\x10put"),
             bytes(Stream::Error, b"err"),
             bytes(Stream::Kernel, b"kernel"),

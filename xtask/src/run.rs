@@ -197,19 +197,21 @@ impl Source {
 fn attend(mut guest: Guest, source: Source) -> Result<u8> {
     let raw = (source == Source::Terminal).then(Raw::enter).flatten();
     let input = guest.input();
-    match source {
+    let listen = || match source {
         Source::Nothing => {}
         // These threads may never see an end of their input; the process ends without them.
         Source::Bytes => drop(thread::spawn(move || forward_bytes(&input))),
         Source::Terminal => drop(thread::spawn(move || forward_keys(&input))),
-    }
-    let status = show(&mut guest, raw.is_some());
+    };
+    let status = show(&mut guest, raw.is_some(), listen);
     guest.stop();
     drop(raw);
     status
 }
 
-fn show(guest: &mut Guest, raw: bool) -> Result<u8> {
+/// Shows what the guest says until it ends; `listen` is called when it takes input.
+fn show(guest: &mut Guest, raw: bool, listen: impl FnOnce()) -> Result<u8> {
+    let mut listen = Some(listen);
     loop {
         let events = guest.events()?;
         if events.is_empty() {
@@ -220,6 +222,12 @@ fn show(guest: &mut Guest, raw: bool) -> Result<u8> {
         for event in events {
             let written = match event {
                 Event::Exit(status) => return Ok(status),
+                Event::Listening => {
+                    if let Some(listen) = listen.take() {
+                        listen();
+                    }
+                    Ok(())
+                }
                 Event::Bytes(Stream::Output, bytes) => write(&mut std::io::stdout().lock(), &bytes),
                 Event::Bytes(Stream::Error, bytes) => write(&mut std::io::stderr().lock(), &bytes),
                 // The guest's terminal ends its lines itself; the kernel's lines do not pass through it.

@@ -112,11 +112,6 @@ impl OpenFile {
         (&*self.file as &dyn Any).downcast_ref()
     }
 
-    /// The concrete file, shared, where it is a `T`.
-    pub fn downcast_arc<T: File>(&self) -> Option<Arc<T>> {
-        (self.file.clone() as Arc<dyn Any + Send + Sync>).downcast().ok()
-    }
-
     /// read(2): EBADF by access mode, then the file's stream or positioned read.
     #[inline]
     pub fn read(&self, to: &mut Sink) -> Result<usize, Errno> {

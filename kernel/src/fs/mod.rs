@@ -23,7 +23,6 @@ pub mod walk;
 
 use crate::file::File;
 use crate::mm::user::Sink;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -167,9 +166,4 @@ pub fn read_file(path: &str) -> Result<Vec<u8>, Errno> {
     }
     bytes.truncate(done);
     Ok(bytes)
-}
-
-/// The name of a place as text.
-pub fn display(place: &Place) -> String {
-    place.display()
 }

@@ -6,7 +6,6 @@
 use super::direct;
 use super::frame::Frame;
 use crate::arch::{PAGE_SIZE, USER_END, uaccess};
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -124,18 +123,11 @@ struct Cursor {
     piece: usize,
     /// Bytes left in all pieces.
     left: usize,
-    total: usize,
     /// `address` is the kernel's own.
     kernel: bool,
-    /// The pieces after this one; only an iovec has any.
-    rest: Option<Box<Pieces>>,
-}
-
-/// The rest of an iovec, (address, length) of each, in reverse order so that the next one is popped.
-struct Pieces {
-    pieces: Vec<(usize, usize)>,
-    /// How many there were in all.
-    count: usize,
+    /// The pieces after this one, (address, length) of each, in reverse order so that the next one is popped; only an
+    /// iovec has any.
+    rest: Vec<(usize, usize)>,
 }
 
 impl Cursor {
@@ -147,9 +139,8 @@ impl Cursor {
             address,
             piece: len,
             left: len,
-            total: len,
             kernel: false,
-            rest: None,
+            rest: Vec::new(),
         })
     }
 
@@ -159,9 +150,8 @@ impl Cursor {
             address,
             piece: len,
             left: len,
-            total: len,
             kernel: true,
-            rest: None,
+            rest: Vec::new(),
         }
     }
 
@@ -187,20 +177,13 @@ impl Cursor {
         }
         pieces.reverse();
         let (address, piece) = pieces.pop().unwrap_or((0, 0));
-        let total = MAX_RW_COUNT - room;
-        let rest = Some(Box::new(Pieces { pieces, count }));
         Ok(Cursor {
             address,
             piece,
-            left: total,
-            total,
+            left: MAX_RW_COUNT - room,
             kernel: false,
-            rest,
+            rest: pieces,
         })
-    }
-
-    fn count(&self) -> usize {
-        self.rest.as_ref().map_or(1, |rest| rest.count)
     }
 
     #[inline]
@@ -236,7 +219,7 @@ impl Cursor {
         let mut done = 0;
         while done < len {
             if self.piece == 0 {
-                let next = self.rest.as_mut().and_then(|rest| rest.pieces.pop());
+                let next = self.rest.pop();
                 (self.address, self.piece) = next.expect("the pieces make up what is left");
                 continue;
             }
@@ -290,11 +273,6 @@ impl<'a> Sink<'a> {
     #[inline]
     pub fn len(&self) -> usize {
         self.cursor.left
-    }
-
-    /// Bytes taken so far.
-    pub fn taken(&self) -> usize {
-        self.cursor.total - self.cursor.left
     }
 
     /// Takes as much of `bytes` as fits and can be written; EFAULT only when not one byte could be.
@@ -383,10 +361,6 @@ impl<'a> Source<'a> {
         self.cursor.left
     }
 
-    pub fn taken(&self) -> usize {
-        self.cursor.total - self.cursor.left
-    }
-
     /// Gives up to `bytes.len()` bytes; EFAULT only when not one could be read.
     pub fn get(&mut self, bytes: &mut [u8]) -> Result<usize, Errno> {
         // SAFETY: a slice is writable.
@@ -405,11 +379,6 @@ impl<'a> Source<'a> {
     pub fn skip(&mut self, len: usize) -> usize {
         // Nothing is touched, so nothing can fault.
         self.cursor.advance(len, |_, _, _| 0).unwrap_or(0)
-    }
-
-    /// How many pieces there were, for calls that treat each on its own (writev on an eventfd).
-    pub fn segments(&self) -> usize {
-        self.cursor.count()
     }
 
     /// # Safety

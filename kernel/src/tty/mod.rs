@@ -13,6 +13,7 @@ mod terminal;
 pub mod tests;
 
 use crate::boot::command_line::{Stdin, parameters};
+use crate::console;
 use crate::file::{File, OpenFile};
 use crate::fs::{self, Place};
 use alloc::sync::Arc;
@@ -34,8 +35,7 @@ pub fn init() {
         Stdin::None => {}
     }
     crate::driver::serial::on_receive(input::pump);
-    // What was typed before anyone listened.
-    input::pump();
+    console::listening();
 }
 
 /// Descriptors 0, 1 and 2 of the first program.

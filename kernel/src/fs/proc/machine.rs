@@ -147,7 +147,6 @@ fn thread_self() -> String {
 fn cpu_info(text: &mut String) {
     for index in 0..cpu::online() {
         let _ = cpu::describe(index, text);
-        text.push('\n');
     }
 }
 
