@@ -10,6 +10,7 @@ use super::{Process, futex, sched, table, wait};
 use crate::console;
 use crate::mm::user;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::signal::*;
 
@@ -107,13 +108,18 @@ fn finish_machine(status: i32) -> ! {
 
 /// Children go to process 1; those that have a wish to be told get their signal.
 fn adopt_children(process: &Process) {
-    let mut orphans = alloc::vec::Vec::new();
+    let mut orphans = Vec::new();
     {
         let table = table::lock();
         for child in table.children(process.pid) {
             child.set_parent(&table, 1);
             orphans.push(child.clone());
         }
+    }
+    if let Some(parent) = table::process(process.parent_id())
+        && is_link(process, &parent)
+    {
+        settle_orphaned_group(process.group(), process.pid);
     }
     for child in orphans {
         let signal = child
@@ -124,24 +130,30 @@ fn adopt_children(process: &Process) {
             child.send_signal(signal, Info::new(signal, SI_USER).with_sender(process.pid, 0));
         }
         child.exit_signal.store(SIGCHLD, Relaxed);
+        if is_link(&child, process) {
+            settle_orphaned_group(child.group(), process.pid);
+        }
         if child.is_zombie() {
             wait::announce_zombie(&child);
         }
     }
-    orphaned_group(process);
 }
 
-/// A stopped process group that nobody outside it in its session can continue any more gets SIGHUP and SIGCONT.
-fn orphaned_group(process: &Process) {
-    let members: alloc::vec::Vec<Arc<Process>> = table::group(process.group())
-        .into_iter()
-        .filter(|p| p.pid != process.pid)
-        .collect();
-    let has_guardian = members.iter().any(|member| {
-        table::process(member.parent_id())
-            .is_some_and(|parent| parent.group() != member.group() && parent.session() == member.session())
-    });
-    if !has_guardian && members.iter().any(|member| member.signals.lock().is_stopped()) {
+/// Whether `parent` ties its child's process group to another one of its session: job control can continue the group.
+fn is_link(child: &Process, parent: &Process) -> bool {
+    child.group() != parent.group() && child.session() == parent.session()
+}
+
+/// A process group that has lost its last such tie with the end of process `gone`: if it is stopped nobody would ever
+/// continue it, so it gets SIGHUP and SIGCONT. Process 1 continues nobody.
+fn settle_orphaned_group(group: i32, gone: i32) {
+    let mut members = table::group(group);
+    members.retain(|member| member.pid != gone && !member.is_zombie());
+    let is_tied = |member: &Arc<Process>| {
+        let parent = member.parent_id();
+        parent != 1 && parent != gone && table::process(parent).is_some_and(|parent| is_link(member, &parent))
+    };
+    if !members.iter().any(is_tied) && members.iter().any(|member| member.signals.lock().is_stopped()) {
         for member in members {
             member.send_signal(SIGHUP, Info::kernel(SIGHUP));
             member.send_signal(SIGCONT, Info::kernel(SIGCONT));
