@@ -58,14 +58,10 @@ impl Boot<'_> {
 
         let input = guest.input();
         let sent = [console::encode(self.input).as_slice(), &console::END_OF_INPUT].concat();
-        let has_input = !self.input.is_empty();
+        let mut to_send = (!self.input.is_empty()).then_some(sent);
         let limit = self.limit;
         let (sign_of_life, signs) = mpsc::channel::<()>();
         let watchdog = thread::spawn(move || {
-            // A machine that has ended takes no input; its status tells.
-            if has_input {
-                let _ = input.send(&sent);
-            }
             loop {
                 match signs.recv_timeout(limit) {
                     Ok(()) => {}
@@ -93,6 +89,13 @@ impl Boot<'_> {
                     Event::Exit(status) => {
                         ended.status = Some(status);
                         break 'machine;
+                    }
+                    Event::Listening => {
+                        if let Some(sent) = to_send.take() {
+                            let input = guest.input();
+                            // A machine that has ended takes no input; its status tells.
+                            thread::spawn(move || drop(input.send(&sent)));
+                        }
                     }
                     Event::Bytes(stream, bytes) => {
                         watch(stream, &bytes);
