@@ -1,7 +1,7 @@
 //! The structures of the ABI that cross the border to user memory as they lie.
 
 use super::user::Plain;
-use libsyscall::abi::{epoll, fcntl, ioctl, stat};
+use libsyscall::abi::{epoll, fcntl, ioctl, socket, stat};
 
 /// Structures without padding, of integers only.
 macro_rules! plain {
@@ -14,6 +14,7 @@ macro_rules! plain {
 }
 
 plain! {
+    socket::MessageHeader,
     epoll::EpollEvent,
     epoll::PollFd,
     stat::Stat,

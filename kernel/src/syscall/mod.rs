@@ -15,6 +15,7 @@ mod process;
 mod random;
 mod sched;
 mod signal;
+mod socket;
 mod stat;
 pub mod system;
 mod table;

@@ -21,6 +21,7 @@ const FAMILIES: &[&[Line]] = &[
     super::process::CALLS,
     super::sched::CALLS,
     super::signal::CALLS,
+    super::socket::CALLS,
     super::random::CALLS,
     super::stat::CALLS,
     super::system::CALLS,

@@ -35,11 +35,20 @@ struct Named {
 }
 
 fn named(call: &Call, directory: i32, path: usize) -> Result<Named, Errno> {
-    let path = user::read_path(path)?;
-    let at = start(call, directory, &path)?;
+    named_at(call, directory, &user::read_path(path)?)
+}
+
+fn named_at(call: &Call, directory: i32, path: &[u8]) -> Result<Named, Errno> {
+    let at = start(call, directory, path)?;
     let who = access::current();
-    let (directory, last) = resolve_parent(&who, &at, &path)?;
+    let (directory, last) = resolve_parent(&who, &at, path)?;
     Ok(Named { who, directory, last })
+}
+
+/// The node that bind(2) of an AF_UNIX socket makes.
+pub fn make_socket(call: &Call, path: &[u8]) -> Result<usize, Errno> {
+    let mode = masked(call, 0o777);
+    named_at(call, AT_FDCWD, path)?.create(New::Socket { mode })
 }
 
 impl Named {

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod nr;
 pub mod process;
 pub mod signal;
+pub mod socket;
 pub mod stat;
 pub mod time;
 

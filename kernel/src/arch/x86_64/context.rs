@@ -1,7 +1,7 @@
 //! What a thread keeps besides its trap frame, and the switch between two threads.
 
 use super::trap::{FRAME_SIZE, TrapFrame};
-use super::{cpu, fpu, trap};
+use super::{fpu, trap};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use libsyscall::abi::Errno;

@@ -1,0 +1,126 @@
+//! Bytes on their way in one direction: a ring that grows to its capacity as it is needed.
+
+use crate::mm::user::{Sink, Source};
+use alloc::vec::Vec;
+use libsyscall::abi::Errno;
+
+/// The ring's first size; it doubles from there.
+const FIRST_LEN: usize = 4096;
+
+pub struct Ring {
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+    capacity: usize,
+}
+
+impl Ring {
+    pub const fn new(capacity: usize) -> Ring {
+        Ring {
+            bytes: Vec::new(),
+            start: 0,
+            len: 0,
+            capacity,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Room left.
+    pub fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.len)
+    }
+
+    /// SO_SNDBUF, SO_RCVBUF. What is in the ring stays.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
+    /// Makes room for `wanted` bytes in all, if there is memory; at least some where there is any.
+    fn grow(&mut self, wanted: usize) -> Result<(), Errno> {
+        let target = wanted.max(FIRST_LEN).next_power_of_two();
+        if self.bytes.len() >= wanted {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(target).map_err(|_| Errno::ENOMEM)?;
+        let (first, second) = self.filled();
+        bytes.extend_from_slice(first);
+        bytes.extend_from_slice(second);
+        bytes.resize(target, 0);
+        self.bytes = bytes;
+        self.start = 0;
+        Ok(())
+    }
+
+    /// The bytes in the ring, in two pieces.
+    fn filled(&self) -> (&[u8], &[u8]) {
+        let first = self.len.min(self.bytes.len() - self.start);
+        (
+            &self.bytes[self.start..self.start + first],
+            &self.bytes[..self.len - first],
+        )
+    }
+
+    /// Takes as much from `source` as there is room for; EFAULT where not one byte can be read.
+    pub fn fill(&mut self, source: &mut Source) -> Result<usize, Errno> {
+        let wanted = source.len().min(self.room());
+        self.grow(self.len + wanted)?;
+        let mut done = 0;
+        while done < wanted {
+            let end = (self.start + self.len) % self.bytes.len();
+            let piece = (wanted - done).min(self.bytes.len() - end);
+            let got = match source.get(&mut self.bytes[end..end + piece]) {
+                Ok(got) => got,
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            };
+            self.len += got;
+            done += got;
+            if got < piece {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Gives as much to `sink` as it takes, and keeps it too where `peek`; EFAULT where not one byte can be written.
+    pub fn drain(&mut self, sink: &mut Sink, peek: bool) -> Result<usize, Errno> {
+        let (first, second) = self.filled();
+        let mut done = 0;
+        for piece in [first, second] {
+            let wanted = piece.len().min(sink.len());
+            if wanted == 0 {
+                continue;
+            }
+            match sink.put(&piece[..wanted]) {
+                Ok(put) => done += put,
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if !peek {
+            self.start = (self.start + done) % self.bytes.len().max(1);
+            self.len -= done;
+            if self.len == 0 {
+                self.start = 0;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Gives the memory back.
+    pub fn clear(&mut self) {
+        *self = Ring::new(self.capacity);
+    }
+}

@@ -1,0 +1,81 @@
+//! Sockets: socket(2), socket(7), ip(7), ipv6(7), tcp(7), unix(7). The numbers are the same on both machines.
+
+pub const AF_UNSPEC: u16 = 0;
+pub const AF_UNIX: u16 = 1;
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+
+pub const SOCK_STREAM: u32 = 1;
+pub const SOCK_DGRAM: u32 = 2;
+pub const SOCK_SEQPACKET: u32 = 5;
+pub const SOCK_TYPE_MASK: u32 = 0xf;
+pub const SOCK_NONBLOCK: u32 = 0o4000;
+pub const SOCK_CLOEXEC: u32 = 0o2000000;
+
+pub const IPPROTO_IP: i32 = 0;
+pub const IPPROTO_TCP: i32 = 6;
+pub const IPPROTO_IPV6: i32 = 41;
+
+pub const SHUT_RD: i32 = 0;
+pub const SHUT_WR: i32 = 1;
+pub const SHUT_RDWR: i32 = 2;
+
+pub const MSG_PEEK: u32 = 2;
+pub const MSG_TRUNC: u32 = 0x20;
+pub const MSG_DONTWAIT: u32 = 0x40;
+pub const MSG_WAITALL: u32 = 0x100;
+pub const MSG_NOSIGNAL: u32 = 0x4000;
+pub const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
+
+pub const SOL_SOCKET: i32 = 1;
+pub const SO_REUSEADDR: i32 = 2;
+pub const SO_TYPE: i32 = 3;
+pub const SO_ERROR: i32 = 4;
+pub const SO_BROADCAST: i32 = 6;
+pub const SO_SNDBUF: i32 = 7;
+pub const SO_RCVBUF: i32 = 8;
+pub const SO_KEEPALIVE: i32 = 9;
+pub const SO_LINGER: i32 = 13;
+pub const SO_REUSEPORT: i32 = 15;
+pub const SO_PEERCRED: i32 = 17;
+pub const SO_RCVTIMEO: i32 = 20;
+pub const SO_SNDTIMEO: i32 = 21;
+pub const SO_ACCEPTCONN: i32 = 30;
+pub const SO_PROTOCOL: i32 = 38;
+pub const SO_DOMAIN: i32 = 39;
+
+pub const IP_TOS: i32 = 1;
+pub const IP_TTL: i32 = 2;
+pub const IPV6_V6ONLY: i32 = 26;
+pub const IPV6_TCLASS: i32 = 67;
+pub const TCP_NODELAY: i32 = 1;
+pub const TCP_KEEPIDLE: i32 = 4;
+pub const TCP_KEEPINTVL: i32 = 5;
+pub const TCP_KEEPCNT: i32 = 6;
+pub const TCP_QUICKACK: i32 = 12;
+
+/// sizeof(struct sockaddr_storage): no address is longer.
+pub const SOCKADDR_MAX: usize = 128;
+pub const SOCKADDR_IN_LEN: usize = 16;
+pub const SOCKADDR_IN6_LEN: usize = 28;
+/// sizeof(struct sockaddr_un): the family, then 108 bytes of path.
+pub const SOCKADDR_UN_MAX: usize = 110;
+/// The largest backlog, /proc/sys/net/core/somaxconn.
+pub const SOMAXCONN: usize = 4096;
+
+/// `struct msghdr` of a 64-bit machine.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct MessageHeader {
+    pub name: u64,
+    pub name_len: u32,
+    pub _gap: u32,
+    pub iov: u64,
+    pub iov_len: u64,
+    pub control: u64,
+    pub control_len: u64,
+    pub flags: u32,
+    pub _gap_end: u32,
+}
+
+const _: () = assert!(size_of::<MessageHeader>() == 56 && core::mem::offset_of!(MessageHeader, flags) == 48);
