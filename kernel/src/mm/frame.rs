@@ -426,6 +426,11 @@ impl Drop for Frame {
     }
 }
 
+/// Frames in all.
+pub fn total() -> usize {
+    table().total
+}
+
 /// Frames in all, and free ones.
 pub fn totals() -> (usize, usize) {
     let cached: usize = CACHES.iter().map(|cache| cache.0.lock().len).sum();

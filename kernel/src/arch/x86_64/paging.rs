@@ -7,6 +7,7 @@ use super::{DIRECT_MAP, KERNEL_MAPPINGS, boot, symbols};
 use crate::boot::Region;
 use crate::mm::{direct, frame};
 use bitflags::bitflags;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use sync::SpinLock;
 use x86_64::PhysAddr;
@@ -39,6 +40,14 @@ impl From<OutOfFrames> for libsyscall::abi::Errno {
     }
 }
 
+/// What becomes of a mapped page that [`PageTable::visit`] has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Keep,
+    Unmap,
+    Protect(PageFlags),
+}
+
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
@@ -55,6 +64,8 @@ const MAPPED: u64 = PRESENT | HIDDEN;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 const ENTRIES: usize = 512;
+/// Entries of a root that are the user's: the lower half.
+const USER_SLOTS: usize = ENTRIES / 2;
 const LARGE_PAGE: u64 = 2 << 20;
 
 type Table = [AtomicU64; ENTRIES];
@@ -216,13 +227,14 @@ impl PageTable {
         true
     }
 
-    /// The first mapped page at or after `address` and below `end`; empty tables are stepped over.
-    pub fn next_mapped(&self, address: usize, end: usize) -> Option<(usize, u64, PageFlags)> {
-        let mut at = address & !4095;
-        'from_root: while at < end {
+    /// Shows every mapped page of a range to `judge`, as (address, frame, flags), and does as it says. Empty tables are
+    /// stepped over. No flush, as with [`PageTable::map`].
+    pub fn visit(&mut self, range: Range<usize>, judge: &mut dyn FnMut(usize, u64, PageFlags) -> Verdict) {
+        let mut at = range.start;
+        'from_root: while at < range.end {
             let mut physical = self.root;
             for level in [3, 2, 1] {
-                // SAFETY: reading only, from present entries.
+                // SAFETY: tables of this space, from present entries.
                 let value = unsafe { table(physical) }[index(at, level)].load(Ordering::Acquire);
                 if value & PRESENT == 0 {
                     let span = 1usize << (12 + 9 * level);
@@ -233,21 +245,45 @@ impl PageTable {
             }
             // SAFETY: as above.
             let last = unsafe { table(physical) };
-            loop {
-                let value = last[index(at, 0)].load(Ordering::Acquire);
-                if value & MAPPED != 0 {
-                    return Some((at, value & ADDRESS, decode(value)));
+            let first = index(at, 0);
+            let count = ((range.end - at) / 4096).min(ENTRIES - first);
+            for (slot, entry) in last[first..first + count].iter().enumerate() {
+                let value = entry.load(Ordering::Relaxed);
+                if value == 0 {
+                    continue;
                 }
-                at += 4096;
-                if at >= end {
-                    return None;
+                match judge(at + slot * 4096, value & ADDRESS, decode(value)) {
+                    Verdict::Keep => {}
+                    // The CPU sets bits of its own in an entry, never ones that this depends on.
+                    Verdict::Unmap => entry.store(0, Ordering::Release),
+                    Verdict::Protect(flags) => entry.store(value & ADDRESS | encode(flags), Ordering::Release),
                 }
-                if index(at, 0) == 0 {
-                    continue 'from_root;
+            }
+            at += count * 4096;
+        }
+    }
+
+    /// Gives up all pages, each frame to `give`, and the tables of the user half but for the root.
+    pub fn clear(&mut self, give: &mut dyn FnMut(u64)) {
+        /// Empties the table of level `level` up to `slots`.
+        fn empty(physical: u64, level: usize, slots: usize, give: &mut dyn FnMut(u64)) {
+            // SAFETY: a table of a space that no CPU has active any more.
+            for entry in &unsafe { table(physical) }[..slots] {
+                let value = entry.load(Ordering::Relaxed);
+                if value == 0 {
+                    continue;
+                }
+                if level == 0 {
+                    give(value & ADDRESS);
+                } else {
+                    empty(value & ADDRESS, level - 1, ENTRIES, give);
+                    // SAFETY: the share was given up by `zeroed_table`, and is taken back once, here.
+                    drop(unsafe { frame::Frame::from_raw(value & ADDRESS) });
+                    entry.store(0, Ordering::Relaxed);
                 }
             }
         }
-        None
+        empty(self.root, 3, USER_SLOTS, give);
     }
 
     /// Makes this the address space of this CPU.
@@ -258,21 +294,9 @@ impl PageTable {
 
 impl Drop for PageTable {
     fn drop(&mut self) {
-        /// Frees the tables below one of level `level`, then itself.
-        fn free(physical: u64, level: usize, slots: usize) {
-            if level > 0 {
-                // SAFETY: a table of a space that no CPU has active any more.
-                for entry in &unsafe { table(physical) }[..slots] {
-                    let value = entry.load(Ordering::Relaxed);
-                    if value & PRESENT != 0 {
-                        free(value & ADDRESS, level - 1, ENTRIES);
-                    }
-                }
-            }
-            // SAFETY: the share was given up by `zeroed_table`, and is taken back once, here.
-            drop(unsafe { frame::Frame::from_raw(physical) });
-        }
-        free(self.root, 3, ENTRIES / 2);
+        self.clear(&mut |_| {});
+        // SAFETY: the share was given up by `zeroed_table`, and is taken back once, here.
+        drop(unsafe { frame::Frame::from_raw(self.root) });
     }
 }
 

@@ -27,8 +27,12 @@ pub fn usage() -> (usize, usize) {
     (frame::totals().0 / 2, PAGES_HELD.load(Ordering::Relaxed))
 }
 
-/// A frame that counts against the limit of [`usage`].
-struct Page(Frame);
+/// A frame of a file. What is written counts against the limit of [`usage`]; what only shows the archive does not: a full
+/// filesystem must not stop programs from running.
+struct Page {
+    frame: Frame,
+    counted: bool,
+}
 
 impl Page {
     fn new(make: impl FnOnce() -> Result<Frame, crate::arch::paging::OutOfFrames>) -> Result<Page, Errno> {
@@ -38,13 +42,21 @@ impl Page {
         }
         let frame = make().map_err(|_| Errno::ENOSPC)?;
         PAGES_HELD.fetch_add(1, Ordering::Relaxed);
-        Ok(Page(frame))
+        Ok(Page { frame, counted: true })
+    }
+
+    fn archived(bytes: &[u8]) -> Result<Page, Errno> {
+        let frame = Frame::zeroed().map_err(|_| Errno::ENOMEM)?;
+        frame.write(0, bytes);
+        Ok(Page { frame, counted: false })
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
-        PAGES_HELD.fetch_sub(1, Ordering::Relaxed);
+        if self.counted {
+            PAGES_HELD.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -84,7 +96,7 @@ impl State {
 
     fn find(&self, index: u64) -> Found {
         match (self.pages.get(&index), self.archived(index)) {
-            (Some(page), _) => Found::Frame(page.0.clone()),
+            (Some(page), _) => Found::Frame(page.frame.clone()),
             (None, Some(bytes)) => Found::Archive(bytes),
             (None, None) => Found::Hole,
         }
@@ -98,13 +110,13 @@ impl State {
     /// The frame of a page, made where there is none yet.
     fn frame(&mut self, index: u64) -> Result<Frame, Errno> {
         if let Some(page) = self.pages.get(&index) {
-            return Ok(page.0.clone());
+            return Ok(page.frame.clone());
         }
-        let page = Page::new(Frame::zeroed)?;
-        if let Some(bytes) = self.archived(index) {
-            page.0.write(0, bytes);
-        }
-        let frame = page.0.clone();
+        let page = match self.archived(index) {
+            Some(bytes) => Page::archived(bytes)?,
+            None => Page::new(Frame::zeroed)?,
+        };
+        let frame = page.frame.clone();
         self.pages.insert(index, page);
         self.beyond += (index >= self.archive_pages() as u64) as usize;
         Ok(frame)
@@ -242,7 +254,7 @@ impl Contents {
                 state.beyond -= cut.len();
             }
             if let Some(page) = state.pages.get(&index) {
-                zero(&page.0, start, PAGE_SIZE - start);
+                zero(&page.frame, start, PAGE_SIZE - start);
             }
         }
         state.size = size;
@@ -435,7 +447,11 @@ impl PageSource for Mapping {
     fn present(&self, index: u64) -> Option<Frame> {
         let state = self.contents().state.lock();
         let within = index < state.size.div_ceil(PAGE_SIZE as u64);
-        state.pages.get(&index).filter(|_| within).map(|page| page.0.clone())
+        state
+            .pages
+            .get(&index)
+            .filter(|_| within)
+            .map(|page| page.frame.clone())
     }
 
     fn size(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! mmap(2), munmap(2), mprotect(2), brk(2), as a space does them.
 
 use super::{AddressSpace, Backing, Inner, LOWEST, MAX_REGIONS, Mapping, Protection};
-use crate::arch::paging::PageFlags;
+use crate::arch::paging::{PageFlags, Verdict};
 use crate::arch::{PAGE_SIZE, USER_END};
 use crate::mm::frame;
 use crate::task;
@@ -196,7 +196,7 @@ impl AddressSpace {
 
 /// vm.overcommit_memory 0: only what could never be had is refused; the rest is found out page by page.
 pub fn exceeds_memory(len: usize) -> bool {
-    len / PAGE_SIZE > frame::totals().0
+    len / PAGE_SIZE > frame::total()
 }
 
 impl Inner {
@@ -240,20 +240,19 @@ impl Inner {
             let flags = mapping.page_flags();
             let private = mapping.backing.is_private();
             let end = region.end.min(range.end);
-            let mut at = region.start.max(range.start);
-            while let Some((page, _, current)) = self.table.next_mapped(at, end) {
-                // A private page that is not writable may be shared: the write will fault and find out.
-                let flags = if private && !current.contains(PageFlags::WRITE) {
-                    flags - PageFlags::WRITE
-                } else {
-                    flags
-                };
-                self.table.protect(page, flags);
-                if !flags.contains(current) {
-                    lost = Some(lost.map_or(page, |range| range.start)..page + PAGE_SIZE);
-                }
-                at = page + PAGE_SIZE;
-            }
+            self.table
+                .visit(region.start.max(range.start)..end, &mut |page, _, current| {
+                    // A private page that is not writable may be shared: the write will fault and find out.
+                    let flags = if private && !current.contains(PageFlags::WRITE) {
+                        flags - PageFlags::WRITE
+                    } else {
+                        flags
+                    };
+                    if !flags.contains(current) {
+                        lost = Some(lost.clone().map_or(page, |range| range.start)..page + PAGE_SIZE);
+                    }
+                    Verdict::Protect(flags)
+                });
         }
         // Only a right that was taken away can't wait: a CPU that does not know of a new one faults and learns.
         if let Some(range) = lost {

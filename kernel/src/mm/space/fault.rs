@@ -123,10 +123,13 @@ impl Inner {
 
     /// Mends what needs no file; otherwise, what to get from which file.
     fn mend(&mut self, space: &AddressSpace, page: usize, access: Access) -> Result<Option<Wanted>, Fault> {
-        if self.regions.find(page).is_none() {
-            self.grow_stack(page)?;
-        }
-        let (range, mapping) = self.regions.find(page).ok_or(Fault::NotMapped)?;
+        let (range, mapping) = match self.regions.find(page) {
+            Some(found) => found,
+            None => {
+                self.grow_stack(page)?;
+                return self.mend(space, page, access);
+            }
+        };
         if !mapping.permits(access) {
             return Err(Fault::NotAllowed);
         }

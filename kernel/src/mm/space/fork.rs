@@ -1,8 +1,8 @@
 //! fork(2): the same regions, private pages shared until one side writes.
 
 use super::{AddressSpace, OnFork};
-use crate::arch::paging::PageFlags;
-use crate::arch::{PAGE_SIZE, USER_END};
+use crate::arch::USER_END;
+use crate::arch::paging::{PageFlags, Verdict};
 use crate::mm::frame::Frame;
 use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
@@ -38,18 +38,21 @@ impl AddressSpace {
             if mapping.on_fork == OnFork::Empty || !mapping.backing.is_private() {
                 continue;
             }
-            let mut at = range.start;
-            while let Some((page, frame, flags)) = parent.table.next_mapped(at, range.end) {
+            let mut result = Ok(());
+            parent.table.visit(range, &mut |page, frame, flags| {
                 let read_only = flags - PageFlags::WRITE;
-                child.table.map(page, frame, read_only).map_err(|_| Errno::ENOMEM)?;
-                // SAFETY: the parent's share stays the parent's; the clone is the child's entry's.
-                ManuallyDrop::new(unsafe { Frame::from_raw(frame) }).clone_share();
-                child.resident += 1;
-                if flags.contains(PageFlags::WRITE) {
-                    parent.table.protect(page, read_only);
+                if result.is_err() {
+                    return Verdict::Keep;
                 }
-                at = page + PAGE_SIZE;
-            }
+                result = child.table.map(page, frame, read_only);
+                if result.is_ok() {
+                    // SAFETY: the parent's share stays the parent's; the new one is the child's entry's.
+                    ManuallyDrop::new(unsafe { Frame::from_raw(frame) }).clone_share();
+                    child.resident += 1;
+                }
+                Verdict::Protect(read_only)
+            });
+            result.map_err(|_| Errno::ENOMEM)?;
         }
         Ok(())
     }

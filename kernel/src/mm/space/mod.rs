@@ -27,13 +27,14 @@ pub use shared::SharedMemory;
 
 use super::frame::{self, Frame};
 use super::shootdown;
-use crate::arch::paging::{self, PageTable};
+use crate::arch::paging::{self, PageTable, Verdict};
 use crate::arch::{self, MAX_CPUS, PAGE_SIZE, USER_END};
 use crate::random;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
@@ -279,25 +280,25 @@ impl Inner {
     /// Takes all pages of a range out of the tables and gives their frames back, when `space` has forgotten them.
     fn drop_pages(&mut self, space: &AddressSpace, range: Range<usize>) {
         let mut batch = Batch {
-            frames: [0; Batch::ROOM],
+            frames: [MaybeUninit::uninit(); Batch::ROOM],
             len: 0,
-            pages: range.start..range.start,
+            pages: 0..0,
         };
-        let mut at = range.start;
-        while let Some((page, ..)) = self.table.next_mapped(at, range.end) {
-            if let Some((frame, _)) = self.table.unmap(page) {
-                self.resident -= 1;
-                batch.add(space, page, frame);
-            }
-            at = page + PAGE_SIZE;
-        }
+        let resident = &mut self.resident;
+        self.table.visit(range, &mut |page, frame, _| {
+            *resident -= 1;
+            // A full batch is given back while this page's entry is still there, so the page is not in it.
+            batch.add(space, page, frame);
+            Verdict::Unmap
+        });
         batch.finish(space);
     }
 }
 
 /// Frames taken out of the tables, until every CPU has forgotten them.
 struct Batch {
-    frames: [u64; Batch::ROOM],
+    frames: [MaybeUninit<u64>; Batch::ROOM],
+    /// How many of `frames` are there.
     len: usize,
     pages: Range<usize>,
 }
@@ -306,15 +307,15 @@ impl Batch {
     const ROOM: usize = 128;
 
     fn add(&mut self, space: &AddressSpace, page: usize, frame: u64) {
+        if self.len == Batch::ROOM {
+            self.finish(space);
+        }
         if self.len == 0 {
             self.pages.start = page;
         }
         self.pages.end = page + PAGE_SIZE;
-        self.frames[self.len] = frame;
+        self.frames[self.len].write(frame);
         self.len += 1;
-        if self.len == Batch::ROOM {
-            self.finish(space);
-        }
     }
 
     fn finish(&mut self, space: &AddressSpace) {
@@ -322,9 +323,9 @@ impl Batch {
             return;
         }
         space.forget(self.pages.clone());
-        for &frame in &self.frames[..self.len] {
-            // SAFETY: the entry that owned the share is gone.
-            drop(unsafe { Frame::from_raw(frame) });
+        for frame in &self.frames[..self.len] {
+            // SAFETY: `add` wrote the first `len`; the entry that owned the share is gone.
+            drop(unsafe { Frame::from_raw(frame.assume_init()) });
         }
         self.len = 0;
     }
@@ -343,14 +344,9 @@ impl Drop for AddressSpace {
             shootdown::ask(active);
             sync::relax();
         }
-        let inner = self.inner.get_mut();
-        let mut at = 0;
-        while let Some((page, ..)) = inner.table.next_mapped(at, USER_END) {
-            if let Some((frame, _)) = inner.table.unmap(page) {
-                // SAFETY: the entry that owned the share is gone, and no CPU walks these tables any more.
-                drop(unsafe { Frame::from_raw(frame) });
-            }
-            at = page + PAGE_SIZE;
-        }
+        self.inner.get_mut().table.clear(&mut |frame| {
+            // SAFETY: the entry that owned the share is gone, and no CPU walks these tables any more.
+            drop(unsafe { Frame::from_raw(frame) });
+        });
     }
 }

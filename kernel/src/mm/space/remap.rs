@@ -3,6 +3,7 @@
 use super::change::{pages_up, user_range};
 use super::{AddressSpace, Backing, Inner, LOWEST, MAX_REGIONS, Mapping};
 use crate::arch::PAGE_SIZE;
+use crate::arch::paging::{PageFlags, Verdict};
 use crate::mm::frame;
 use alloc::vec::Vec;
 use bitflags::bitflags;
@@ -134,13 +135,32 @@ impl Inner {
 
     /// Moves page-table entries; where it stopped for want of a table.
     fn move_pages(&mut self, from: Range<usize>, to: usize) -> Result<(), usize> {
+        // In pieces, because a page can't be entered while its neighbours are visited.
         let mut at = from.start;
-        while let Some((page, frame, flags)) = self.table.next_mapped(at, from.end) {
-            self.table
-                .map(to + (page - from.start), frame, flags)
-                .map_err(|_| page)?;
-            self.table.unmap(page);
-            at = page + PAGE_SIZE;
+        let mut found = [(0, 0, PageFlags::empty()); 32];
+        loop {
+            let mut count = 0;
+            self.table.visit(at..from.end, &mut |page, frame, flags| {
+                if count == found.len() {
+                    return Verdict::Keep;
+                }
+                found[count] = (page, frame, flags);
+                count += 1;
+                Verdict::Unmap
+            });
+            let Some(&(last, ..)) = found[..count].last() else {
+                break;
+            };
+            for (number, &(page, frame, flags)) in found[..count].iter().enumerate() {
+                if self.table.map(to + (page - from.start), frame, flags).is_err() {
+                    for &(page, frame, flags) in &found[number..count] {
+                        // Back to where it was: its table exists.
+                        let _ = self.table.map(page, frame, flags);
+                    }
+                    return Err(page);
+                }
+            }
+            at = last + PAGE_SIZE;
         }
         Ok(())
     }
