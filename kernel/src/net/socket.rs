@@ -223,7 +223,9 @@ impl Socket {
                 }
             }
         }
-        if let (Address::Inet(to), true) = (&to, self.local.lock().is_none()) {
+        // Looked at before: in the condition below the lock would be held through the block.
+        let unbound = self.local.lock().is_none();
+        if let (Address::Inet(to), true) = (&to, unbound) {
             let ip = if matches!(to.ip, Ip::V4(_)) {
                 Ip::V4([127, 0, 0, 1])
             } else {
