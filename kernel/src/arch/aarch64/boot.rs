@@ -5,7 +5,7 @@
 //! (at its own address, for the moment the MMU goes on, and in the direct map) and the kernel where it is linked, turns
 //! the MMU on and calls [`image`]. That reads the device tree and goes to [`finish`], which every door ends in.
 
-use super::{cpu, gic, paging, psci, timer, trap};
+use super::{cpu, gic, paging, psci, smp, timer, trap};
 use crate::boot::{BootInfo, Door, MAX_REGIONS, Region};
 use crate::driver::serial;
 use crate::mm::direct;
@@ -106,6 +106,7 @@ global_asm!(
     cmp x4, #64
     b.lo 3b
 
+    adrp x0, boot_root
     bl mmu_on
     ldr x0, =image_high
     br x0
@@ -120,25 +121,8 @@ global_asm!(
     bl {image}
     brk #0
 
-    // Another CPU, started by PSCI: x0 is its number.
-    .global secondary_entry
-    secondary_entry:
-    mov x20, x0
-    bl down_to_el1
-    bl mmu_on
-    ldr x0, =secondary_high
-    br x0
-    secondary_high:
-    ldr x0, ={secondary_stack}
-    ldr x0, [x0]
-    mov sp, x0
-    mov x29, xzr
-    mov x30, xzr
-    mov x0, x20
-    bl {secondary}
-    brk #0
-
     // Leaves EL2 if that is where we are; returns at EL1 with interrupts masked.
+    .global down_to_el1
     down_to_el1:
     msr daifset, #15
     mrs x1, currentel
@@ -168,18 +152,22 @@ global_asm!(
     4:
     ret
 
+    // x0: the kernel half's root. The user half is the identity map for now.
+    .global mmu_on
     mmu_on:
     ldr x1, ={mair}
     msr mair_el1, x1
     ldr x1, ={tcr}
     mrs x2, id_aa64mmfr0_el1
-    and x2, x2, #7
+    and x2, x2, #15
+    mov x3, #5              // 48 bits of physical address are all that 4 KiB pages reach
+    cmp x2, x3
+    csel x2, x2, x3, lo
     orr x1, x1, x2, lsl #32
     msr tcr_el1, x1
     adrp x1, boot_identity
     msr ttbr0_el1, x1
-    adrp x1, boot_root
-    msr ttbr1_el1, x1
+    msr ttbr1_el1, x0
     dsb sy
     tlbi vmalle1
     ic iallu
@@ -203,9 +191,7 @@ global_asm!(
 "#,
     boot_stack = sym BOOT_STACK,
     boot_stack_size = const BOOT_STACK_SIZE,
-    secondary_stack = sym SECONDARY_STACK,
     image = sym image,
-    secondary = sym cpu::secondary,
     mair = const MAIR,
     tcr = const TCR,
     sctlr = const SCTLR,
@@ -220,9 +206,6 @@ struct BootStack(UnsafeCell<[u8; BOOT_STACK_SIZE]>);
 // SAFETY: only the boot path runs on it; nothing else touches it.
 unsafe impl Sync for BootStack {}
 static BOOT_STACK: BootStack = BootStack(UnsafeCell::new([0; BOOT_STACK_SIZE]));
-
-/// The stack that the next CPU to start takes; CPUs start one after the other.
-pub(super) static SECONDARY_STACK: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
 
 /// The address of the page below the boot stack's usable part.
 pub(super) fn boot_stack_guard() -> usize {
@@ -353,7 +336,7 @@ pub fn finish(info: &'static mut BootInfo, mut map: RegionList, kernel: u64) -> 
         find_uart(tree);
         gic::init(tree);
         psci::init(tree);
-        cpu::find_others(tree);
+        smp::init(tree);
         timer::init(tree);
     }
     init_cpu();

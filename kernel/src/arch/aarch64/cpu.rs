@@ -1,12 +1,10 @@
 //! This CPU and its fellows.
 
-use super::{boot, irq, paging, psci, symbols, timer, trap};
+use super::{irq, psci, trap};
 use crate::arch::MAX_CPUS;
-use crate::mm::stack::KernelStack;
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use fdt::Fdt;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// A CPU's own block; TPIDR_EL1 points to it.
 #[repr(C)]
@@ -86,17 +84,14 @@ pub fn online() -> usize {
     ONLINE.load(Ordering::Relaxed)
 }
 
-/// Affinities of the CPUs that the device tree names.
-static AFFINITIES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
-static FOUND: AtomicUsize = AtomicUsize::new(0);
+/// This CPU, which has just been started, runs.
+pub(super) fn now_online() {
+    ONLINE.fetch_add(1, Ordering::Release);
+}
 
-pub(super) fn find_others(tree: &Fdt) {
-    let mut found = 0;
-    for cpu in tree.cpus().take(MAX_CPUS) {
-        AFFINITIES[found].store(cpu.ids().first() as u64, Ordering::Relaxed);
-        found += 1;
-    }
-    FOUND.store(found, Ordering::Relaxed);
+/// Starts the other CPUs; each ends in `crate::start_secondary`. Returns when all that answer are up.
+pub fn start_others() {
+    super::smp::start_others(&ONLINE);
 }
 
 /// This CPU's affinity, as the device tree and PSCI name CPUs.
@@ -105,47 +100,6 @@ pub(super) fn affinity() -> u64 {
     // SAFETY: reads a register.
     unsafe { asm!("mrs {}, mpidr_el1", out(reg) mpidr, options(nostack, nomem)) };
     mpidr & 0xff_00ff_ffff
-}
-
-/// How long a CPU may take to answer.
-const ANSWER_NS: u64 = 500_000_000;
-
-/// Starts the other CPUs; each ends in `crate::start_secondary`. Returns when all that answer are up.
-pub fn start_others() {
-    unsafe extern "C" {
-        fn secondary_entry();
-    }
-    let offset = secondary_entry as *const () as u64 - &raw const symbols::__kernel_start as u64;
-    for other in &AFFINITIES[..FOUND.load(Ordering::Relaxed)] {
-        let other = other.load(Ordering::Relaxed);
-        if other == affinity() {
-            continue;
-        }
-        let cpu = online();
-        let Ok(stack) = KernelStack::new() else { return };
-        boot::SECONDARY_STACK.store(stack.top(), Ordering::Release);
-        // It is that CPU's idle stack from now on, even if it starts late.
-        core::mem::forget(stack);
-        let started = psci::start(other, paging::kernel_physical() + offset, cpu as u64);
-        let deadline_ns = timer::now_ns() + ANSWER_NS;
-        while started && ONLINE.load(Ordering::Acquire) == cpu && timer::now_ns() < deadline_ns {
-            core::hint::spin_loop();
-        }
-        if online() == cpu {
-            log::warn!("the CPU with affinity {other:#x} does not answer; going on without it");
-            return;
-        }
-    }
-}
-
-/// Another CPU, on the boot tables and on its idle stack.
-pub(super) extern "C" fn secondary(cpu: usize) -> ! {
-    paging::enter_kernel_tables();
-    init_block(cpu);
-    trap::init_cpu();
-    boot::init_cpu();
-    ONLINE.fetch_add(1, Ordering::Release);
-    crate::start_secondary(cpu)
 }
 
 /// Unmasks interrupts, halts until one has been taken, masks them again. An interrupt that is pending already is taken

@@ -12,6 +12,7 @@ pub mod irq;
 pub mod paging;
 mod psci;
 pub mod signal;
+mod smp;
 pub mod syscall;
 pub mod timer;
 pub mod trap;

@@ -334,13 +334,13 @@ pub fn activate_kernel_only() {
     set_user_root(EMPTY_ROOT.load(Ordering::Relaxed));
 }
 
-fn kernel_root() -> u64 {
+pub(super) fn kernel_root() -> u64 {
     KERNEL_ROOT.load(Ordering::Relaxed)
 }
 
-/// Where the kernel's image lies in RAM.
-pub(super) fn kernel_physical() -> u64 {
-    KERNEL_PHYSICAL.load(Ordering::Relaxed)
+/// The physical address of something in the kernel's image.
+pub(super) fn image_physical<T>(of: *const T) -> u64 {
+    KERNEL_PHYSICAL.load(Ordering::Relaxed) + (of as u64 - &raw const symbols::__kernel_start as u64)
 }
 
 /// Forgets one user page's translation, on all CPUs.
