@@ -1,0 +1,218 @@
+//! Clocks and sleeps: monotonic, agreeing, never early.
+
+use libsyscall::abi::Errno;
+use std::mem;
+use std::process::ExitCode;
+use std::ptr;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+use userspace_tests::{checked, tests};
+
+fn main() -> ExitCode {
+    userspace_tests::run(tests![
+        sleep_is_not_early,
+        sleep_is_not_much_late,
+        absolute_sleep,
+        clocks_go_forward,
+        clocks_agree,
+        realtime_is_recent,
+        cpu_time_counts_work,
+        resolution,
+        wrong_clocks,
+        wrong_times,
+        threads_sleep_together,
+        many_short_sleeps,
+        interval_timer,
+        uptime,
+    ])
+}
+
+fn clock(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec.
+    checked(unsafe { libc::clock_gettime(clock, &mut time) }).expect("clock_gettime");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn sleep_is_not_early() {
+    for microseconds in [1, 50, 999, 1000, 5000, 20_000] {
+        let length = Duration::from_micros(microseconds);
+        let start = Instant::now();
+        thread::sleep(length);
+        assert!(start.elapsed() >= length, "{length:?} took {:?}", start.elapsed());
+    }
+}
+
+fn sleep_is_not_much_late() {
+    let shortest = (0..10).map(|_| {
+        let start = Instant::now();
+        thread::sleep(Duration::from_millis(5));
+        start.elapsed()
+    });
+    let shortest = shortest.min().expect("ten of them");
+    assert!(shortest < Duration::from_millis(25), "{shortest:?}");
+}
+
+fn absolute_sleep() {
+    let goal = clock(libc::CLOCK_MONOTONIC) + Duration::from_millis(20);
+    let request = libc::timespec {
+        tv_sec: goal.as_secs() as i64,
+        tv_nsec: i64::from(goal.subsec_nanos()),
+    };
+    let sleep = || {
+        // SAFETY: the kernel reads one timespec.
+        unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &request, ptr::null_mut()) }
+    };
+    assert_eq!(sleep(), 0);
+    assert!(clock(libc::CLOCK_MONOTONIC) >= goal);
+    // It has passed now.
+    let start = Instant::now();
+    assert_eq!(sleep(), 0);
+    assert!(start.elapsed() < Duration::from_millis(20));
+}
+
+fn clocks_go_forward() {
+    for id in [
+        libc::CLOCK_MONOTONIC,
+        libc::CLOCK_MONOTONIC_RAW,
+        libc::CLOCK_BOOTTIME,
+        libc::CLOCK_MONOTONIC_COARSE,
+    ] {
+        let mut last = clock(id);
+        for _ in 0..10_000 {
+            let now = clock(id);
+            assert!(now >= last, "clock {id} went from {last:?} to {now:?}");
+            last = now;
+        }
+    }
+    // On several CPUs too.
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            thread::spawn(|| {
+                let mut last = Instant::now();
+                for _ in 0..5000 {
+                    let now = Instant::now();
+                    assert!(now >= last);
+                    last = now;
+                    thread::yield_now();
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("thread"));
+}
+
+fn clocks_agree() {
+    let elapsed = |id| {
+        let start = clock(id);
+        move || clock(id) - start
+    };
+    let (monotonic, real) = (elapsed(libc::CLOCK_MONOTONIC), elapsed(libc::CLOCK_REALTIME));
+    thread::sleep(Duration::from_millis(100));
+    let (monotonic, real) = (monotonic(), real());
+    assert!(
+        monotonic.abs_diff(real) < Duration::from_millis(20),
+        "{monotonic:?} and {real:?}"
+    );
+}
+
+fn realtime_is_recent() {
+    const YEAR_2024: Duration = Duration::from_secs(54 * 365 * 86400);
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("after 1970");
+    assert!(now > YEAR_2024, "{now:?}");
+}
+
+fn cpu_time_counts_work() {
+    let (process, thread) = (
+        clock(libc::CLOCK_PROCESS_CPUTIME_ID),
+        clock(libc::CLOCK_THREAD_CPUTIME_ID),
+    );
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(60) {
+        std::hint::black_box((0..1000u64).sum::<u64>());
+    }
+    let used = clock(libc::CLOCK_THREAD_CPUTIME_ID) - thread;
+    assert!(
+        used > Duration::from_millis(5) && used <= start.elapsed() + Duration::from_millis(5),
+        "{used:?}"
+    );
+    assert!(clock(libc::CLOCK_PROCESS_CPUTIME_ID) - process >= used / 2);
+    let before = clock(libc::CLOCK_THREAD_CPUTIME_ID);
+    thread::sleep(Duration::from_millis(50));
+    assert!(clock(libc::CLOCK_THREAD_CPUTIME_ID) - before < Duration::from_millis(25));
+}
+
+fn resolution() {
+    let mut resolution = libc::timespec { tv_sec: 1, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec.
+    checked(unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC, &mut resolution) }).expect("clock_getres");
+    assert_eq!((resolution.tv_sec, resolution.tv_nsec), (0, 1));
+}
+
+fn wrong_clocks() {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel refuses the clock.
+    assert_eq!(
+        checked(unsafe { libc::clock_gettime(99, &mut time) }),
+        Err(Errno::EINVAL)
+    );
+}
+
+fn wrong_times() {
+    for (tv_sec, tv_nsec) in [(0, -1), (0, 1_000_000_000), (-1, 0)] {
+        let request = libc::timespec { tv_sec, tv_nsec };
+        // SAFETY: the kernel refuses the time.
+        assert_eq!(
+            checked(unsafe { libc::nanosleep(&request, ptr::null_mut()) }),
+            Err(Errno::EINVAL)
+        );
+    }
+}
+
+fn threads_sleep_together() {
+    let start = Instant::now();
+    let threads: Vec<_> = (0..20)
+        .map(|_| thread::spawn(|| thread::sleep(Duration::from_millis(50))))
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("thread"));
+    let took = start.elapsed();
+    assert!(
+        (Duration::from_millis(50)..Duration::from_millis(800)).contains(&took),
+        "{took:?}"
+    );
+}
+
+fn many_short_sleeps() {
+    let start = Instant::now();
+    (0..200).for_each(|_| thread::sleep(Duration::from_micros(100)));
+    assert!(start.elapsed() >= Duration::from_millis(20));
+}
+
+fn interval_timer() {
+    // SAFETY: all zero bytes are a timer that is off.
+    let mut left: libc::itimerval = unsafe { mem::zeroed() };
+    // SAFETY: as above.
+    let mut timer: libc::itimerval = unsafe { mem::zeroed() };
+    timer.it_value.tv_sec = 100;
+    // SAFETY: the kernel reads and writes timer values.
+    unsafe {
+        checked(libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut())).expect("setitimer");
+        checked(libc::getitimer(libc::ITIMER_REAL, &mut left)).expect("getitimer");
+        assert!((98..=100).contains(&left.it_value.tv_sec), "{}", left.it_value.tv_sec);
+        timer.it_value.tv_sec = 0;
+        checked(libc::setitimer(libc::ITIMER_REAL, &timer, &mut left)).expect("setitimer");
+    }
+}
+
+fn uptime() {
+    let text = std::fs::read_to_string("/proc/uptime").expect("read");
+    let seconds: f64 = text
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok())
+        .expect("a number");
+    let clock = clock(libc::CLOCK_BOOTTIME).as_secs_f64();
+    assert!((clock - seconds).abs() < 1.0, "{seconds} and {clock}");
+}
