@@ -53,10 +53,11 @@ pub(super) fn leave_memory(thread: &Arc<Thread>) {
 
 /// Ends the running thread.
 pub fn exit_thread(thread: &Arc<Thread>) -> ! {
+    // Before anybody who joins it goes on: its number means nobody from then on.
+    table::lock().threads.remove(&thread.tid());
     leave_memory(thread);
     let process = &thread.process;
     process.ended_ns.fetch_add(thread.ran_ns(), Relaxed);
-    table::lock().threads.remove(&thread.tid());
     let last = {
         let mut threads = process.threads();
         threads.retain(|other| !Arc::ptr_eq(other, thread));
