@@ -30,6 +30,7 @@ pub fn init(base: usize, line: irq::Line) {
     BASE.store(base, Ordering::Relaxed);
     LINE.store(line, Ordering::Relaxed);
     register(INTERRUPT_MASK).store(0, Ordering::Relaxed);
+    register(INTERRUPT_CLEAR).store(u32::MAX, Ordering::Relaxed);
     register(LINE_CONTROL).store(FIFOS_ON_8_BITS, Ordering::Relaxed);
     register(CONTROL).store(ON_TRANSMIT_RECEIVE, Ordering::Relaxed);
 }
@@ -58,8 +59,8 @@ pub fn on_receive(handler: fn()) {
     set_receive_interrupt(true);
 }
 
-/// Stops or resumes asking for attention: while nobody has room, bytes wait in the line.
+/// Stops or resumes asking for attention: while nobody has room, bytes wait in the line. The interrupt stays up as long
+/// as bytes wait, and reading them is what takes it down: cleared by hand, it would not come back for those.
 pub fn set_receive_interrupt(on: bool) {
-    register(INTERRUPT_CLEAR).store(RECEIVE_INTERRUPTS, Ordering::Relaxed);
     register(INTERRUPT_MASK).store(if on { RECEIVE_INTERRUPTS } else { 0 }, Ordering::Relaxed);
 }

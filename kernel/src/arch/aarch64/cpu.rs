@@ -6,9 +6,17 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+const EMERGENCY_STACK_SIZE: usize = 8192;
+
+/// From the block's start to the emergency stack's top, for the vectors.
+pub(super) const EMERGENCY_STACK_END: usize = EMERGENCY_STACK_SIZE;
+const _: () = assert!(core::mem::offset_of!(Block, emergency_stack) == 0);
+
 /// A CPU's own block; TPIDR_EL1 points to it.
-#[repr(C)]
+#[repr(C, align(16))]
 pub(super) struct Block {
+    /// For the exception that finds the kernel stack full.
+    emergency_stack: UnsafeCell<[u8; EMERGENCY_STACK_SIZE]>,
     id: usize,
     current: UnsafeCell<*const ()>,
     /// The thread whose FP/SIMD state the registers hold, as the address of its area; 0 for none.
@@ -25,6 +33,7 @@ unsafe impl Sync for Block {}
 static BLOCKS: [Block; MAX_CPUS] = {
     let mut blocks = [const {
         Block {
+            emergency_stack: UnsafeCell::new([0; EMERGENCY_STACK_SIZE]),
             id: 0,
             current: UnsafeCell::new(core::ptr::null()),
             fpu_owner: UnsafeCell::new(0),

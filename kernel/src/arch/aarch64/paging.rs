@@ -210,6 +210,12 @@ impl PageTable {
     pub fn map(&mut self, address: usize, frame: u64, flags: PageFlags) -> Result<(), OutOfFrames> {
         // SAFETY: `self` owns the tables of its user half, and `&mut` makes this the only change.
         let entry = unsafe { entry_or_make(self.root, address, &mut zeroed_table)? };
+        let old = entry.load(Ordering::Relaxed);
+        if old & PRESENT != 0 && old & ADDRESS != frame {
+            // Another frame for a page: no CPU may find both in its translations (break before make).
+            entry.store(0, Ordering::Release);
+            flush_page(address);
+        }
         entry.store(frame | encode(flags), Ordering::Release);
         publish();
         Ok(())

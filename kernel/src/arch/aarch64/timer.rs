@@ -5,11 +5,11 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use fdt::Fdt;
 
-/// Counter value at time 0, and counts per second.
+/// Counter value at time 0.
 static START: AtomicU64 = AtomicU64::new(0);
-static FREQUENCY: AtomicU64 = AtomicU64::new(62_500_000);
-/// Nanoseconds per count as a 32.32 fixed-point number.
+/// Nanoseconds per count, rounded down, and counts per nanosecond, rounded up, as 32.32 fixed-point numbers.
 static NS_PER_COUNT: AtomicU64 = AtomicU64::new(16 << 32);
+static COUNTS_PER_NS: AtomicU64 = AtomicU64::new((1 << 28) + 1);
 static EPOCH_NS: AtomicU64 = AtomicU64::new(0);
 /// Interrupt of the virtual timer.
 static LINE: AtomicU32 = AtomicU32::new(27);
@@ -22,11 +22,15 @@ fn counter() -> u64 {
     value
 }
 
+#[inline]
+fn scale(value: u64, factor: &AtomicU64) -> u64 {
+    ((u128::from(value) * u128::from(factor.load(Ordering::Relaxed))) >> 32) as u64
+}
+
 /// Nanoseconds since the machine started; the same on all CPUs, never going back.
 #[inline]
 pub fn now_ns() -> u64 {
-    let counts = counter().wrapping_sub(START.load(Ordering::Relaxed));
-    ((u128::from(counts) * u128::from(NS_PER_COUNT.load(Ordering::Relaxed))) >> 32) as u64
+    scale(counter().wrapping_sub(START.load(Ordering::Relaxed)), &NS_PER_COUNT)
 }
 
 /// Nanoseconds since 1970 at the moment `now_ns` was 0, from the battery clock.
@@ -36,10 +40,10 @@ pub fn epoch_ns() -> u64 {
 
 /// Has `crate::trap::timer` called on this CPU at `deadline_ns` or soon after, never before. Replaces the earlier alarm.
 pub fn arm(deadline_ns: u64) {
-    let counts = (u128::from(deadline_ns) * u128::from(FREQUENCY.load(Ordering::Relaxed))).div_ceil(1_000_000_000);
-    let at = START
-        .load(Ordering::Relaxed)
-        .saturating_add(u64::try_from(counts).unwrap_or(u64::MAX));
+    let now = counter();
+    let left_ns = deadline_ns.saturating_sub(scale(now.wrapping_sub(START.load(Ordering::Relaxed)), &NS_PER_COUNT));
+    // One more for what was cut off.
+    let at = now.saturating_add(scale(left_ns, &COUNTS_PER_NS)).saturating_add(1);
     // SAFETY: the timer is the kernel's own. 1: on, not masked.
     unsafe { asm!("msr cntv_cval_el0, {}", "msr cntv_ctl_el0, {}", "isb", in(reg) at, in(reg) 1u64, options(nostack)) };
 }
@@ -66,11 +70,9 @@ pub(super) fn init(tree: &Fdt) {
     // SAFETY: reads a register.
     unsafe { asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nostack, nomem)) };
     let frequency = frequency.max(1);
-    FREQUENCY.store(frequency, Ordering::Relaxed);
-    NS_PER_COUNT.store(
-        ((1_000_000_000u128 << 32) / u128::from(frequency)) as u64,
-        Ordering::Relaxed,
-    );
+    const SECOND_NS: u64 = 1_000_000_000;
+    NS_PER_COUNT.store((SECOND_NS << 32) / frequency, Ordering::Relaxed);
+    COUNTS_PER_NS.store((frequency << 32) / SECOND_NS + 1, Ordering::Relaxed);
     START.store(counter(), Ordering::Relaxed);
     // Secure, non-secure, virtual, hypervisor: the third of the timer's interrupts, three cells each.
     const VIRTUAL: usize = 2 * 3 * 4;
@@ -87,7 +89,7 @@ pub(super) fn init(tree: &Fdt) {
         let registers = super::paging::map_device(region.starting_address as u64, 4096);
         // SAFETY: the clock's data register: seconds since 1970.
         let seconds = unsafe { (registers as *const u32).read_volatile() };
-        EPOCH_NS.store(u64::from(seconds) * 1_000_000_000, Ordering::Relaxed);
+        EPOCH_NS.store(u64::from(seconds) * SECOND_NS, Ordering::Relaxed);
     }
 }
 

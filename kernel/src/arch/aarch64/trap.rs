@@ -1,6 +1,6 @@
 //! Exceptions and interrupts: the registers saved, and the way up to `crate::trap`.
 
-use super::{fpu, gic, syscall, uaccess};
+use super::{cpu, fpu, gic, syscall, uaccess};
 use crate::trap::{Access, Exception};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
@@ -133,7 +133,6 @@ global_asm!(
     .endm
 
     .macro from_kernel handler
-    .balign 128
     save_frame
     add x1, sp, #{frame}
     stp x30, x1, [sp, #240]
@@ -145,45 +144,54 @@ global_asm!(
     eret
     .endm
 
-    .macro from_user handler
+    .macro vector target
     .balign 128
-    b \handler
-    .endm
-
-    .macro no_such_trap
-    .balign 128
-    b .
+    b \target
     .endm
 
     .text
     .balign 2048
     trap_vectors:
-    no_such_trap
-    no_such_trap
-    no_such_trap
-    no_such_trap
-    .balign 128
-    b kernel_synchronous
-    .balign 128
-    b kernel_interrupt
-    no_such_trap
-    .balign 128
-    b kernel_error
-    from_user user_synchronous
-    from_user user_interrupt
-    from_user user_interrupt
-    from_user user_error
-    from_user user_synchronous
-    from_user user_interrupt
-    from_user user_interrupt
-    from_user user_error
+    // From the kernel on the user's stack pointer, which it never runs on.
+    vector kernel_fatal
+    vector kernel_fatal
+    vector kernel_fatal
+    vector kernel_fatal
+    vector kernel_synchronous
+    vector kernel_interrupt
+    vector kernel_fatal
+    vector kernel_fatal
+    vector user_synchronous
+    vector user_interrupt
+    vector user_error
+    vector user_error
+    // 32-bit user code, which nothing can start.
+    vector user_error
+    vector user_error
+    vector user_error
+    vector user_error
 
+    // The stack may be the reason: whether the frame has a place is asked before it is written.
     kernel_synchronous:
+    msr tpidrro_el0, x0
+    sub x0, sp, #{frame}
+    at s1e1w, x0
+    isb
+    mrs x0, par_el1
+    tbnz x0, #0, kernel_stack_overflow
+    mrs x0, tpidrro_el0
+    msr tpidrro_el0, xzr
     from_kernel {kernel_exception}
     kernel_interrupt:
     from_kernel {kernel_interrupt}
-    kernel_error:
-    from_kernel {kernel_exception}
+
+    kernel_stack_overflow:
+    mrs x0, tpidr_el1
+    add x0, x0, #{emergency_stack_end}
+    mov sp, x0
+    mrs x0, tpidrro_el0
+    kernel_fatal:
+    from_kernel {fatal}
 
     .balign 64
     user_synchronous:
@@ -227,8 +235,7 @@ global_asm!(
     mov x0, sp
     mov x29, xzr
     mov x30, xzr
-    bl {kernel_exception}
-    b trap_return
+    bl {fatal}
 "#,
     frame = const FRAME_SIZE,
     original_x0 = const offset_of!(TrapFrame, original_x0),
@@ -239,6 +246,8 @@ global_asm!(
     user_interrupt = sym user_interrupt,
     kernel_exception = sym kernel_exception,
     kernel_interrupt = sym kernel_interrupt,
+    fatal = sym fatal,
+    emergency_stack_end = const cpu::EMERGENCY_STACK_END,
 );
 
 /// Points the exceptions of this CPU to the vectors.
@@ -349,5 +358,11 @@ extern "C" fn kernel_exception(frame: &mut TrapFrame) {
         frame.pc += INSTRUCTION_LEN;
         return;
     }
+    fatal(frame)
+}
+
+/// Says what happened and ends the machine.
+extern "C" fn fatal(frame: &TrapFrame) -> ! {
+    let (class, esr, far) = syndrome();
     panic!("trap in the kernel, class {class:#x}, syndrome {esr:#x}, address {far:#x}\n{frame:#x?}")
 }
