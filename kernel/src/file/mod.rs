@@ -30,6 +30,10 @@ pub trait File: Any + Send + Sync {
     fn write(&self, _open: &OpenFile, _from: &mut Source) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
     }
+    /// Whether writev(2) is a write of each segment on its own, as Linux does it for files without a `write_iter`.
+    fn writes_by_segment(&self) -> bool {
+        false
+    }
     /// Whether it has positions: read(2) then goes through [`File::read_at`] and the description's offset.
     fn seekable(&self) -> bool {
         false

@@ -58,7 +58,30 @@ fn readv(call: &mut Call) -> Result<usize, Errno> {
 fn writev(call: &mut Call) -> Result<usize, Errno> {
     let open = call.file(0)?;
     open.check_writable()?;
-    open.write(&mut Source::user_vector(call.arg(1), call.arg(2))?)
+    let mut whole = Source::user_vector(call.arg(1), call.arg(2))?;
+    if open.file.writes_by_segment() {
+        return write_segments(&open, call.arg(1), call.arg(2));
+    }
+    open.write(&mut whole)
+}
+
+/// A write for each of `count` segments, up to the first that fails or falls short.
+fn write_segments(open: &OpenFile, segments: usize, count: usize) -> Result<usize, Errno> {
+    let mut done = 0;
+    for index in 0..count {
+        let [address, len]: [u64; 2] = user::read(segments + index * size_of::<[u64; 2]>())?;
+        match open.write(&mut Source::user(address as usize, len as usize)?) {
+            Ok(written) => {
+                done += written;
+                if written < len as usize {
+                    break;
+                }
+            }
+            Err(_) if done > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }
 
 /// The offset argument `n`: EINVAL where it is negative.

@@ -52,6 +52,10 @@ impl File for EventFile {
         Ok(LEN)
     }
 
+    fn writes_by_segment(&self) -> bool {
+        true
+    }
+
     fn stat(&self) -> Stat {
         super::stat()
     }
