@@ -24,7 +24,8 @@ fn describe(out: &mut String) -> core::fmt::Result {
     let (seconds, ms) = (now_ns / NANOSECONDS, now_ns / 1_000_000 % 1000);
     writeln!(
         out,
-        "vigil: state at {seconds}.{ms:03} s; {free} of {total} frames free; {} switches",
+        "vigil: state at {seconds}.{ms:03} s; {free} of {total} frames free, {} KiB of heap; {} switches",
+        mm::heap::used() / 1024,
         sched::switches()
     )?;
     sched::each_queue(|cpu, idle, threads| {

@@ -3,7 +3,7 @@
 
 use crate::boot::command_line::parameters;
 use crate::task::{self, Thread, sched};
-use crate::{console, file, fs, pipe, println, time, tty};
+use crate::{console, file, fs, mm, pipe, println, time, tty};
 
 /// A name and what must hold.
 pub type Test = (&'static str, fn() -> Result<(), &'static str>);
@@ -13,6 +13,7 @@ const SUITES: &[&[Test]] = &[
     time::tests::TESTS,
     file::tests::TESTS,
     fs::tests::TESTS,
+    mm::tests::TESTS,
     pipe::tests::TESTS,
     tty::tests::TESTS,
 ];

@@ -5,7 +5,7 @@
 //! In front of it each CPU has a small cache of single frames: a page fault takes no lock that another CPU wants.
 //!
 //! Two kinds of callers share the frames. Those who can be refused ([`Frame::new`], page tables, big buffers) leave
-//! [`reserve`] frames alone; the heap's small objects, which nobody checks for, may use these too. A program that fills the
+//! a reserve alone; the heap's small objects, which nobody checks for, may use these too. A program that fills the
 //! memory therefore meets ENOMEM, or its end, before the kernel runs short.
 //!
 //! Neighbours: [`super::heap`] takes runs for its slabs, [`super::space`] gives frames to page tables, files own theirs.
@@ -14,7 +14,7 @@ use super::direct;
 use crate::arch::paging::OutOfFrames;
 use crate::arch::{self, MAX_CPUS, PAGE_SIZE};
 use crate::boot::{BootInfo, Region};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
 use libsyscall::abi::Errno;
 use spin::Once;
 use sync::SpinLock;
@@ -310,16 +310,6 @@ pub fn admit() -> Result<(), Errno> {
     Ok(())
 }
 
-/// A frame for a page table, with anything in it.
-pub fn allocate_raw() -> Option<u64> {
-    take_one().map(physical_of)
-}
-
-/// Gives back what [`allocate_raw`] gave.
-pub fn free_raw(physical: u64) {
-    give_one(index_of(physical));
-}
-
 /// An owner's share in a frame; the last one to go frees it.
 #[derive(Debug)]
 pub struct Frame(u64);
@@ -392,18 +382,6 @@ impl Frame {
         }
     }
 
-    pub fn read(&self, offset: usize, bytes: &mut [u8]) {
-        assert!(offset <= PAGE_SIZE && bytes.len() <= PAGE_SIZE - offset);
-        // SAFETY: as in `write`.
-        unsafe {
-            self.bytes()
-                .add(offset)
-                .copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len())
-        }
-    }
-}
-
-impl Frame {
     /// Makes a share that is kept as a number, as [`Frame::into_raw`] of a clone would.
     pub fn clone_share(&self) -> u64 {
         self.info().owners.fetch_add(1, Ordering::Relaxed);
@@ -438,19 +416,6 @@ pub fn totals() -> (usize, usize) {
     (table().total, free + cached)
 }
 
-/// Frames that only the kernel's small objects may use.
-pub fn reserve() -> usize {
-    table().reserve
-}
-
-/// Frames that the infos themselves take, for the record.
-static INFO_FRAMES: AtomicUsize = AtomicUsize::new(0);
-
-/// Frames that this module's own records lie in.
-pub fn overhead() -> usize {
-    INFO_FRAMES.load(Ordering::Relaxed)
-}
-
 /// Takes over the free RAM: the infos go to the start of the largest region, the rest to the buddy system.
 pub(super) fn init(boot: &BootInfo) {
     let page = PAGE_SIZE as u64;
@@ -479,7 +444,6 @@ pub(super) fn init(boot: &BootInfo) {
         infos.write_bytes(0, count);
         core::slice::from_raw_parts(infos, count)
     };
-    INFO_FRAMES.store((info_bytes / page) as usize, Ordering::Relaxed);
 
     let usable = |region: &Region| {
         let start = if region.start == home.start {

@@ -7,6 +7,8 @@ pub mod plain;
 pub mod shootdown;
 pub mod space;
 pub mod stack;
+#[cfg(feature = "ktest")]
+pub mod tests;
 pub mod user;
 
 use crate::arch::DIRECT_MAP;

@@ -84,6 +84,7 @@ impl KernelStack {
     }
 
     /// Its lowest byte; the page below is the guard.
+    #[cfg(feature = "ktest")]
     pub fn bottom(&self) -> usize {
         bottom(self.slot)
     }
@@ -120,12 +121,8 @@ impl Drop for KernelStack {
     }
 }
 
-/// Whether an address lies in the guard page below some stack: what a double fault asks.
+/// Whether an address lies in the guard page below some stack.
+#[cfg(feature = "ktest")]
 pub fn is_guard(address: usize) -> bool {
     (AREA..AREA + SLOTS * SLOT_SIZE).contains(&address) && (address - AREA) % SLOT_SIZE < PAGE_SIZE
-}
-
-/// Frames that lie in stacks waiting for a thread.
-pub fn cached_frames() -> usize {
-    SLOTS_LOCK.lock().ready.len() * (STACK_SIZE / PAGE_SIZE)
 }

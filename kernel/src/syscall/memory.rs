@@ -53,7 +53,7 @@ fn protection(bits: u32) -> Protection {
 fn mmap(call: &mut Call) -> Result<usize, Errno> {
     let (address, len) = (call.arg(0), call.arg(1));
     let (prot, flags, offset) = (protection(call.uint(2)), call.uint(3), call.arg(5));
-    if offset % PAGE_SIZE != 0 || len == 0 {
+    if !offset.is_multiple_of(PAGE_SIZE) || len == 0 {
         return Err(Errno::EINVAL);
     }
     let len = len
@@ -169,7 +169,7 @@ fn brk(call: &mut Call) -> Result<usize, Errno> {
 
 /// A page range of user space; ENOMEM where it leaves it.
 fn pages(address: usize, len: usize) -> Result<Range<usize>, Errno> {
-    if address % PAGE_SIZE != 0 {
+    if !address.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
     let end = len

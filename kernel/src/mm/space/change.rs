@@ -26,7 +26,7 @@ pub(super) fn pages_up(len: usize) -> Option<usize> {
 
 /// The range of a call that takes an aligned address and any length: `wrong_range` where it leaves user space.
 pub(super) fn user_range(address: usize, len: usize, wrong_range: Errno) -> Result<Range<usize>, Errno> {
-    if address % PAGE_SIZE != 0 {
+    if !address.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
     let end = pages_up(len)
