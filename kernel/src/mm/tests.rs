@@ -82,7 +82,10 @@ fn heap_objects_keep_apart() -> Result<(), &'static str> {
             // SAFETY: the layout is not empty.
             let object = unsafe { alloc::alloc::alloc(layout) };
             check(!object.is_null(), NO_MEMORY)?;
-            check(object as usize % layout.align() == 0, "an object is not aligned")?;
+            check(
+                (object as usize).is_multiple_of(layout.align()),
+                "an object is not aligned",
+            )?;
             let pattern = (number + round) as u8;
             // SAFETY: the object's own bytes.
             unsafe { object.write_bytes(pattern, size) };

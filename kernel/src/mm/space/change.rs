@@ -201,7 +201,7 @@ pub fn exceeds_memory(len: usize) -> bool {
 
 impl Inner {
     /// A vacant place: the hint if it is one, else the highest below the mmap area's top, else anywhere.
-    pub(super) fn find_place(&self, hint: usize, len: usize) -> Result<usize, Errno> {
+    pub(super) fn find_place(&mut self, hint: usize, len: usize) -> Result<usize, Errno> {
         let hint = hint & !(PAGE_SIZE - 1);
         if hint >= LOWEST
             && let Some(end) = hint.checked_add(len)
@@ -210,10 +210,17 @@ impl Inner {
         {
             return Ok(hint);
         }
-        self.regions
-            .gap_below(len, LOWEST..self.map_top)
-            .or_else(|| self.regions.gap_below(len, self.map_top..USER_END))
-            .ok_or(Errno::ENOMEM)
+        let top = if len >= self.no_gap_of {
+            self.searched_to
+        } else {
+            self.map_top
+        };
+        if let Some(found) = self.regions.gap_below(len, LOWEST..top) {
+            self.searched_to = found + len;
+            self.no_gap_of = len;
+            return Ok(found);
+        }
+        self.regions.gap_below(len, self.map_top..USER_END).ok_or(Errno::ENOMEM)
     }
 
     pub(super) fn add(&mut self, range: Range<usize>, mapping: Mapping) {
@@ -224,6 +231,10 @@ impl Inner {
     /// Removes what is mapped in a range, pages and regions; the regions, to be dropped without the lock.
     pub(super) fn take_out(&mut self, space: &AddressSpace, range: Range<usize>) -> alloc::vec::Vec<Region<Mapping>> {
         let removed = self.regions.remove(range.clone());
+        if range.end >= self.searched_to {
+            self.searched_to = self.map_top;
+            self.no_gap_of = 0;
+        }
         if !removed.is_empty() {
             self.mapped -= removed.iter().map(|region| region.range.len()).sum::<usize>();
             self.drop_pages(space, range);

@@ -76,6 +76,10 @@ struct Inner {
     heap_end: usize,
     /// mmap(2) searches downwards from here.
     map_top: usize,
+    /// What the last search has shown: between `searched_to`, where a region starts, and `map_top` there is no gap of
+    /// `no_gap_of` bytes. A program that maps a thousand stacks does not walk past all of them for each.
+    searched_to: usize,
+    no_gap_of: usize,
     /// The stack starts here and grows down.
     stack_top: usize,
 }
@@ -110,6 +114,8 @@ impl AddressSpace {
                 heap_start: 0,
                 heap_end: 0,
                 map_top,
+                searched_to: map_top,
+                no_gap_of: 0,
                 stack_top,
             }),
             active: AtomicU32::new(0),
