@@ -96,10 +96,15 @@ impl Ring {
 
     /// Gives as much to `sink` as it takes, and keeps it too where `peek`; EFAULT where not one byte can be written.
     pub fn drain(&mut self, sink: &mut Sink, peek: bool) -> Result<usize, Errno> {
+        self.drain_up_to(self.len, sink, peek)
+    }
+
+    /// [`Ring::drain`] of the first `limit` bytes at most.
+    pub fn drain_up_to(&mut self, limit: usize, sink: &mut Sink, peek: bool) -> Result<usize, Errno> {
         let (first, second) = self.filled();
         let mut done = 0;
         for piece in [first, second] {
-            let wanted = piece.len().min(sink.len());
+            let wanted = piece.len().min(sink.len()).min(limit - done);
             if wanted == 0 {
                 continue;
             }
@@ -110,13 +115,23 @@ impl Ring {
             }
         }
         if !peek {
-            self.start = (self.start + done) % self.bytes.len().max(1);
-            self.len -= done;
-            if self.len == 0 {
-                self.start = 0;
-            }
+            self.discard(done);
         }
         Ok(done)
+    }
+
+    /// Throws the first `count` bytes away.
+    pub fn discard(&mut self, count: usize) {
+        self.start = (self.start + count) % self.bytes.len().max(1);
+        self.len -= count;
+        if self.len == 0 {
+            self.start = 0;
+        }
+    }
+
+    /// Takes back the last `count` bytes that were filled in.
+    pub fn unfill(&mut self, count: usize) {
+        self.len -= count;
     }
 
     /// Gives the memory back.

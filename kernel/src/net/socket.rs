@@ -50,6 +50,7 @@ pub type Credentials = [i32; 3];
 pub struct Socket {
     me: Weak<Socket>,
     pub domain: u16,
+    kind: Kind,
     ino: u64,
     queue: Arc<WaitQueue>,
     state: SpinLock<State>,
@@ -70,20 +71,22 @@ fn running_credentials() -> Credentials {
 }
 
 impl Socket {
-    /// A stream socket of AF_UNIX, AF_INET or AF_INET6.
-    pub fn new(domain: u16) -> Arc<Socket> {
+    /// A stream socket of AF_UNIX, AF_INET or AF_INET6, or one of packets of AF_UNIX.
+    pub fn new(domain: u16, kind: Kind) -> Arc<Socket> {
         Socket::with_state(
             domain,
+            kind,
             State::Fresh { error: None },
             Arc::new(WaitQueue::new()),
             running_credentials(),
         )
     }
 
-    fn with_state(domain: u16, state: State, queue: Arc<WaitQueue>, maker: Credentials) -> Arc<Socket> {
+    fn with_state(domain: u16, kind: Kind, state: State, queue: Arc<WaitQueue>, maker: Credentials) -> Arc<Socket> {
         Arc::new_cyclic(|me| Socket {
             me: me.clone(),
             domain,
+            kind,
             ino: crate::fs::new_ino(),
             queue,
             state: SpinLock::new(state),
@@ -97,9 +100,9 @@ impl Socket {
     }
 
     /// socketpair(2): two AF_UNIX sockets connected to each other.
-    pub fn pair() -> [Arc<Socket>; 2] {
-        let sockets = [(); 2].map(|()| Socket::new(AF_UNIX));
-        let links = Connection::pair(Kind::Unix, [sockets[0].queue.clone(), sockets[1].queue.clone()]);
+    pub fn pair(kind: Kind) -> [Arc<Socket>; 2] {
+        let sockets = [(); 2].map(|()| Socket::new(AF_UNIX, kind));
+        let links = Connection::pair(kind, [sockets[0].queue.clone(), sockets[1].queue.clone()]);
         for (socket, link) in sockets.iter().zip(links) {
             *socket.state.lock() = State::Connected(link);
             *socket.peer_credentials.lock() = Some(socket.maker);
@@ -107,8 +110,8 @@ impl Socket {
         sockets
     }
 
-    fn kind(&self) -> Kind {
-        if self.domain == AF_UNIX { Kind::Unix } else { Kind::Tcp }
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub fn is_listening(&self) -> bool {
@@ -237,7 +240,7 @@ impl Socket {
         *self.state.lock() = State::Connecting;
         *self.peer.lock() = Some(to);
         let placed = match &listener {
-            Some(listener) => listener.take_in(&me, nonblocking && self.kind() == Kind::Unix),
+            Some(listener) => listener.take_in(&me, nonblocking && self.kind().is_unix()),
             None => Err(Errno::ECONNREFUSED),
         };
         if let Err(error) = placed {
@@ -288,7 +291,7 @@ impl Socket {
     fn establish(&self, client: &Arc<Socket>) -> Result<(), Errno> {
         let queue = Arc::new(WaitQueue::new());
         let [near, far] = Connection::pair(self.kind(), [client.queue.clone(), queue.clone()]);
-        let server = Socket::with_state(self.domain, State::Connected(far), queue, self.maker);
+        let server = Socket::with_state(self.domain, self.kind, State::Connected(far), queue, self.maker);
         *server.local.lock() = match (client.peer.lock().clone(), self.domain) {
             (Some(Address::Inet(at)), AF_INET | AF_INET6) => Some(Address::Inet(at)),
             _ => self.local.lock().clone(),
@@ -359,7 +362,8 @@ impl Socket {
             match result {
                 Ok(count) => {
                     total += count;
-                    if count == 0 || to.len() == 0 || peek || flags & MSG_WAITALL == 0 {
+                    let packets = self.kind == Kind::UnixPackets;
+                    if count == 0 || to.len() == 0 || peek || packets || flags & MSG_WAITALL == 0 {
                         return Ok(total);
                     }
                 }

@@ -1,6 +1,8 @@
 //! A connection: two ends, each with the bytes on their way to it.
 
 use super::ring::Ring;
+use crate::mm::user::{Sink, Source};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use event::{EventMask, WaitQueue};
 use libsyscall::abi::Errno;
@@ -9,16 +11,26 @@ use sync::SpinLock;
 /// How much a direction holds, as on Linux (net.core.wmem_default).
 pub const CAPACITY: usize = 212_992;
 
-/// The two kinds of stream differ in what is left when an end closes.
+/// The kinds differ in what is left when an end closes, and in whether what was sent at once is received at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Unix,
+    /// AF_UNIX, SOCK_SEQPACKET.
+    UnixPackets,
     Tcp,
+}
+
+impl Kind {
+    pub fn is_unix(self) -> bool {
+        self != Kind::Tcp
+    }
 }
 
 /// What one end has received, and what it has heard of the other.
 pub struct Incoming {
     pub ring: Ring,
+    /// Lengths of the packets in the ring, of a connection that has packets.
+    packets: VecDeque<usize>,
     /// The other end sends no more (it shut down writing, or is gone).
     ended: bool,
     /// This end reads no more.
@@ -30,6 +42,51 @@ pub struct Incoming {
     /// The connection was reset: nothing more goes either way.
     reset: bool,
 }
+
+impl Incoming {
+    /// Whether there is anything to receive; a packet may be empty.
+    fn has_something(&self) -> bool {
+        !self.ring.is_empty() || !self.packets.is_empty()
+    }
+
+    /// Bytes as they come, or of the first packet only: what `to` has no room for is then lost.
+    fn take(&mut self, to: &mut Sink, peek: bool) -> Result<usize, Errno> {
+        let Some(&len) = self.packets.front() else {
+            return self.ring.drain(to, peek);
+        };
+        let count = self.ring.drain_up_to(len, to, peek)?;
+        if !peek {
+            self.ring.discard(len - count);
+            self.packets.pop_front();
+        }
+        Ok(count)
+    }
+
+    /// One packet, whole or not at all: EMSGSIZE, EAGAIN, EFAULT.
+    fn put_packet(&mut self, from: &mut Source) -> Result<usize, Errno> {
+        let len = from.len();
+        if len > self.ring.capacity() {
+            return Err(Errno::EMSGSIZE);
+        }
+        // An empty packet takes no room in the ring, and would otherwise never have to wait.
+        if len > self.ring.room() || self.packets.len() > self.ring.capacity() / PACKET_COST {
+            return Err(Errno::EAGAIN);
+        }
+        self.packets.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        if len > 0 {
+            let filled = self.ring.fill(from)?;
+            if filled < len {
+                self.ring.unfill(filled);
+                return Err(Errno::EFAULT);
+            }
+        }
+        self.packets.push_back(len);
+        Ok(len)
+    }
+}
+
+/// What a packet counts at least, so that empty ones have an end too.
+const PACKET_COST: usize = 64;
 
 struct End {
     incoming: SpinLock<Incoming>,
@@ -65,6 +122,7 @@ impl Connection {
         let ends = queues.map(|queue| End {
             incoming: SpinLock::new(Incoming {
                 ring: Ring::new(CAPACITY),
+                packets: VecDeque::new(),
                 ended: false,
                 shut: false,
                 closed: false,
@@ -87,7 +145,7 @@ impl Connection {
 /// Whether so full a ring counts as writable: Linux keeps back a share, so that a writer is woken for more than a byte.
 fn is_writable(kind: Kind, ring: &Ring) -> bool {
     match kind {
-        Kind::Unix => ring.len() * 4 <= ring.capacity(),
+        Kind::Unix | Kind::UnixPackets => ring.len() * 4 <= ring.capacity(),
         Kind::Tcp => ring.room() * 2 >= ring.len(),
     }
 }
@@ -117,12 +175,12 @@ impl Link {
     }
 
     /// One receive: EAGAIN while nothing is there; 0 at the end.
-    pub fn receive(&self, to: &mut crate::mm::user::Sink, peek: bool) -> Result<usize, Errno> {
+    pub fn receive(&self, to: &mut Sink, peek: bool) -> Result<usize, Errno> {
         let mut incoming = self.own().incoming.lock();
         if let Some(error) = incoming.error.take() {
             return Err(error);
         }
-        if incoming.ring.is_empty() {
+        if !incoming.has_something() {
             return if incoming.ended || incoming.shut || to.len() == 0 {
                 Ok(0)
             } else {
@@ -130,7 +188,7 @@ impl Link {
             };
         }
         let was_writable = is_writable(self.connection.kind, &incoming.ring);
-        let count = incoming.ring.drain(to, peek)?;
+        let count = incoming.take(to, peek)?;
         let became_writable = !was_writable && is_writable(self.connection.kind, &incoming.ring);
         drop(incoming);
         if became_writable {
@@ -140,7 +198,7 @@ impl Link {
     }
 
     /// One send: EAGAIN while there is no room, EPIPE when this end or the other has closed that way.
-    pub fn send(&self, from: &mut crate::mm::user::Source) -> Result<usize, Errno> {
+    pub fn send(&self, from: &mut Source) -> Result<usize, Errno> {
         let mut own = self.own().incoming.lock();
         if let Some(error) = own.error.take() {
             return Err(error);
@@ -157,23 +215,25 @@ impl Link {
             drop(theirs);
             return self.send_to_closed(from);
         }
-        if theirs.closed || theirs.shut && self.connection.kind == Kind::Unix {
+        if theirs.closed || theirs.shut && self.connection.kind.is_unix() {
             return Err(Errno::EPIPE);
         }
-        if from.len() == 0 {
+        let count = if self.connection.kind == Kind::UnixPackets {
+            theirs.put_packet(from)?
+        } else if from.len() == 0 {
             return Ok(0);
-        }
-        if theirs.ring.room() == 0 {
+        } else if theirs.ring.room() == 0 {
             return Err(Errno::EAGAIN);
-        }
-        let count = theirs.ring.fill(from)?;
+        } else {
+            theirs.ring.fill(from)?
+        };
         drop(theirs);
         self.other().queue.wake(EventMask::READABLE);
         Ok(count)
     }
 
     /// TCP learns that the other end is gone by sending to it: these bytes are accepted, and the answer is a reset.
-    fn send_to_closed(&self, from: &mut crate::mm::user::Source) -> Result<usize, Errno> {
+    fn send_to_closed(&self, from: &mut Source) -> Result<usize, Errno> {
         let mut own = self.own().incoming.lock();
         own.error = Some(Errno::EPIPE);
         own.reset = true;
@@ -195,7 +255,7 @@ impl Link {
         if write {
             self.other().incoming.lock().ended = true;
         }
-        if read && self.connection.kind == Kind::Unix {
+        if read && self.connection.kind.is_unix() {
             // The other end's writing is over too, which it sees as it tries.
             self.other().queue.wake(EVERYTHING);
         } else if write {
@@ -209,9 +269,10 @@ impl Link {
     /// connection.
     pub fn close(&self, abort: bool) {
         let mut own = self.own().incoming.lock();
-        let unread = !own.ring.is_empty();
+        let unread = own.has_something();
         own.closed = true;
         own.ring.clear();
+        own.packets.clear();
         drop(own);
         let mut theirs = self.other().incoming.lock();
         theirs.ended = true;
@@ -221,10 +282,11 @@ impl Link {
             theirs.reset |= self.connection.kind == Kind::Tcp;
             if abort {
                 theirs.ring.clear();
+                theirs.packets.clear();
             }
         }
         drop(theirs);
-        let unix = self.connection.kind == Kind::Unix;
+        let unix = self.connection.kind.is_unix();
         self.other().queue.wake(if reset || unix { EVERYTHING } else { ENDED });
     }
 
@@ -247,7 +309,7 @@ impl Link {
             ready |= EventMask::ERR;
         }
         let read_over = own.ended || own.shut;
-        if !own.ring.is_empty() || read_over {
+        if own.has_something() || read_over {
             ready |= EventMask::READABLE;
         }
         if read_over {
@@ -257,9 +319,9 @@ impl Link {
         drop(own);
         let theirs = self.other().incoming.lock();
         let write_over = theirs.ended;
-        let gone = theirs.closed || theirs.shut && kind == Kind::Unix;
+        let gone = theirs.closed || theirs.shut && kind.is_unix();
         let both_over = match kind {
-            Kind::Unix => (ended || shut) && (write_over || gone),
+            Kind::Unix | Kind::UnixPackets => (ended || shut) && (write_over || gone),
             Kind::Tcp => ended && write_over || reset,
         };
         if both_over {

@@ -10,6 +10,7 @@ use crate::mm::user::{self, Sink, Source};
 use crate::net::address::{self, Address, Inet, Ip};
 use crate::net::names::{self, UnixKey};
 use crate::net::socket::Socket;
+use crate::net::stream::Kind;
 use alloc::sync::Arc;
 use libsyscall::abi::fcntl::{O_NONBLOCK, O_RDWR};
 use libsyscall::abi::socket::*;
@@ -44,7 +45,7 @@ fn install_socket(call: &Call, socket: Arc<Socket>, flags: u32) -> Result<usize,
 }
 
 /// What socket(2) may make: EINVAL, EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT.
-fn check_kind(domain: i32, kind: u32, protocol: i32) -> Result<u16, Errno> {
+fn check_kind(domain: i32, kind: u32, protocol: i32) -> Result<(u16, Kind), Errno> {
     if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -52,9 +53,12 @@ fn check_kind(domain: i32, kind: u32, protocol: i32) -> Result<u16, Errno> {
     if !matches!(domain, AF_UNIX | AF_INET | AF_INET6) {
         return Err(Errno::EAFNOSUPPORT);
     }
-    if kind & SOCK_TYPE_MASK != SOCK_STREAM {
-        return Err(Errno::ESOCKTNOSUPPORT);
-    }
+    let kind = match (kind & SOCK_TYPE_MASK, domain) {
+        (SOCK_STREAM, AF_UNIX) => Kind::Unix,
+        (SOCK_STREAM, _) => Kind::Tcp,
+        (SOCK_SEQPACKET, AF_UNIX) => Kind::UnixPackets,
+        _ => return Err(Errno::ESOCKTNOSUPPORT),
+    };
     let own = if domain == AF_UNIX {
         i32::from(AF_UNIX)
     } else {
@@ -63,19 +67,20 @@ fn check_kind(domain: i32, kind: u32, protocol: i32) -> Result<u16, Errno> {
     if protocol != 0 && protocol != own {
         return Err(Errno::EPROTONOSUPPORT);
     }
-    Ok(domain)
+    Ok((domain, kind))
 }
 
 fn socket(call: &mut Call) -> Result<usize, Errno> {
-    let domain = check_kind(call.int(0), call.uint(1), call.int(2))?;
-    install_socket(call, Socket::new(domain), call.uint(1))
+    let (domain, kind) = check_kind(call.int(0), call.uint(1), call.int(2))?;
+    install_socket(call, Socket::new(domain, kind), call.uint(1))
 }
 
 fn socketpair(call: &mut Call) -> Result<usize, Errno> {
-    if check_kind(call.int(0), call.uint(1), call.int(2))? != AF_UNIX {
+    let (domain, kind) = check_kind(call.int(0), call.uint(1), call.int(2))?;
+    if domain != AF_UNIX {
         return Err(Errno::EOPNOTSUPP);
     }
-    let [first, second] = Socket::pair();
+    let [first, second] = Socket::pair(kind);
     let first = install_socket(call, first, call.uint(1))? as i32;
     let files = call.thread.process.files();
     let pair = install_socket(call, second, call.uint(1)).map(|second| [first, second as i32]);
@@ -189,6 +194,12 @@ fn connect(call: &mut Call) -> Result<usize, Errno> {
         }
         Address::Unix(name) => {
             let listener = names::unix_socket(&unix_key(call, &name)?);
+            if listener
+                .as_ref()
+                .is_some_and(|listener| listener.kind() != socket.kind())
+            {
+                return Err(Errno::EPROTOTYPE);
+            }
             (listener, Address::Unix(name))
         }
         Address::Unspecified => return Err(Errno::EAFNOSUPPORT),
@@ -352,7 +363,10 @@ fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
     let options = *socket.options.lock();
     let bytes = match (level, name) {
         (SOL_SOCKET, SO_ERROR) => ints([socket.take_error().map_or(0, |error| error.0.into())]),
-        (SOL_SOCKET, SO_TYPE) => ints([SOCK_STREAM as i32]),
+        (SOL_SOCKET, SO_TYPE) => ints([match socket.kind() {
+            Kind::Unix | Kind::Tcp => SOCK_STREAM as i32,
+            Kind::UnixPackets => SOCK_SEQPACKET as i32,
+        }]),
         (SOL_SOCKET, SO_DOMAIN) => ints([socket.domain.into()]),
         (SOL_SOCKET, SO_PROTOCOL) => ints([if socket.domain == AF_UNIX { 0 } else { IPPROTO_TCP }]),
         (SOL_SOCKET, SO_ACCEPTCONN) => ints([socket.is_listening() as i32]),
