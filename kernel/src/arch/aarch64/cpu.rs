@@ -2,6 +2,10 @@
 
 use super::{irq, psci, trap};
 use crate::arch::MAX_CPUS;
+use aarch64_cpu::registers::{
+    ID_AA64ISAR0_EL1, ID_AA64ISAR1_EL1, ID_AA64MMFR1_EL1, ID_AA64MMFR2_EL1, ID_AA64PFR0_EL1, MIDR_EL1, MPIDR_EL1,
+    Readable,
+};
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -105,10 +109,7 @@ pub fn start_others() {
 
 /// This CPU's affinity, as the device tree and PSCI name CPUs.
 pub(super) fn affinity() -> u64 {
-    let mpidr: u64;
-    // SAFETY: reads a register.
-    unsafe { asm!("mrs {}, mpidr_el1", out(reg) mpidr, options(nostack, nomem)) };
-    mpidr & 0xff_00ff_ffff
+    MPIDR_EL1.get() & 0xff_00ff_ffff
 }
 
 /// Unmasks interrupts, halts until one has been taken, masks them again. An interrupt that is pending already is taken
@@ -145,24 +146,18 @@ pub fn power_off(status: u8) -> ! {
     irq::halt()
 }
 
-fn id_register_isar0() -> u64 {
-    let value: u64;
-    // SAFETY: reads a register.
-    unsafe { asm!("mrs {}, id_aa64isar0_el1", out(reg) value, options(nostack, nomem)) };
-    value
+fn field(register: u64, shift: u32) -> u64 {
+    register >> shift & 15
 }
 
 /// Whether the CPU has Privileged Access Never.
 pub(super) fn has_pan() -> bool {
-    let value: u64;
-    // SAFETY: reads a register.
-    unsafe { asm!("mrs {}, id_aa64mmfr1_el1", out(reg) value, options(nostack, nomem)) };
-    value >> 20 & 15 != 0
+    field(ID_AA64MMFR1_EL1.get(), 20) != 0
 }
 
 /// Random bits from the hardware, where it has them.
 pub fn random() -> Option<u64> {
-    if id_register_isar0() >> 60 == 0 {
+    if field(ID_AA64ISAR0_EL1.get(), 60) == 0 {
         return None;
     }
     let value: u64;
@@ -172,23 +167,69 @@ pub fn random() -> Option<u64> {
     (failed == 0).then_some(value)
 }
 
-/// AT_HWCAP and AT_HWCAP2 for the auxiliary vector. HWCAP_CPUID stays clear: identification registers are not emulated.
+/// A feature: the ID register's field that shows it, from which value on, its bit in AT_HWCAP, its name.
+type Capability = (Register, u32, u64, u32, &'static str);
+
+#[derive(Clone, Copy)]
+enum Register {
+    InstructionSet0,
+    InstructionSet1,
+    Memory2,
+}
+
+/// Those that need nothing from the kernel but FP/SIMD. CPUID (bit 11) is missing on purpose: user code that sees it reads
+/// ID registers, which trap.
+const CAPABILITIES: &[Capability] = &[
+    (Register::InstructionSet0, 4, 1, 3, "aes"),
+    (Register::InstructionSet0, 4, 2, 4, "pmull"),
+    (Register::InstructionSet0, 8, 1, 5, "sha1"),
+    (Register::InstructionSet0, 12, 1, 6, "sha2"),
+    (Register::InstructionSet0, 16, 1, 7, "crc32"),
+    (Register::InstructionSet0, 20, 2, 8, "atomics"),
+    (Register::InstructionSet0, 28, 1, 12, "asimdrdm"),
+    (Register::InstructionSet1, 12, 1, 13, "jscvt"),
+    (Register::InstructionSet1, 16, 1, 14, "fcma"),
+    (Register::InstructionSet1, 20, 1, 15, "lrcpc"),
+    (Register::InstructionSet1, 0, 1, 16, "dcpop"),
+    (Register::InstructionSet0, 32, 1, 17, "sha3"),
+    (Register::InstructionSet0, 36, 1, 18, "sm3"),
+    (Register::InstructionSet0, 40, 1, 19, "sm4"),
+    (Register::InstructionSet0, 44, 1, 20, "asimddp"),
+    (Register::InstructionSet0, 12, 2, 21, "sha512"),
+    (Register::InstructionSet0, 48, 1, 23, "asimdfhm"),
+    (Register::Memory2, 32, 1, 25, "uscat"),
+    (Register::InstructionSet1, 20, 2, 26, "ilrcpc"),
+    (Register::InstructionSet0, 52, 1, 27, "flagm"),
+];
+
+/// The capabilities this CPU has, with bit and name. FP and SIMD show 15 where they are missing.
+fn capabilities() -> impl Iterator<Item = (u32, &'static str)> {
+    let processor = ID_AA64PFR0_EL1.get();
+    let floating = [(16, 0, "fp"), (20, 1, "asimd")]
+        .into_iter()
+        .filter(move |&(shift, ..)| field(processor, shift) != 15)
+        .map(|(_, bit, name)| (bit, name));
+    let half = [(16, 9, "fphp"), (20, 10, "asimdhp")]
+        .into_iter()
+        .filter(move |&(shift, ..)| field(processor, shift) == 1)
+        .map(|(_, bit, name)| (bit, name));
+    let others = CAPABILITIES
+        .iter()
+        .filter(|&&(register, shift, least, ..)| {
+            let register = match register {
+                Register::InstructionSet0 => ID_AA64ISAR0_EL1.get(),
+                Register::InstructionSet1 => ID_AA64ISAR1_EL1.get(),
+                Register::Memory2 => ID_AA64MMFR2_EL1.get(),
+            };
+            field(register, shift) >= least
+        })
+        .map(|&(.., bit, name)| (bit, name));
+    floating.chain(half).chain(others)
+}
+
+/// AT_HWCAP and AT_HWCAP2 for the auxiliary vector.
 pub fn hwcap() -> (usize, usize) {
-    const FP_ASIMD: usize = 3;
-    let isar0 = id_register_isar0();
-    let field = |shift: u32| isar0 >> shift & 15;
-    let mut hwcap = FP_ASIMD;
-    for (present, bit) in [
-        (field(4) >= 1, 3),  // AES
-        (field(4) >= 2, 4),  // PMULL
-        (field(8) >= 1, 5),  // SHA1
-        (field(12) >= 1, 6), // SHA2
-        (field(16) >= 1, 7), // CRC32
-        (field(20) >= 2, 8), // atomics
-    ] {
-        hwcap |= (present as usize) << bit;
-    }
-    (hwcap, 0)
+    (capabilities().fold(0, |all, (bit, _)| all | 1 << bit), 0)
 }
 
 /// Bytes a signal frame needs at most, for AT_MINSIGSTKSZ.
@@ -198,10 +239,13 @@ pub fn signal_stack_min() -> usize {
 
 /// Text of /proc/cpuinfo for one CPU.
 pub fn describe(cpu: usize, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
-    let midr: u64;
-    // SAFETY: reads a register.
-    unsafe { asm!("mrs {}, midr_el1", out(reg) midr, options(nostack, nomem)) };
+    let midr = MIDR_EL1.get();
     writeln!(out, "processor\t: {cpu}")?;
+    write!(out, "Features\t:")?;
+    for (_, name) in capabilities() {
+        write!(out, " {name}")?;
+    }
+    writeln!(out)?;
     writeln!(out, "CPU implementer\t: {:#04x}", midr >> 24 & 0xff)?;
     writeln!(out, "CPU architecture: 8")?;
     writeln!(out, "CPU variant\t: {:#x}", midr >> 20 & 15)?;

@@ -13,18 +13,14 @@ pub(super) fn init(pan: bool) {
 }
 
 unsafe extern "C" {
-    fn user_copy_to(destination: usize, source: usize, len: usize) -> usize;
-    fn user_copy_to_word();
-    fn user_copy_to_byte();
-    fn user_copy_from(destination: usize, source: usize, len: usize) -> usize;
-    fn user_copy_from_word();
-    fn user_copy_from_byte();
-    fn user_copy_failed();
+    fn copy_in(destination: usize, source: usize, len: usize) -> usize;
+    fn copy_in_bytes();
+    fn copy_in_end();
+    fn copy_out(destination: usize, source: usize, len: usize) -> usize;
+    fn copy_out_bytes();
+    fn copy_out_end();
     fn user_load(address: usize) -> i64;
-    fn user_load_word();
     fn user_compare_exchange(address: usize, expected: u32, new: u32) -> i64;
-    fn user_compare_exchange_load();
-    fn user_compare_exchange_store();
     fn user_word_failed();
 }
 
@@ -32,64 +28,88 @@ global_asm!(
     r#"
     .text
     .balign 16
-    // (to, from, bytes) -> bytes not copied. Eight at a time, then the rest; x2 is what is left.
-    user_copy_to:
-    subs x3, x2, #8
+    // (to, from, bytes) -> bytes not copied: 32 at a time, 8 at a time, one by one. In each turn user memory is touched
+    // before a register changes, so after a fault the single bytes go on from there and find the exact place.
+    copy_in:
+    subs x3, x2, #32
     b.lo 2f
     1:
-    ldr x4, [x1], #8
-    user_copy_to_word:
-    sttr x4, [x0]
-    add x0, x0, #8
+    ldtr x4, [x1]
+    ldtr x5, [x1, #8]
+    ldtr x6, [x1, #16]
+    ldtr x7, [x1, #24]
+    add x1, x1, #32
+    stp x4, x5, [x0], #16
+    stp x6, x7, [x0], #16
     mov x2, x3
-    subs x3, x3, #8
+    subs x3, x3, #32
     b.hs 1b
     2:
-    cbz x2, user_copy_failed
-    ldrb w4, [x1], #1
-    user_copy_to_byte:
-    sttrb w4, [x0]
-    add x0, x0, #1
-    sub x2, x2, #1
-    b 2b
-
-    user_copy_from:
     subs x3, x2, #8
-    b.lo 2f
-    1:
-    user_copy_from_word:
+    b.lo copy_in_bytes
     ldtr x4, [x1]
     add x1, x1, #8
     str x4, [x0], #8
     mov x2, x3
-    subs x3, x3, #8
-    b.hs 1b
-    2:
-    cbz x2, user_copy_failed
-    user_copy_from_byte:
+    b 2b
+    copy_in_bytes:
+    cbz x2, copy_in_end
     ldtrb w4, [x1]
     add x1, x1, #1
     strb w4, [x0], #1
     sub x2, x2, #1
-    b 2b
+    b copy_in_bytes
+    copy_in_end:
+    mov x0, x2
+    ret
 
-    user_copy_failed:
+    .balign 16
+    copy_out:
+    subs x3, x2, #32
+    b.lo 2f
+    1:
+    ldp x4, x5, [x1]
+    ldp x6, x7, [x1, #16]
+    sttr x4, [x0]
+    sttr x5, [x0, #8]
+    sttr x6, [x0, #16]
+    sttr x7, [x0, #24]
+    add x0, x0, #32
+    add x1, x1, #32
+    mov x2, x3
+    subs x3, x3, #32
+    b.hs 1b
+    2:
+    subs x3, x2, #8
+    b.lo copy_out_bytes
+    ldr x4, [x1]
+    sttr x4, [x0]
+    add x0, x0, #8
+    add x1, x1, #8
+    mov x2, x3
+    b 2b
+    copy_out_bytes:
+    cbz x2, copy_out_end
+    ldrb w4, [x1]
+    sttrb w4, [x0]
+    add x0, x0, #1
+    add x1, x1, #1
+    sub x2, x2, #1
+    b copy_out_bytes
+    copy_out_end:
     mov x0, x2
     ret
 
     // (address) -> the word, or -1.
     user_load:
-    user_load_word:
     ldtr w0, [x0]
     ret
 
     // (address, expected, new) -> the word found, or -1.
     user_compare_exchange:
-    user_compare_exchange_load:
     ldaxr w3, [x0]
     cmp w3, w1
     b.ne 3f
-    user_compare_exchange_store:
     stlxr w4, w2, [x0]
     cbnz w4, user_compare_exchange
     3:
@@ -105,19 +125,22 @@ global_asm!(
 
 /// Where to go on when the instruction at `ip` met a fault that can't be mended; `None`: it is no user copy.
 pub(super) fn fixup(ip: usize) -> Option<usize> {
-    let pairs: [(unsafe extern "C" fn(), unsafe extern "C" fn()); 7] = [
-        (user_copy_to_word, user_copy_failed),
-        (user_copy_to_byte, user_copy_failed),
-        (user_copy_from_word, user_copy_failed),
-        (user_copy_from_byte, user_copy_failed),
-        (user_load_word, user_word_failed),
-        (user_compare_exchange_load, user_word_failed),
-        (user_compare_exchange_store, user_word_failed),
+    let at = |label: unsafe extern "C" fn()| label as usize;
+    let ranges = [
+        (copy_in as *const () as usize, at(copy_in_bytes), at(copy_in_bytes)),
+        (at(copy_in_bytes), at(copy_in_end), at(copy_in_end)),
+        (copy_out as *const () as usize, at(copy_out_bytes), at(copy_out_bytes)),
+        (at(copy_out_bytes), at(copy_out_end), at(copy_out_end)),
+        (
+            user_load as *const () as usize,
+            at(user_word_failed),
+            at(user_word_failed),
+        ),
     ];
-    pairs
+    ranges
         .iter()
-        .find(|(at, _)| *at as usize == ip)
-        .map(|(_, go_on)| *go_on as usize)
+        .find(|(start, end, _)| (*start..*end).contains(&ip))
+        .map(|&(_, _, go_on)| go_on)
 }
 
 /// Copies to user memory; the bytes NOT copied.
@@ -126,7 +149,7 @@ pub(super) fn fixup(ip: usize) -> Option<usize> {
 /// `source` is readable for `len` bytes.
 pub unsafe fn copy_to_user(destination: usize, source: *const u8, len: usize) -> usize {
     // SAFETY: the source by the caller's promise; the destination recovers from faults.
-    unsafe { user_copy_to(destination, source as usize, len) }
+    unsafe { copy_out(destination, source as usize, len) }
 }
 
 /// Copies from user memory; the bytes NOT copied.
@@ -135,7 +158,7 @@ pub unsafe fn copy_to_user(destination: usize, source: *const u8, len: usize) ->
 /// `destination` is writable for `len` bytes.
 pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) -> usize {
     // SAFETY: as in `copy_to_user`, the other way round.
-    unsafe { user_copy_from(destination as usize, source, len) }
+    unsafe { copy_in(destination as usize, source, len) }
 }
 
 /// Reads an aligned word, as futex(2) does.
