@@ -1,6 +1,7 @@
 //! What every boot door leaves behind: one [`BootInfo`], whichever way the machine was entered.
 
 pub mod command_line;
+pub mod regions;
 
 /// Bytes of RAM that the kernel may use, by physical address; page-aligned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 //! the MMU on and calls [`image`]. That reads the device tree and goes to [`finish`], which every door ends in.
 
 use super::{cpu, gic, paging, psci, smp, timer, trap};
+use crate::boot::regions::RegionList;
 use crate::boot::{BootInfo, Door, MAX_REGIONS, Region};
 use crate::driver::serial;
 use crate::mm::direct;
@@ -273,60 +274,12 @@ extern "C" fn image(device_tree: u64, kernel: u64) -> ! {
     finish(info, map, kernel)
 }
 
-/// Free RAM while a door puts the map together.
-pub struct RegionList {
-    regions: [Region; MAX_REGIONS],
-    count: usize,
-}
-
-impl RegionList {
-    pub const fn new() -> RegionList {
-        RegionList {
-            regions: [Region { start: 0, end: 0 }; MAX_REGIONS],
-            count: 0,
-        }
-    }
-
-    /// Adds whole pages of RAM; a map with more pieces than there is room for loses the last ones.
-    pub fn add(&mut self, start: u64, end: u64) {
-        let (start, end) = (start.next_multiple_of(4096), end & !4095);
-        if start < end && self.count < MAX_REGIONS {
-            self.regions[self.count] = Region { start, end };
-            self.count += 1;
-        }
-    }
-
-    /// Takes a range away, to whole pages.
-    pub fn remove(&mut self, start: u64, end: u64) {
-        let (start, end) = (start & !4095, end.next_multiple_of(4096));
-        for index in 0..self.count {
-            let region = self.regions[index];
-            if end <= region.start || region.end <= start {
-                continue;
-            }
-            self.regions[index].end = region.start.max(start.min(region.end));
-            if end < region.end {
-                if start <= region.start {
-                    self.regions[index] = Region {
-                        start: end,
-                        end: region.end,
-                    };
-                } else {
-                    self.add(end, region.end);
-                }
-            }
-        }
-    }
-}
-
 /// Where every door ends: own page tables, this CPU's block, then the kernel. `kernel` is where it lies in RAM.
 pub fn finish(info: &'static mut BootInfo, mut map: RegionList, kernel: u64) -> ! {
-    let ram = map.regions;
-    let mut bump = paging::Bump::new(&mut map.regions[..map.count]);
-    paging::build_kernel_tables(&mut bump, kernel, info, &ram[..map.count]);
-    bump.take_from(&mut map.regions[..map.count]);
-    info.regions = map.regions;
-    info.region_count = map.count;
+    let mut bump = paging::Bump::new(map.as_mut_slice());
+    paging::build_kernel_tables(&mut bump, kernel, info, map.as_slice());
+    bump.take_from(map.as_mut_slice());
+    (info.regions, info.region_count) = map.into_parts();
     let info: &'static BootInfo = info;
     cpu::init_block(0);
     trap::init_cpu();
