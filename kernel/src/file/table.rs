@@ -4,6 +4,7 @@
 //! number among a million is found in some dozen steps.
 
 use super::{OpenFile, lock};
+use crate::mm::frame;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -161,6 +162,7 @@ impl FdTable {
 
     /// The lowest free number from `from` on, below `limit` (RLIMIT_NOFILE): EMFILE.
     pub fn insert(&self, file: Arc<OpenFile>, cloexec: bool, from: i32, limit: usize) -> Result<i32, Errno> {
+        frame::admit()?;
         let mut slots = self.slots.lock();
         let fd = slots.lowest_free(from as usize);
         if fd >= limit {

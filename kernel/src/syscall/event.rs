@@ -10,7 +10,7 @@ use crate::file::anon::epoll::EpollFile;
 use crate::file::anon::eventfd::EventFile;
 use crate::file::anon::signalfd::{SignalFd, SignalFile};
 use crate::file::anon::timerfd::{Setting, TimerFd, TimerFile};
-use crate::mm::user;
+use crate::mm::{frame, user};
 use crate::task::signal::UNSTOPPABLE;
 use crate::task::thread::deadline_after;
 use crate::time;
@@ -92,6 +92,9 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     let epoll = &epoll.downcast::<EpollFile>().ok_or(Errno::EINVAL)?.0;
+    if operation == EPOLL_CTL_ADD {
+        frame::admit()?;
+    }
     match operation {
         EPOLL_CTL_ADD => epoll.add(
             Target {

@@ -4,6 +4,7 @@ use super::super::access::Credentials;
 use super::super::{Inode, Place};
 use super::directory::Directory;
 use super::{New, Node};
+use crate::mm::frame;
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
@@ -55,6 +56,7 @@ impl<'a> Parent<'a> {
 
 /// Makes `name` in `directory`. EEXIST where it is there already.
 pub fn create(who: &Credentials, directory: &Place, name: &[u8], new: New) -> Result<Place, Errno> {
+    frame::admit().map_err(|_| Errno::ENOSPC)?;
     let parent = Parent::new(who, directory, Errno::ENOENT)?;
     let parent_stat = directory.stat();
     let mut owner = *who;
@@ -90,6 +92,7 @@ fn insert(parent: &Parent, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, 
 
 /// link(2): another name for `target`.
 pub fn link(who: &Credentials, target: &Place, directory: &Place, name: &[u8]) -> Result<(), Errno> {
+    frame::admit().map_err(|_| Errno::ENOSPC)?;
     let node = Node::of(target).ok_or(Errno::EXDEV)?;
     let parent = Parent::new(who, directory, Errno::EXDEV)?;
     if node.kind == S_IFDIR {
