@@ -35,7 +35,6 @@ unsafe extern "C" {
     fn switch_registers(from: *mut Saved, to: *const Saved);
     fn user_thread_start();
     fn kernel_thread_start();
-    fn trap_return();
 }
 
 global_asm!(
@@ -147,15 +146,6 @@ impl ArchThread {
     pub fn reset_user(&self) {
         write_tls(0);
         fpu::reset_running();
-    }
-
-    /// CLONE_SETTLS for the running thread.
-    pub fn set_tls(&self, value: usize) {
-        write_tls(value);
-    }
-
-    pub fn tls(&self) -> usize {
-        read_tls()
     }
 }
 

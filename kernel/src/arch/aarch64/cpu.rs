@@ -57,7 +57,7 @@ static BLOCKS: [Block; MAX_CPUS] = {
 pub(super) fn init_block(cpu: usize) {
     let block = &raw const BLOCKS[cpu];
     // SAFETY: the register is the kernel's own.
-    unsafe { asm!("msr tpidr_el1, {}", in(reg) block, options(nostack, nomem)) };
+    unsafe { asm!("msr tpidr_el1, {}", in(reg) block, options(nostack)) };
 }
 
 /// This CPU's block.
@@ -126,12 +126,6 @@ pub fn wait_for_interrupt() {
             options(nostack)
         )
     };
-}
-
-/// Takes interrupts that are pending.
-pub fn take_interrupts() {
-    // SAFETY: the handlers expect to run on top of code that holds no lock; the caller holds none.
-    unsafe { asm!("msr daifclr, #2", "isb", "msr daifset, #2", options(nostack)) };
 }
 
 /// Ends the machine with an exit status for QEMU: semihosting's SYS_EXIT_EXTENDED, else PSCI.

@@ -10,7 +10,10 @@ pub type Line = u32;
 /// Lines that devices have here; more are not listened to.
 const HANDLERS: usize = 16;
 
-static REGISTERED: SpinLock<[Option<(Line, fn())>; HANDLERS]> = SpinLock::new([None; HANDLERS]);
+/// A line and what to call for it.
+type Registration = Option<(Line, fn())>;
+
+static REGISTERED: SpinLock<[Registration; HANDLERS]> = SpinLock::new([None; HANDLERS]);
 
 /// Routes a device's line to this CPU (CPU 0, at boot) and calls `handler` there, on top of user code or of idle.
 pub fn register(line: Line, handler: fn()) {

@@ -76,13 +76,11 @@ pub(super) fn init(tree: &Fdt) {
     START.store(counter(), Ordering::Relaxed);
     // Secure, non-secure, virtual, hypervisor: the third of the timer's interrupts, three cells each.
     const VIRTUAL: usize = 2 * 3 * 4;
-    if let Some(property) = tree
+    let line = tree
         .find_compatible(&["arm,armv8-timer"])
-        .and_then(|node| node.property("interrupts"))
-    {
-        if let Some(entry) = property.value.get(VIRTUAL..) {
-            LINE.store(boot::interrupt(entry), Ordering::Relaxed);
-        }
+        .and_then(|node| node.property("interrupts")?.value.get(VIRTUAL..));
+    if let Some(entry) = line {
+        LINE.store(boot::interrupt(entry), Ordering::Relaxed);
     }
     let clock = tree.find_compatible(&["arm,pl031"]).and_then(|node| node.reg()?.next());
     if let Some(region) = clock {

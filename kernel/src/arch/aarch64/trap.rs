@@ -72,10 +72,6 @@ impl TrapFrame {
         self.sp as usize
     }
 
-    pub fn set_ip(&mut self, ip: usize) {
-        self.pc = ip as u64;
-    }
-
     pub fn set_sp(&mut self, sp: usize) {
         self.sp = sp as u64;
     }
