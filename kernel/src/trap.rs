@@ -15,9 +15,11 @@ pub enum Exception {
     PageFault { address: usize, access: Access },
     /// An instruction that does not exist or is not allowed (SIGILL).
     IllegalInstruction,
-    /// Integer division (SIGFPE, FPE_INTDIV).
+    /// Integer division (SIGFPE, FPE_INTDIV); aarch64 divides by zero without a word.
+    #[cfg(target_arch = "x86_64")]
     Divide,
     /// Integer overflow trap (SIGFPE, FPE_INTOVF).
+    #[cfg(target_arch = "x86_64")]
     Overflow,
     /// Floating point, with the FPE_* code.
     FloatingPoint(i32),
@@ -28,6 +30,7 @@ pub enum Exception {
     /// A misaligned access (SIGBUS, BUS_ADRALN).
     Alignment { address: usize },
     /// A protection fault without an address (SIGSEGV, SI_KERNEL).
+    #[cfg(target_arch = "x86_64")]
     Protection,
 }
 
@@ -67,12 +70,15 @@ fn signal_of(thread: &task::Thread, frame: &TrapFrame, exception: Exception) -> 
             }
         },
         Exception::IllegalInstruction => Info::fault(SIGILL, ILL_ILLOPN, ip),
+        #[cfg(target_arch = "x86_64")]
         Exception::Divide => Info::fault(SIGFPE, FPE_INTDIV, ip),
+        #[cfg(target_arch = "x86_64")]
         Exception::Overflow => Info::fault(SIGFPE, FPE_INTOVF, ip),
         Exception::FloatingPoint(code) => Info::fault(SIGFPE, code, ip),
         Exception::Breakpoint => Info::fault(SIGTRAP, TRAP_BRKPT, ip),
         Exception::Trace => Info::fault(SIGTRAP, TRAP_TRACE, ip),
         Exception::Alignment { address } => Info::fault(SIGBUS, BUS_ADRALN, address),
+        #[cfg(target_arch = "x86_64")]
         Exception::Protection => Info::kernel(SIGSEGV),
     };
     Some(info)

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use hashbrown::HashMap;
 use libsyscall::abi::Errno;
-use spin::Lazy;
+use spin::LazyLock;
 use sync::SpinLock;
 
 /// A socket bound to a port.
@@ -18,7 +18,7 @@ struct Bound {
     reuse: bool,
 }
 
-static PORTS: Lazy<SpinLock<HashMap<u16, Vec<Bound>>>> = Lazy::new(SpinLock::default);
+static PORTS: LazyLock<SpinLock<HashMap<u16, Vec<Bound>>>> = LazyLock::new(SpinLock::default);
 
 /// Ports given to those who ask for none, net.ipv4.ip_local_port_range.
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
@@ -100,7 +100,7 @@ pub fn listener(at: Inet) -> Option<Arc<Socket>> {
     (!found.is_empty()).then(|| found.swap_remove(exact).1)
 }
 
-static UNIX: Lazy<SpinLock<HashMap<UnixKey, Weak<Socket>>>> = Lazy::new(SpinLock::default);
+static UNIX: LazyLock<SpinLock<HashMap<UnixKey, Weak<Socket>>>> = LazyLock::new(SpinLock::default);
 
 /// What an AF_UNIX name is: an abstract one by its bytes, a path by the inode behind it.
 #[derive(Clone, PartialEq, Eq, Hash)]

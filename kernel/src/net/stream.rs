@@ -159,11 +159,6 @@ impl Link {
         &self.connection.ends[1 - self.end]
     }
 
-    /// Looks at what has arrived.
-    pub fn with_incoming<R>(&self, f: impl FnOnce(&mut Incoming) -> R) -> R {
-        f(&mut self.own().incoming.lock())
-    }
-
     /// Bytes to be read, FIONREAD.
     pub fn readable_len(&self) -> usize {
         self.own().incoming.lock().ring.len()
@@ -293,11 +288,6 @@ impl Link {
     /// SO_ERROR: what it is, and it is no more.
     pub fn take_error(&self) -> Option<Errno> {
         self.own().incoming.lock().error.take()
-    }
-
-    /// Whether a reset has ended the connection.
-    pub fn is_reset(&self) -> bool {
-        self.own().incoming.lock().reset
     }
 
     pub fn readiness(&self) -> EventMask {

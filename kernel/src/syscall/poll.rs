@@ -1,9 +1,12 @@
 //! poll(2), select(2) and their kind, over the same wait queues as epoll.
 
 use super::Call;
+#[cfg(target_arch = "x86_64")]
 use super::event::deadline_ms;
 use super::table::Line;
-use super::time::{read_timespec, timeval, write_timespec};
+#[cfg(target_arch = "x86_64")]
+use super::time::timeval;
+use super::time::{read_timespec, write_timespec};
 use crate::file::OpenFile;
 use crate::mm::user;
 use crate::task::Thread;

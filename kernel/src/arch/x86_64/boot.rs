@@ -191,6 +191,7 @@ extern "C" fn pvh(start_info: usize) -> ! {
     // SAFETY: the hypervisor's structures lie in RAM below 4 GiB, which the boot tables map at the direct map; they are
     // read before any frame is handed out. This is the one boot path, so the cells have no other user.
     let info = unsafe { &mut *BOOT.info.get() };
+    // SAFETY: as above.
     let start = unsafe { &*(crate::mm::direct(start_info as u64) as *const StartInfo) };
     // SAFETY: as above.
     let entries = unsafe {

@@ -28,7 +28,6 @@ unsafe extern "C" {
     fn switch_stacks(from: *mut usize, to: usize);
     fn user_thread_start();
     fn kernel_thread_start();
-    fn trap_return();
 }
 
 global_asm!(

@@ -116,12 +116,6 @@ pub fn wait_for_interrupt() {
     unsafe { asm!("sti; hlt; cli", options(nostack)) };
 }
 
-/// Takes interrupts that are pending.
-pub fn take_interrupts() {
-    // SAFETY: the handlers expect to run on top of code that holds no lock; the caller holds none.
-    unsafe { asm!("sti; nop; cli", options(nostack)) };
-}
-
 /// Ends the machine with an exit status for QEMU.
 pub fn power_off(status: u8) -> ! {
     // SAFETY: the debug-exit device's port; without the device the write goes nowhere.

@@ -15,7 +15,9 @@ pub type Line = u32;
 const FIRST_VECTOR: u8 = 0x40;
 const LINES: usize = 24;
 
-static HANDLERS: SpinLock<[Option<fn()>; LINES]> = SpinLock::new([None; LINES]);
+type Handler = fn();
+
+static HANDLERS: SpinLock<[Option<Handler>; LINES]> = SpinLock::new([None; LINES]);
 static IO_APIC: AtomicUsize = AtomicUsize::new(0);
 static MADT: Once<Option<Madt>> = Once::new();
 
@@ -47,7 +49,7 @@ fn write_io_apic(index: u32, value: u32) {
 }
 
 /// Routes a device's line to CPU 0 and calls `handler` there, on top of user code or of idle.
-pub fn register(line: Line, handler: fn()) {
+pub fn register(line: Line, handler: Handler) {
     let Some(madt) = madt_found() else { return };
     let Some((_, first)) = madt.io_apic else { return };
     let (global, active_low, level) = madt.isa.get(line as usize).copied().unwrap_or((line, false, false));
