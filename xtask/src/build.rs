@@ -67,8 +67,6 @@ pub enum Kernel {
 pub struct Built {
     /// What QEMU's `-kernel` takes.
     pub boot_file: PathBuf,
-    /// The ELF, for a debugger and for Limine.
-    pub elf: PathBuf,
 }
 
 pub fn kernel(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
@@ -92,14 +90,14 @@ pub fn kernel(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
     let elf = folder.join("vigil.elf");
     std::fs::copy(&built, &elf).with_context(|| format!("cannot copy {}", built.display()))?;
     let boot_file = match arch {
-        Arch::X86_64 => elf.clone(),
+        Arch::X86_64 => elf,
         Arch::Aarch64 => {
             let flat = folder.join("Image");
             image::flatten(&elf, &flat)?;
             flat
         }
     };
-    Ok(Built { boot_file, elf })
+    Ok(Built { boot_file })
 }
 
 /// Builds every program of `userspace-tests` statically and gives the folder they are in.

@@ -7,6 +7,7 @@ mod support;
 use event::{Epoll, EventMask, Pollable};
 use libsyscall::abi::Errno;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use support::{File, harvest};
 
 /// xorshift64: the same steps for the same seed on every machine.
@@ -67,20 +68,19 @@ fn run(seed: u64) {
         match random.below(8) {
             0 => {
                 let result = epoll.add(files[at].target(fd), mask, step.into());
-                if expected.contains_key(&(at, fd)) {
-                    assert_eq!(result, Err(Errno::EEXIST), "{}", context());
-                } else {
-                    assert_eq!(result, Ok(()), "{}", context());
-                    let due = files[at].counter.readiness().intersects(mask);
-                    expected.insert(
-                        (at, fd),
-                        Expected {
+                match expected.entry((at, fd)) {
+                    Entry::Occupied(_) => assert_eq!(result, Err(Errno::EEXIST), "{}", context()),
+                    Entry::Vacant(place) => {
+                        assert_eq!(result, Ok(()), "{}", context());
+                        let due = files[at].counter.readiness().intersects(mask);
+                        let (data, disabled) = (step.into(), false);
+                        place.insert(Expected {
                             mask,
-                            data: step.into(),
+                            data,
                             due,
-                            disabled: false,
-                        },
-                    );
+                            disabled,
+                        });
+                    }
                 }
             }
             1 => {

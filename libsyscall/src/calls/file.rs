@@ -50,11 +50,10 @@ pub fn dup3(old: i32, new: i32, flags: u32) -> Result<i32, Errno> {
 
 /// fcntl(2) with a number for argument.
 pub fn fcntl(fd: i32, command: u32, argument: usize) -> Result<usize, Errno> {
-    // SAFETY: of the commands that take a number only; one that takes a pointer would read or write a lock structure
-    // at an address the caller made up, and those are left to `raw`.
     assert!(
         !matches!(command, fcntl::F_GETLK | fcntl::F_OFD_GETLK),
         "takes a pointer"
     );
+    // SAFETY: the commands that write to an address the caller made up were just refused; they are left to `raw`.
     unsafe { raw(nr::FCNTL, [fd as usize, command as usize, argument]) }
 }

@@ -260,6 +260,7 @@ fn wait_fault() {
     let epoll = Fd::epoll();
     // SAFETY: the kernel finds nothing to write at the null pointer.
     assert_eq!(
+        // SAFETY: a null buffer and mask: nothing is written, whatever the answer.
         unsafe { raw(nr::EPOLL_PWAIT, [epoll.0 as usize, 0, 1, 0, 0, 8]) },
         Ok(0)
     );
@@ -273,6 +274,7 @@ fn wait_fault_keeps_the_event() {
     epoll.add(&event, EPOLLIN | EPOLLET);
     // SAFETY: the write to the null pointer is refused.
     assert_eq!(
+        // SAFETY: a null buffer and mask: nothing is written, whatever the answer.
         unsafe { raw(nr::EPOLL_PWAIT, [epoll.0 as usize, 0, 1, 0, 0, 8]) },
         Err(Errno::EFAULT)
     );
