@@ -194,6 +194,7 @@ fn vectors() {
     assert_eq!(u64::from_ne_bytes(halves.concat().try_into().expect("8 bytes")), 7);
     // SAFETY: the kernel reads within the two halves.
     assert_eq!(
+        // SAFETY: two parts, whose buffers live as long as the call.
         userspace_tests::checked(unsafe { libc::writev(event.0, parts.as_ptr(), 2) }),
         Err(Errno::EINVAL)
     );
