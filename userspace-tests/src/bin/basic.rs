@@ -74,8 +74,8 @@ fn identity() {
     assert_eq!(process::getpid(), std::process::id() as i32);
     assert_eq!(process::gettid(), process::getpid());
     let parent = process::getpid();
-    // SAFETY: the call takes nothing.
     assert_eq!(
+        // SAFETY: the call takes nothing.
         child(move || i32::from(unsafe { libc::getppid() } != parent)).wait(),
         Status::Exited(0)
     );
@@ -86,8 +86,8 @@ fn uname_says_linux() {
     let mut name: libc::utsname = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel fills the structure.
     assert_eq!(unsafe { libc::uname(&mut name) }, 0);
-    // SAFETY: the kernel ends each field with a NUL.
     let field = |field: &[libc::c_char]| {
+        // SAFETY: the kernel ends each field with a NUL.
         unsafe { std::ffi::CStr::from_ptr(field.as_ptr()) }
             .to_string_lossy()
             .into_owned()

@@ -192,13 +192,18 @@ fn mmap_errors() -> Result<(), String> {
     );
     // SAFETY: ours.
     unsafe { libc::close(epoll) };
-    // SAFETY: nothing is unmapped: the arguments are refused.
     check_eq!(
-        unsafe { (libc::munmap(1 as *mut c_void, PAGE), errno()) },
+        // SAFETY: nothing is unmapped: the arguments are refused.
+        unsafe {
+            (
+                libc::munmap(std::ptr::without_provenance_mut::<c_void>(1), PAGE),
+                errno(),
+            )
+        },
         (-1, libc::EINVAL)
     );
-    // SAFETY: as above.
     check_eq!(
+        // SAFETY: as above.
         unsafe { (libc::munmap(PAGE as *mut c_void, 0), errno()) },
         (-1, libc::EINVAL)
     );
@@ -594,8 +599,8 @@ fn mincore_tells_residency() -> Result<(), String> {
     check_eq!(unsafe { libc::mincore(at.cast(), 4 * PAGE, seen.as_mut_ptr()) }, 0);
     check_eq!(seen.map(|byte| byte & 1), [0, 1, 0, 0]);
     unmap(at, 4 * PAGE)?;
-    // SAFETY: as above.
     check_eq!(
+        // SAFETY: as above.
         unsafe { (libc::mincore(at.cast(), PAGE, seen.as_mut_ptr()), errno()) },
         (-1, libc::ENOMEM)
     );
@@ -659,7 +664,10 @@ fn bad_pointers_are_efault() -> Result<(), String> {
             ),
             (-1, libc::EFAULT)
         );
-        check_eq!((libc::pipe(1 as *mut i32), errno()), (-1, libc::EFAULT));
+        check_eq!(
+            (libc::pipe(std::ptr::without_provenance_mut::<i32>(1)), errno()),
+            (-1, libc::EFAULT)
+        );
         libc::close(pipe[0]);
         libc::close(pipe[1]);
     }

@@ -200,8 +200,8 @@ fn flags() {
 /// Semantics 173.
 fn no_positions() {
     let (read, _write) = Fd::pipe();
-    // SAFETY: numbers in, a number out.
     assert_eq!(
+        // SAFETY: numbers in, a number out.
         checked(unsafe { libc::lseek(read.0, 0, libc::SEEK_SET) }),
         Err(Errno::ESPIPE)
     );

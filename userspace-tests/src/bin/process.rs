@@ -85,13 +85,13 @@ fn wait_for_any() {
 }
 
 fn wait_without_children() {
-    // SAFETY: no status is asked for.
     assert_eq!(
+        // SAFETY: no status is asked for.
         checked(unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) }),
         Err(Errno::ECHILD)
     );
-    // SAFETY: as above.
     assert_eq!(
+        // SAFETY: as above.
         checked(unsafe { libc::waitpid(1 << 22, std::ptr::null_mut(), 0) }),
         Err(Errno::ECHILD)
     );
@@ -103,8 +103,8 @@ fn wait_no_hang() {
         let mut byte = [0];
         i32::from((&read).read_exact(&mut byte).is_err())
     });
-    // SAFETY: no status is asked for.
     assert_eq!(
+        // SAFETY: no status is asked for.
         unsafe { libc::waitpid(child.0, std::ptr::null_mut(), libc::WNOHANG) },
         0
     );

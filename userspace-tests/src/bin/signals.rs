@@ -310,8 +310,8 @@ fn epoll_is_never_restarted() {
 fn sleep_is_interrupted() {
     let long = libc::timespec { tv_sec: 5, tv_nsec: 0 };
     let mut left = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel reads and writes one timespec.
     let result = interrupted(libc::SA_RESTART, || {
+        // SAFETY: the kernel reads and writes one timespec.
         checked(unsafe { libc::nanosleep(&long, &mut left) })
     });
     assert_eq!(result, Err(Errno::EINTR));

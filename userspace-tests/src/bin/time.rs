@@ -153,8 +153,8 @@ fn resolution() {
 
 fn wrong_clocks() {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel refuses the clock.
     assert_eq!(
+        // SAFETY: the kernel refuses the clock.
         checked(unsafe { libc::clock_gettime(99, &mut time) }),
         Err(Errno::EINVAL)
     );
@@ -163,8 +163,8 @@ fn wrong_clocks() {
 fn wrong_times() {
     for (tv_sec, tv_nsec) in [(0, -1), (0, 1_000_000_000), (-1, 0)] {
         let request = libc::timespec { tv_sec, tv_nsec };
-        // SAFETY: the kernel refuses the time.
         assert_eq!(
+            // SAFETY: the kernel refuses the time.
             checked(unsafe { libc::nanosleep(&request, ptr::null_mut()) }),
             Err(Errno::EINVAL)
         );
