@@ -17,7 +17,6 @@ pub enum Door {
     Pvh,
     /// The arm64 Linux Image protocol.
     Image,
-    Limine,
 }
 
 pub const MAX_REGIONS: usize = 64;
