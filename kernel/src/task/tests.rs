@@ -199,11 +199,10 @@ fn stack_size_and_guard() -> Result<(), &'static str> {
 /// An unpark before the park is not lost, and two make one.
 fn token_is_kept() -> Result<(), &'static str> {
     with_current(|thread| {
-        let soon = || now_ns() + 1_000_000;
         thread.unpark();
         thread.unpark();
-        let first = thread.park_until(Some(soon()));
-        let second = thread.park_until(Some(soon()));
+        let first = thread.park_until(Some(now_ns() + PATIENCE_NS));
+        let second = thread.park_until(Some(now_ns() + 1_000_000));
         check(first == Unparked::Woken, "the token was lost")?;
         check(second == Unparked::TimedOut, "two tokens were kept")
     })
