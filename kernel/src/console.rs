@@ -2,7 +2,7 @@
 //!
 //! With `console=framed` the byte 0x10 (DLE) starts a control: `o`, `e`, `k` say whose bytes follow (the program's
 //! standard output, its standard error, the kernel's), `r` that input is taken from now on, a second 0x10 is one literal
-//! byte, `x` and three digits the exit status of the first program.
+//! byte, `x` and three digits the end of the first program: its exit status, or 256 and the number of its signal.
 
 use crate::arch::{cpu, irq};
 use crate::boot::command_line::parameters;
@@ -82,11 +82,23 @@ pub fn listening() {
     }
 }
 
-/// Ends the machine with the first program's exit status.
-pub fn finish(status: u8) -> ! {
+/// How the first program ended.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    Exited(u8),
+    Signalled(u8),
+}
+
+/// Ends the machine as the first program ended.
+pub fn finish(end: End) -> ! {
+    let (number, status) = match end {
+        End::Exited(status) => (u16::from(status), status),
+        // A machine has no signals: its status is what a shell would show.
+        End::Signalled(signal) => (256 + u16::from(signal), 128 + signal),
+    };
     let line = LINE.lock();
     if parameters().framed {
-        let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit);
+        let digits = [number / 100, number / 10 % 10, number % 10].map(|digit| b'0' + digit as u8);
         serial::write(&[DLE, b'x']);
         serial::write(&digits);
     }

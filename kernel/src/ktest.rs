@@ -49,5 +49,5 @@ fn run(_: usize) {
             }
         }
     }
-    console::finish(u8::from(failed > 0));
+    console::finish(console::End::Exited(u8::from(failed > 0)));
 }

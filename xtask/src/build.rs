@@ -63,6 +63,9 @@ pub enum Kernel {
     Tests,
 }
 
+/// A kernel with its symbols.
+const ELF_NAME: &str = "vigil.elf";
+
 /// A kernel's files.
 pub struct Built {
     /// What QEMU's `-kernel` takes.
@@ -80,24 +83,41 @@ pub fn kernel(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
     }
     finish(cargo, "the kernel")?;
 
-    // The copy stays when the kernel is built with other features into the same place.
-    let suffix = if kind == Kernel::Tests { "-tests" } else { "" };
-    let folder = paths::made(&format!("{arch}-{}{suffix}", profile.name()))?;
     let built = paths::target()?
         .join(arch.kernel_target())
         .join(profile.folder())
         .join("vigil");
-    let elf = folder.join("vigil.elf");
+    // A copy stays when the kernel is built with other features into the same place.
+    let kernel = place(arch, profile, kind)?;
+    let elf = kernel.boot_file.with_file_name(ELF_NAME);
     std::fs::copy(&built, &elf).with_context(|| format!("cannot copy {}", built.display()))?;
-    let boot_file = match arch {
-        Arch::X86_64 => elf,
-        Arch::Aarch64 => {
-            let flat = folder.join("Image");
-            image::flatten(&elf, &flat)?;
-            flat
-        }
+    if kernel.boot_file != elf {
+        image::flatten(&elf, &kernel.boot_file)?;
+    }
+    Ok(kernel)
+}
+
+/// The kernel as it was built last, whatever its source is now; built when it never was.
+pub fn last_kernel(arch: Arch, profile: Profile) -> Result<Built> {
+    let last = place(arch, profile, Kernel::Plain)?;
+    if last.boot_file.exists() {
+        Ok(last)
+    } else {
+        kernel(arch, profile, Kernel::Plain)
+    }
+}
+
+/// Where a kernel's files lie.
+fn place(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
+    let suffix = if kind == Kernel::Tests { "-tests" } else { "" };
+    let folder = paths::made(&format!("{arch}-{}{suffix}", profile.name()))?;
+    let name = match arch {
+        Arch::X86_64 => ELF_NAME,
+        Arch::Aarch64 => "Image",
     };
-    Ok(Built { boot_file })
+    Ok(Built {
+        boot_file: folder.join(name),
+    })
 }
 
 /// Builds every program of `userspace-tests` statically and gives the folder they are in.
@@ -130,8 +150,15 @@ pub fn programs(arch: Arch, profile: Profile) -> Result<PathBuf> {
 
 /// Cargo at the repository's root, quiet.
 pub fn cargo(command: &str) -> Command {
+    let mut cargo = talking_cargo(command);
+    cargo.arg("--quiet");
+    cargo
+}
+
+/// Cargo at the repository's root. A quiet `cargo test` would have its tests quiet too, which then name none.
+pub fn talking_cargo(command: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(paths::repository()).arg(command).arg("--quiet");
+    cargo.current_dir(paths::repository()).arg(command);
     // Flags for the host's programs are not for the kernel, whose own stand in .cargo/config.toml.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     if let Ok(target) = paths::target() {

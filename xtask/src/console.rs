@@ -16,22 +16,47 @@ pub enum Stream {
     Kernel,
 }
 
+/// How the first program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Exited(u8),
+    Signalled(u8),
+}
+
+impl End {
+    /// The status that a shell shows for it.
+    pub fn status(self) -> u8 {
+        match self {
+            End::Exited(status) => status,
+            End::Signalled(signal) => 128 + signal,
+        }
+    }
+
+    /// The guest's number: a status, or 256 and a signal.
+    fn of_number(number: u16) -> End {
+        match number.checked_sub(256) {
+            None => End::Exited(number as u8),
+            Some(signal) => End::Signalled(signal.min(127) as u8),
+        }
+    }
+}
+
 /// What the guest said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Bytes(Stream, Vec<u8>),
     /// It listens: input sent before would be lost.
     Listening,
-    /// The first program's exit status; the last event.
-    Exit(u8),
+    /// The first program's end; the last event.
+    Exit(End),
 }
 
 #[derive(Clone, Copy)]
 enum State {
     Text,
     Control,
-    /// In an exit status, with its digits so far.
-    Status(u32, u8),
+    /// In the number of an end, with its digits so far.
+    End(u16, u8),
 }
 
 /// Takes the guest's bytes in any pieces.
@@ -69,20 +94,20 @@ impl Decoder {
                             self.flush(&mut text, &mut events);
                             events.push(Event::Listening);
                         }
-                        b'x' => self.state = State::Status(0, 0),
+                        b'x' => self.state = State::End(0, 0),
                         _ => {}
                     }
                 }
-                State::Status(status, digits) if byte.is_ascii_digit() => {
-                    let status = status * 10 + u32::from(byte - b'0');
-                    self.state = State::Status(status, digits + 1);
+                State::End(number, digits) if byte.is_ascii_digit() => {
+                    let number = number * 10 + u16::from(byte - b'0');
+                    self.state = State::End(number, digits + 1);
                     if digits == 2 {
                         self.flush(&mut text, &mut events);
-                        events.push(Event::Exit(status.min(255) as u8));
+                        events.push(Event::Exit(End::of_number(number)));
                         self.state = State::Text;
                     }
                 }
-                State::Status(..) => self.state = State::Text,
+                State::End(..) => self.state = State::Text,
             }
         }
         self.flush(&mut text, &mut events);
@@ -130,7 +155,7 @@ mod tests {
             bytes(Stream::Output, b"out\x10put"),
             bytes(Stream::Error, b"err"),
             bytes(Stream::Kernel, b"kernel"),
-            Event::Exit(42),
+            Event::Exit(End::Exited(42)),
         ]
     }
 
@@ -154,6 +179,13 @@ mod tests {
             }
             assert_eq!(events, expected(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn an_end_by_a_signal() {
+        let events = Decoder::default().decode(b"\x10x262");
+        assert_eq!(events, [Event::Exit(End::Signalled(6))]);
+        assert_eq!(End::Signalled(6).status(), 134);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
+const LINK: u32 = 0o120_000;
 
 /// An archive being written.
 #[derive(Default)]
@@ -18,6 +19,15 @@ impl Archive {
 
     pub fn file(&mut self, path: &str, permissions: u32, contents: &[u8]) {
         self.entry(path, REGULAR | permissions, contents);
+    }
+
+    pub fn symbolic_link(&mut self, path: &str, target: &str) {
+        self.entry(path, LINK | 0o777, target.as_bytes());
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The whole archive.

@@ -1,4 +1,4 @@
-//! Vigil's commands: `cargo xtask setup | build | run | test | lint`.
+//! Vigil's commands: `cargo xtask setup | build | run | runner | test | lint`.
 
 mod arch;
 mod build;
@@ -13,6 +13,8 @@ mod program;
 mod progress;
 mod root;
 mod run;
+mod runner;
+mod session;
 mod setup;
 mod terminal;
 mod test;
@@ -35,6 +37,8 @@ enum Task {
     Build(build::Options),
     /// Boot a machine into a static Linux program, or into the demonstration
     Run(run::Options),
+    /// Run a program for cargo: `--print` says how to set it up
+    Runner(runner::Options),
     /// Run every test, on this computer and in QEMU
     Test(test::Options),
     /// Check formatting, and clippy with warnings denied
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::all().map(|()| 0),
         Task::Build(options) => build::command(&options).map(|()| 0),
         Task::Run(options) => run::command(&options),
+        Task::Runner(options) => runner::command(&options),
         Task::Test(options) => test::command(&options),
         Task::Lint => lint::command().map(|()| 0),
     };

@@ -10,12 +10,27 @@ use std::path::Path;
 
 /// The program's bytes, if a machine of `arch` can run it.
 pub fn read(path: &Path, arch: Arch) -> Result<Vec<u8>> {
+    let bytes = bytes(path)?;
+    check(&bytes, arch).with_context(|| format!("cannot run {}", path.display()))?;
+    Ok(bytes)
+}
+
+/// The program's bytes and the machine that can run it.
+pub fn read_any(path: &Path) -> Result<(Vec<u8>, Arch)> {
+    let bytes = bytes(path)?;
+    let arch = Arch::ALL
+        .into_iter()
+        .find(|arch| bytes.get(18..20) == Some(&arch.elf_machine().to_le_bytes()))
+        .unwrap_or(Arch::X86_64);
+    check(&bytes, arch).with_context(|| format!("cannot run {}", path.display()))?;
+    Ok((bytes, arch))
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
     let shown = path.display();
     let about = std::fs::metadata(path).with_context(|| format!("cannot open {shown}"))?;
     ensure!(about.is_file(), "{shown} is not a regular file");
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
-    check(&bytes, arch).with_context(|| format!("cannot run {shown}"))?;
-    Ok(bytes)
+    std::fs::read(path).with_context(|| format!("cannot read {shown}"))
 }
 
 fn check(bytes: &[u8], arch: Arch) -> Result<()> {

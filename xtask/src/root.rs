@@ -3,13 +3,19 @@
 use crate::cpio::Archive;
 
 /// What the first process runs.
+#[derive(Default)]
 pub struct Start<'a> {
-    /// The program's file name; it lies in `/bin`.
-    pub name: &'a str,
+    /// The program's path, which is its first argument too; a relative one starts from `directory`.
+    pub path: &'a str,
     pub contents: &'a [u8],
+    /// Those behind the first.
     pub arguments: &'a [String],
     /// `NAME=VALUE` each.
     pub environment: &'a [String],
+    /// Where it starts; the root when empty.
+    pub directory: &'a str,
+    /// An archive of further files.
+    pub files: &'a [u8],
 }
 
 const HOSTS: &[u8] = b"127.0.0.1 localhost\n::1 localhost\n";
@@ -31,13 +37,31 @@ fn bare_root() -> Archive {
 
 /// The archive that boots into `start`.
 pub fn archive(start: &Start) -> Vec<u8> {
-    let path = format!("/bin/{}", start.name);
+    let directory = if start.directory.is_empty() {
+        "/"
+    } else {
+        start.directory
+    };
     let mut archive = bare_root();
-    archive.file(&path, 0o755, start.contents);
-    let arguments = [&path].into_iter().chain(start.arguments);
+    archive.directory(directory, 0o755);
+    let program = match start.path.starts_with('/') {
+        true => start.path.to_string(),
+        false => format!("{directory}/{}", start.path),
+    };
+    archive.file(&program, 0o755, start.contents);
+    let arguments = [start.path]
+        .into_iter()
+        .chain(start.arguments.iter().map(String::as_str));
     archive.file(".vigil/argv", 0o644, &strings(arguments));
-    archive.file(".vigil/env", 0o644, &strings(start.environment));
-    archive.finish()
+    archive.file(
+        ".vigil/env",
+        0o644,
+        &strings(start.environment.iter().map(String::as_str)),
+    );
+    archive.file(".vigil/cwd", 0o644, &strings([directory]));
+    let mut bytes = archive.finish();
+    bytes.extend_from_slice(start.files);
+    bytes
 }
 
 /// The archive for the in-kernel tests, which start no program.
@@ -45,7 +69,7 @@ pub fn without_program() -> Vec<u8> {
     bare_root().finish()
 }
 
-fn strings<'a>(strings: impl IntoIterator<Item = &'a String>) -> Vec<u8> {
+fn strings<'a>(strings: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for string in strings {
         bytes.extend_from_slice(string.as_bytes());

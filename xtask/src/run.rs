@@ -2,17 +2,13 @@
 
 use crate::arch::Arch;
 use crate::build::{self, Kernel, Profile};
-use crate::console::{self, Event, Stream};
-use crate::guest::{Guest, Input};
 use crate::machine::{Board, Machine};
 use crate::root::{self, Start};
-use crate::terminal::Raw;
-use crate::{paths, program, setup};
+use crate::session::{self, Source};
+use crate::{program, setup};
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsStr;
-use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::path::PathBuf;
-use std::thread;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -76,11 +72,6 @@ impl Level {
     }
 }
 
-/// The status when the machine ends without saying one, as env(1) and its like use for their own failures.
-const NO_STATUS: u8 = 125;
-/// As a shell shows a program that SIGPIPE ended.
-const BROKEN_PIPE: u8 = 128 + 13;
-
 /// Gives the program's exit status.
 pub fn command(options: &Options) -> Result<u8> {
     ensure!(
@@ -103,16 +94,20 @@ pub fn command(options: &Options) -> Result<u8> {
     let mut environment = vec!["PATH=/bin".to_string(), "HOME=/root".to_string()];
     environment.extend(options.env.iter().cloned());
     let archive = root::archive(&Start {
-        name,
+        path: &format!("/bin/{name}"),
         contents: &contents,
         arguments,
         environment: &environment,
+        ..Start::default()
     });
-    enough_memory(&options.memory, archive.len() as u64)?;
+    let needed_mib = session::needed_mib(archive.len());
+    ensure!(
+        mib(&options.memory)? >= needed_mib,
+        "{} is too little memory; this program needs --memory {needed_mib}M",
+        options.memory
+    );
     let kernel = build::kernel(arch, profile, Kernel::Plain)?;
 
-    let root_file = paths::made("run")?.join(format!("{}.cpio", std::process::id()));
-    std::fs::write(&root_file, archive).with_context(|| format!("cannot write {}", root_file.display()))?;
     let machine = Machine {
         arch,
         cpus: options.smp,
@@ -122,15 +117,12 @@ pub fn command(options: &Options) -> Result<u8> {
         el2: options.el2,
     };
     let source = Source::of_stdin();
-    let qemu = machine.direct(&kernel.boot_file, &root_file, &parameters(options, source));
-    let status = attend(Guest::start(qemu)?, source);
-    // A leftover costs some disk space only, and hides no result.
-    let _ = std::fs::remove_file(&root_file);
-    status
+    let end = session::hold(&machine, &kernel, &archive, &parameters(options), source)?;
+    Ok(end.status())
 }
 
-fn parameters(options: &Options, source: Source) -> String {
-    let mut parameters = format!("console=framed log={} stdin={}", options.log.name(), source.parameter());
+fn parameters(options: &Options) -> String {
+    let mut parameters = format!("log={}", options.log.name());
     if options.trace {
         parameters.push_str(" trace");
     }
@@ -140,155 +132,16 @@ fn parameters(options: &Options, source: Source) -> String {
     parameters
 }
 
-/// The kernel, its tables and the root archive twice (as loaded and as files) must fit.
-fn enough_memory(memory: &str, archive: u64) -> Result<()> {
-    const KERNEL_MIB: u64 = 40;
-    const MIB: u64 = 1 << 20;
+/// A size as QEMU takes it, in whole MiB.
+fn mib(memory: &str) -> Result<u64> {
     let digits = memory.trim_end_matches(|last: char| last.is_ascii_alphabetic());
-    let unit = match &memory[digits.len()..] {
-        "" | "M" | "m" => MIB,
-        "G" | "g" => MIB << 10,
-        "K" | "k" => 1 << 10,
+    let kib = match &memory[digits.len()..] {
+        "" | "M" | "m" => 1 << 10,
+        "G" | "g" => 1 << 20,
+        "K" | "k" => 1,
         _ => bail!("--memory takes a size like 512M or 2G, not {memory}"),
     };
-    let size = digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|size| size.checked_mul(unit))
-        .with_context(|| format!("--memory takes a size like 512M or 2G, not {memory}"))?;
-    let needed_mib = KERNEL_MIB + (2 * archive).div_ceil(MIB);
-    ensure!(
-        size >= needed_mib * MIB,
-        "{memory} is too little memory; this program needs --memory {needed_mib}M"
-    );
-    Ok(())
-}
-
-/// What standard input is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Nothing,
-    Terminal,
-    Bytes,
-}
-
-impl Source {
-    fn of_stdin() -> Source {
-        if std::io::stdin().is_terminal() {
-            return Source::Terminal;
-        }
-        let null = rustix::fs::stat("/dev/null").map(|null| null.st_rdev);
-        match rustix::fs::fstat(rustix::stdio::stdin()) {
-            Ok(stdin) if null != Ok(stdin.st_rdev) => Source::Bytes,
-            _ => Source::Nothing,
-        }
-    }
-
-    fn parameter(self) -> &'static str {
-        match self {
-            Source::Nothing => "none",
-            Source::Terminal => "tty",
-            Source::Bytes => "pipe",
-        }
-    }
-}
-
-/// Passes bytes both ways until the machine ends.
-fn attend(mut guest: Guest, source: Source) -> Result<u8> {
-    let raw = (source == Source::Terminal).then(Raw::enter).flatten();
-    let input = guest.input();
-    let listen = || match source {
-        Source::Nothing => {}
-        // These threads may never see an end of their input; the process ends without them.
-        Source::Bytes => drop(thread::spawn(move || forward_bytes(&input))),
-        Source::Terminal => drop(thread::spawn(move || forward_keys(&input))),
-    };
-    let status = show(&mut guest, raw.is_some(), listen);
-    guest.stop();
-    drop(raw);
-    status
-}
-
-/// Shows what the guest says until it ends; `listen` is called when it takes input.
-fn show(guest: &mut Guest, raw: bool, listen: impl FnOnce()) -> Result<u8> {
-    let mut listen = Some(listen);
-    loop {
-        let events = guest.events()?;
-        if events.is_empty() {
-            let line_end = if raw { "\r\n" } else { "\n" };
-            eprint!("error: the machine stopped without the program's exit status{line_end}");
-            return Ok(NO_STATUS);
-        }
-        for event in events {
-            let written = match event {
-                Event::Exit(status) => return Ok(status),
-                Event::Listening => {
-                    if let Some(listen) = listen.take() {
-                        listen();
-                    }
-                    Ok(())
-                }
-                Event::Bytes(Stream::Output, bytes) => write(&mut std::io::stdout().lock(), &bytes),
-                Event::Bytes(Stream::Error, bytes) => write(&mut std::io::stderr().lock(), &bytes),
-                // The guest's terminal ends its lines itself; the kernel's lines do not pass through it.
-                Event::Bytes(Stream::Kernel, bytes) if raw => {
-                    let text = String::from_utf8_lossy(&bytes).replace('\n', "\r\n");
-                    write(&mut std::io::stderr().lock(), text.as_bytes())
-                }
-                Event::Bytes(Stream::Kernel, bytes) => write(&mut std::io::stderr().lock(), &bytes),
-            };
-            match written {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(BROKEN_PIPE),
-                other => other.context("cannot write the program's output")?,
-            }
-        }
-    }
-}
-
-fn write(to: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
-    to.write_all(bytes)?;
-    to.flush()
-}
-
-/// Input that is no terminal: all of it, then its end. A machine that has stopped takes no more.
-fn forward_bytes(input: &Input) {
-    let mut piece = [0; 4096];
-    loop {
-        let sent = match std::io::stdin().lock().read(&mut piece) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Ok(0) | Err(_) => {
-                let _ = input.send(&console::END_OF_INPUT);
-                return;
-            }
-            Ok(count) => input.send(&console::encode(&piece[..count])),
-        };
-        if sent.is_err() {
-            return;
-        }
-    }
-}
-
-/// Keys go to the guest's terminal, but for control-A, which speaks to the machine: `x` ends it, `d` shows its state.
-fn forward_keys(input: &Input) {
-    const CONTROL_A: u8 = 1;
-    let mut escaped = false;
-    let mut key = [0];
-    while let Ok(1) = std::io::stdin().lock().read(&mut key) {
-        let sent = match (escaped, key[0]) {
-            (false, CONTROL_A) => {
-                escaped = true;
-                continue;
-            }
-            (true, b'x') => {
-                input.end_machine();
-                return;
-            }
-            (true, b'd') => input.send(&console::DUMP),
-            (_, byte) => input.send(&console::encode(&[byte])),
-        };
-        escaped = false;
-        if sent.is_err() {
-            return;
-        }
-    }
+    let size = digits.parse::<u64>().ok().and_then(|size| size.checked_mul(kib));
+    let size = size.with_context(|| format!("--memory takes a size like 512M or 2G, not {memory}"))?;
+    Ok(size >> 10)
 }

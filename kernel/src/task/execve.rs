@@ -119,7 +119,8 @@ pub fn start_first() {
     let path = arguments[0].clone();
     if let Err(error) = try_start_first(&path, arguments, environment) {
         println!("vigil: can't run {}: {error}", String::from_utf8_lossy(&path));
-        console::finish(if error == Errno::ENOENT { 127 } else { 126 });
+        let status = if error == Errno::ENOENT { 127 } else { 126 };
+        console::finish(console::End::Exited(status));
     }
 }
 

@@ -7,7 +7,7 @@
 use super::signal::Info;
 use super::thread::{KILL, Leaving, STOP, Thread};
 use super::{Process, futex, sched, table, wait};
-use crate::console;
+use crate::console::{self, End};
 use crate::mm::user;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -101,9 +101,9 @@ fn end_process(process: &Arc<Process>, default_status: i32) {
 fn finish_machine(status: i32) -> ! {
     let signal = status & 0x7f;
     console::finish(if signal != 0 {
-        128 + signal as u8
+        End::Signalled(signal as u8)
     } else {
-        (status >> 8) as u8
+        End::Exited((status >> 8) as u8)
     })
 }
 

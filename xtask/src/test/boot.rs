@@ -86,8 +86,8 @@ impl Boot<'_> {
             let _ = sign_of_life.send(());
             for event in events {
                 match event {
-                    Event::Exit(status) => {
-                        ended.status = Some(status);
+                    Event::Exit(end) => {
+                        ended.status = Some(end.status());
                         break 'machine;
                     }
                     Event::Listening => {

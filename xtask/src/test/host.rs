@@ -9,10 +9,10 @@ use std::process::Command;
 use std::time::Instant;
 
 pub fn run(plan: &Plan) -> Result<()> {
-    let unit = build::cargo("test");
+    let unit = build::talking_cargo("test");
     stream(plan, unit, "host")?;
 
-    let mut loom = build::cargo("test");
+    let mut loom = build::talking_cargo("test");
     // Loom explores every interleaving: optimised, and apart from the ordinary builds of the same crates.
     loom.args(["--release", "--package", "event", "--package", "sync"]);
     loom.env("RUSTFLAGS", "--cfg loom")
@@ -21,7 +21,7 @@ pub fn run(plan: &Plan) -> Result<()> {
 }
 
 /// Runs `cargo test` and reports its tests as they finish.
-fn stream(plan: &Plan, mut cargo: Command, kind: &str) -> Result<()> {
+pub fn stream(plan: &Plan, mut cargo: Command, kind: &str) -> Result<()> {
     let step = progress::step(format!("building the {kind} tests"));
     let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
     // One pipe for both: cargo names the test binary on standard error before its lines.

@@ -10,6 +10,7 @@ mod program_outputs;
 mod programs;
 mod queue;
 mod report;
+mod runner;
 mod skips;
 
 use crate::arch::Arch;
@@ -54,6 +55,8 @@ enum Kind {
     Programs,
     /// Programs whose output in Vigil must be Linux's
     Outputs,
+    /// A package's tests by cargo through the runner
+    Runner,
 }
 
 /// A machine the tests run on, as they name it.
@@ -127,6 +130,9 @@ pub fn command(options: &Options) -> Result<u8> {
         if wanted(Kind::Outputs) {
             program_outputs::run(&plan, &guests)?;
         }
+    }
+    if wanted(Kind::Runner) {
+        runner::run(&plan)?;
     }
     if let Some(file) = &options.junit {
         junit::write(file, &report)?;

@@ -170,10 +170,10 @@ fn on_machine(
     let contents = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let arguments: Vec<String> = program.arguments.iter().map(|argument| argument.to_string()).collect();
     let start = Start {
-        name: program.name,
+        path: &format!("/bin/{}", program.name),
         contents: &contents,
         arguments: &arguments,
-        environment: &[],
+        ..Start::default()
     };
     let root = root::archive(&start);
     let boot = Boot {

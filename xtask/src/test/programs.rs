@@ -188,10 +188,11 @@ fn on_machine(plan: &Plan, skips: &Skips, suite: &Suite, machine: &Machine, kern
 fn boot(suite: &Suite, machine: &Machine, kernel: &Built, program: &Path, progress: &mut Progress) -> Result<()> {
     let contents = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     let start = Start {
-        name: suite.program,
+        path: &format!("/bin/{}", suite.program),
         contents: &contents,
         arguments: &progress.left,
         environment: &["PATH=/bin".to_string()],
+        ..Start::default()
     };
     let root = root::archive(&start);
     let boot = Boot {

@@ -1,0 +1,172 @@
+//! A machine that runs one program as if it ran here: its streams and its input pass through, its end is told.
+
+use crate::build::Built;
+use crate::console::{self, End, Event, Stream};
+use crate::guest::{Guest, Input};
+use crate::machine::Machine;
+use crate::paths;
+use crate::terminal::Raw;
+use anyhow::{Context, Result};
+use rustix::process::Signal;
+use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::thread;
+
+/// The status when the machine ends without saying one, as env(1) and its like use for their own failures.
+const NO_STATUS: End = End::Exited(125);
+/// Whoever read the output has gone.
+const BROKEN_PIPE: End = End::Signalled(Signal::PIPE.as_raw() as u8);
+
+/// MiB that a machine needs for a root archive: the kernel, its tables and the archive twice, as loaded and as files.
+pub fn needed_mib(archive: usize) -> u64 {
+    const KERNEL_MIB: u64 = 40;
+    KERNEL_MIB + (2 * archive as u64).div_ceil(1 << 20)
+}
+
+/// Boots `machine` into the program of the root archive, with further kernel parameters, until one of them ends.
+pub fn hold(machine: &Machine, kernel: &Built, archive: &[u8], parameters: &str, source: Source) -> Result<End> {
+    let root_file = paths::made("run")?.join(format!("{}.cpio", std::process::id()));
+    std::fs::write(&root_file, archive).with_context(|| format!("cannot write {}", root_file.display()))?;
+    let parameters = format!("console=framed stdin={} {parameters}", source.parameter());
+    let qemu = machine.direct(&kernel.boot_file, &root_file, &parameters);
+    let end = Guest::start(qemu).and_then(|guest| attend(guest, source));
+    // A leftover costs some disk space only, and hides no result.
+    let _ = std::fs::remove_file(&root_file);
+    end
+}
+
+/// What standard input is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Nothing,
+    Terminal,
+    Bytes,
+}
+
+impl Source {
+    /// A terminal is one for the guest when output and errors go there too: the guest's own streams would be one then.
+    /// One that other jobs read from gives nothing: reading it would stop this one.
+    pub fn of_stdin() -> Source {
+        let stdin = std::io::stdin();
+        if stdin.is_terminal() {
+            let is_ours = rustix::termios::tcgetpgrp(&stdin) == Ok(rustix::process::getpgrp());
+            return match std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
+                _ if !is_ours => Source::Nothing,
+                true => Source::Terminal,
+                false => Source::Bytes,
+            };
+        }
+        let null = rustix::fs::stat("/dev/null").map(|null| null.st_rdev);
+        match rustix::fs::fstat(stdin) {
+            Ok(stdin) if null != Ok(stdin.st_rdev) => Source::Bytes,
+            _ => Source::Nothing,
+        }
+    }
+
+    fn parameter(self) -> &'static str {
+        match self {
+            Source::Nothing => "none",
+            Source::Terminal => "tty",
+            Source::Bytes => "pipe",
+        }
+    }
+}
+
+/// Passes bytes both ways until the machine ends.
+fn attend(mut guest: Guest, source: Source) -> Result<End> {
+    let raw = (source == Source::Terminal).then(Raw::enter).flatten();
+    let input = guest.input();
+    let listen = || match source {
+        Source::Nothing => {}
+        // These threads may never see an end of their input; the process ends without them.
+        Source::Bytes => drop(thread::spawn(move || forward_bytes(&input))),
+        Source::Terminal => drop(thread::spawn(move || forward_keys(&input))),
+    };
+    let status = show(&mut guest, raw.is_some(), listen);
+    guest.stop();
+    drop(raw);
+    status
+}
+
+/// Shows what the guest says until it ends; `listen` is called when it takes input.
+fn show(guest: &mut Guest, raw: bool, listen: impl FnOnce()) -> Result<End> {
+    let mut listen = Some(listen);
+    loop {
+        let events = guest.events()?;
+        if events.is_empty() {
+            let line_end = if raw { "\r\n" } else { "\n" };
+            eprint!("error: the machine stopped without the program's exit status{line_end}");
+            return Ok(NO_STATUS);
+        }
+        for event in events {
+            let written = match event {
+                Event::Exit(end) => return Ok(end),
+                Event::Listening => {
+                    if let Some(listen) = listen.take() {
+                        listen();
+                    }
+                    Ok(())
+                }
+                Event::Bytes(Stream::Output, bytes) => write(&mut std::io::stdout().lock(), &bytes),
+                Event::Bytes(Stream::Error, bytes) => write(&mut std::io::stderr().lock(), &bytes),
+                // The guest's terminal ends its lines itself; the kernel's lines do not pass through it.
+                Event::Bytes(Stream::Kernel, bytes) if raw => {
+                    let text = String::from_utf8_lossy(&bytes).replace('\n', "\r\n");
+                    write(&mut std::io::stderr().lock(), text.as_bytes())
+                }
+                Event::Bytes(Stream::Kernel, bytes) => write(&mut std::io::stderr().lock(), &bytes),
+            };
+            match written {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(BROKEN_PIPE),
+                other => other.context("cannot write the program's output")?,
+            }
+        }
+    }
+}
+
+fn write(to: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
+    to.write_all(bytes)?;
+    to.flush()
+}
+
+/// Input that is no terminal: all of it, then its end. A machine that has stopped takes no more.
+fn forward_bytes(input: &Input) {
+    let mut piece = [0; 4096];
+    loop {
+        let sent = match std::io::stdin().lock().read(&mut piece) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Ok(0) | Err(_) => {
+                let _ = input.send(&console::END_OF_INPUT);
+                return;
+            }
+            Ok(count) => input.send(&console::encode(&piece[..count])),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keys go to the guest's terminal, but for control-A, which speaks to the machine: `x` ends it, `d` shows its state.
+fn forward_keys(input: &Input) {
+    const CONTROL_A: u8 = 1;
+    let mut escaped = false;
+    let mut key = [0];
+    while let Ok(1) = std::io::stdin().lock().read(&mut key) {
+        let sent = match (escaped, key[0]) {
+            (false, CONTROL_A) => {
+                escaped = true;
+                continue;
+            }
+            (true, b'x') => {
+                input.end_machine();
+                return;
+            }
+            (true, b'd') => input.send(&console::DUMP),
+            (_, byte) => input.send(&console::encode(&[byte])),
+        };
+        escaped = false;
+        if sent.is_err() {
+            return;
+        }
+    }
+}
