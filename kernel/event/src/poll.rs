@@ -7,17 +7,18 @@ use alloc::sync::Arc;
 pub struct PollItem {
     /// `None`: not there, or nothing to wait for; `ready` is then what the caller put in.
     pub source: Option<Arc<dyn Pollable>>,
-    /// What is asked for; ERR and HUP are reported in any case.
+    /// What is asked for.
     pub interest: EventMask,
     pub ready: EventMask,
     entry: Option<u32>,
 }
 
 impl PollItem {
+    /// An object asked for these bits and no others. poll(2) asks for ERR and HUP in any case, select(2) where its set does.
     pub fn new(source: Arc<dyn Pollable>, interest: EventMask) -> PollItem {
         PollItem {
             source: Some(source),
-            interest: interest | EventMask::ALWAYS,
+            interest,
             ready: EventMask::empty(),
             entry: None,
         }

@@ -1,8 +1,9 @@
 //! The wait queue of one object: who is to be told when it changes.
 //!
 //! Entries sit in a slab and are linked by number, so adding, removing and waking cost the same however many there are,
-//! and a wake-up allocates nothing. Non-exclusive entries come first, exclusive ones after them: a wake-up tells all of
-//! the former that want one of its bits, and exclusive ones until the first that makes use of it.
+//! and a wake-up allocates nothing. Non-exclusive entries come first, the newest at the start, exclusive ones after them:
+//! a wake-up tells all of the former that want one of its bits, and exclusive ones until the first that makes use of it.
+//! Exclusive entries stand in order of arrival, or the newest first where a queue is made so ([`WaitQueue::newest_first`]).
 
 use crate::slab::{NONE, Slab};
 use crate::{EventMask, Waiter, Woken};
@@ -31,11 +32,11 @@ impl Entries {
         self.slab.get_mut(number).expect("a linked entry is in the slab")
     }
 
-    fn link(&mut self, number: u32, exclusive: bool) {
-        let (previous, next) = if exclusive {
-            (self.last, NONE)
-        } else {
+    fn link(&mut self, number: u32, at_start: bool) {
+        let (previous, next) = if at_start {
             (NONE, self.first)
+        } else {
+            (self.last, NONE)
         };
         let entry = self.entry(number);
         (entry.previous, entry.next) = (previous, next);
@@ -64,31 +65,47 @@ impl Entries {
 pub struct WaitQueue {
     /// Number of entries, readable without the lock, so that waking an empty queue costs a fence and a load.
     count: AtomicU32,
+    /// Exclusive entries go to the start as well.
+    newest_first: bool,
     entries: SpinLock<Entries>,
 }
 
-impl WaitQueue {
-    #[cfg(not(loom))]
-    pub const fn new() -> WaitQueue {
-        WaitQueue {
-            count: AtomicU32::new(0),
-            entries: SpinLock::new(Entries {
-                slab: Slab::new(),
-                first: NONE,
-                last: NONE,
-            }),
-        }
-    }
+/// Loom's locks and atomics are not made at compile time.
+macro_rules! const_unless_loom {
+    ($($(#[$doc:meta])* $visibility:vis fn $name:ident($($arguments:tt)*) -> WaitQueue $body:block)*) => { $(
+        $(#[$doc])*
+        #[cfg(not(loom))]
+        $visibility const fn $name($($arguments)*) -> WaitQueue $body
 
-    #[cfg(loom)]
-    pub fn new() -> WaitQueue {
-        WaitQueue {
-            count: AtomicU32::new(0),
-            entries: SpinLock::new(Entries {
-                slab: Slab::new(),
-                first: NONE,
-                last: NONE,
-            }),
+        $(#[$doc])*
+        #[cfg(loom)]
+        $visibility fn $name($($arguments)*) -> WaitQueue $body
+    )* };
+}
+
+impl WaitQueue {
+    const_unless_loom! {
+        /// A queue that tells exclusive waiters in order of arrival.
+        pub fn new() -> WaitQueue {
+            WaitQueue::with_order(false)
+        }
+
+        /// A queue of exclusive waiters that tells the newest first, as Linux does it for threads in epoll_wait(2): the one
+        /// that came last has the warmest caches. All of its entries must be exclusive.
+        pub fn newest_first() -> WaitQueue {
+            WaitQueue::with_order(true)
+        }
+
+        fn with_order(newest_first: bool) -> WaitQueue {
+            WaitQueue {
+                count: AtomicU32::new(0),
+                newest_first,
+                entries: SpinLock::new(Entries {
+                    slab: Slab::new(),
+                    first: NONE,
+                    last: NONE,
+                }),
+            }
         }
     }
 
@@ -120,7 +137,7 @@ impl WaitQueue {
             previous: NONE,
             next: NONE,
         })?;
-        entries.link(number, mask.contains(EventMask::EXCLUSIVE));
+        entries.link(number, self.newest_first || !mask.contains(EventMask::EXCLUSIVE));
         self.count.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         Ok(number)

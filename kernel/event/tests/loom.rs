@@ -389,3 +389,43 @@ fn timeout_and_wake_planted_no_last_attempt() {
         writer.join().unwrap();
     });
 }
+
+/// One thread polls an epoll, which takes its only interest off the ready list for a moment; another waits on it.
+#[test]
+fn readiness_and_wait() {
+    model(|| {
+        let (epoll, counter) = (Epoll::new(), Arc::new(EventFd::new(1, false)));
+        let watches = Arc::new(WatchList::new(1));
+        let target = Target {
+            watches: &watches,
+            fd: 3,
+            source: counter,
+        };
+        epoll.add(target, IN, 0).unwrap();
+        let asker = {
+            let epoll = epoll.clone();
+            thread::spawn(move || assert!(epoll.readiness().contains(IN)))
+        };
+        assert_eq!(epoll_wait(&epoll, &Thread::new(false)), 1);
+        asker.join().unwrap();
+    });
+}
+
+/// A list whose scan hides what it has in hand.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn readiness_and_wait_planted_an_interest_in_hand_does_not_count() {
+    model(|| {
+        let (list, queue) = (Arc::new(Mutex::new(vec![3])), Arc::new(WaitQueue::new()));
+        let asker = {
+            let list = list.clone();
+            thread::spawn(move || {
+                let in_hand = list.lock().unwrap().pop();
+                list.lock().unwrap().extend(in_hand);
+            })
+        };
+        let listed = || (!list.lock().unwrap().is_empty()).then_some(());
+        assert_eq!(block_on(&queue, IN, &Thread::new(false), None, listed), Ok(()));
+        asker.join().unwrap();
+    });
+}

@@ -118,7 +118,7 @@ fn poll_fds(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
             polled.push(
                 call.thread,
                 fd,
-                EventMask::from_bits_truncate(u32::from(events as u16)) - EventMask::PRIVATE,
+                (EventMask::from_bits_truncate(u32::from(events as u16)) - EventMask::PRIVATE) | EventMask::ALWAYS,
             );
         }
     }

@@ -16,7 +16,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The programs, by their name in `userspace-tests/src/bin`.
-const PROGRAMS: &[&str] = &["basic", "files", "memory", "process", "eventfd", "epoll", "poll"];
+const PROGRAMS: &[&str] = &[
+    "basic", "files", "memory", "process", "eventfd", "epoll", "poll", "waiters",
+];
 
 /// Without a word from the program for so long, the test that runs has hung.
 const LIMIT: Duration = Duration::from_secs(20);

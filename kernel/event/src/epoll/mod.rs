@@ -112,7 +112,7 @@ impl Epoll {
                 index: HashTable::new(),
             }),
             ready: SpinLock::new(ReadyList::new()),
-            sleepers: WaitQueue::new(),
+            sleepers: WaitQueue::newest_first(),
             watchers: WaitQueue::new(),
             outer: SpinLock::new(Vec::new()),
         })
@@ -294,10 +294,18 @@ impl Epoll {
         sources.filter(|source| source.as_epoll().is_some()).cloned().collect()
     }
 
+    /// Puts an interest that is ready now on the list. Where it is there already, those who wait know of it.
     fn queue_if_ready(&self, number: u32, mask: EventMask, ready_now: EventMask) {
-        if mask.difference(EventMask::PRIVATE).intersects(ready_now) {
-            self.wake(number, ready_now);
+        if mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.ready.lock().push_last(number) {
+            self.tell();
         }
+    }
+
+    /// The ready list has grown: one of the threads here hears of it, and those who watch this epoll. Whether one here did.
+    fn tell(&self) -> Woken {
+        let woken = self.sleepers.wake(EventMask::IN);
+        self.watchers.wake(EventMask::IN);
+        woken
     }
 
     /// Delivers up to `max` events: `deliver` gets the mask and the interest's data. How many; an error of `deliver` only
@@ -320,8 +328,9 @@ impl Epoll {
     ) -> Result<usize, Errno> {
         let interests = self.interests.lock();
         // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
-        let mut left = self.ready.lock().len();
+        let mut left = self.ready.lock().begin_scan();
         let mut delivered = 0;
+        let mut failed = None;
         while left > 0 && delivered < max {
             left -= 1;
             let Some((number, mask)) = self.ready.lock().pop() else {
@@ -336,7 +345,8 @@ impl Epoll {
             }
             if let Err(error) = deliver(events, interest.data) {
                 self.ready.lock().push_first(number);
-                return if delivered == 0 { Err(error) } else { Ok(delivered) };
+                failed = Some(error);
+                break;
             }
             delivered += 1;
             if mask.contains(EventMask::ONESHOT) {
@@ -345,10 +355,21 @@ impl Epoll {
                 self.ready.lock().push_last(number);
             }
         }
-        Ok(delivered)
+        self.ready.lock().end_scan();
+        match failed {
+            Some(error) if delivered == 0 => Err(error),
+            _ => Ok(delivered),
+        }
     }
 
-    /// Whether the ready list has anything on it.
+    /// Whether the ready list has anything on it. An interest that another thread has in hand counts: it may be put back
+    /// without a wake-up, and who looked away meanwhile would sleep over it.
+    ///
+    /// | poll(2) on this epoll | epoll_wait(2) |
+    /// |---|---|
+    /// | takes the only interest off the list | |
+    /// | asks readiness: IN | finds the list empty: must not sleep |
+    /// | puts it back | |
     pub fn has_ready(&self) -> bool {
         !self.ready.lock().is_empty()
     }
@@ -425,15 +446,19 @@ impl Waiter for Epoll {
         let Some(mask) = self.ready.lock().wake(token, events) else {
             return Woken::No;
         };
-        let woken = self.sleepers.wake(EventMask::IN);
-        self.watchers.wake(EventMask::READABLE);
+        let woken = self.tell();
         if !mask.contains(EventMask::EXCLUSIVE) {
             return Woken::Yes;
         }
-        // An exclusive interest counts as told only if a thread here was, by a bit it asked for.
+        // An exclusive interest counts as told only if a thread here was, by a bit it asked for. What changes both
+        // directions at once, as a hang-up does, is for all to hear (semantics 92).
         let in_out = EventMask::IN | EventMask::OUT;
-        let asked = (events & in_out).is_empty() || (events & in_out).intersects(mask);
-        if asked { woken } else { Woken::No }
+        let direction = events & in_out;
+        if direction != in_out && mask.contains(direction) {
+            woken
+        } else {
+            Woken::No
+        }
     }
 }
 
@@ -442,8 +467,9 @@ impl Pollable for Epoll {
     /// not count (semantics 42), and takes no edge away (semantics 43).
     fn readiness(&self) -> EventMask {
         let interests = self.interests.lock();
-        let mut left = self.ready.lock().len();
-        while left > 0 {
+        let mut left = self.ready.lock().begin_scan();
+        let mut ready = EventMask::empty();
+        while left > 0 && ready.is_empty() {
             left -= 1;
             let Some((number, mask)) = self.ready.lock().pop() else {
                 break;
@@ -457,10 +483,11 @@ impl Pollable for Epoll {
                 .intersects(mask.difference(EventMask::PRIVATE))
             {
                 self.ready.lock().push_first(number);
-                return EventMask::READABLE;
+                ready = EventMask::READABLE;
             }
         }
-        EventMask::empty()
+        self.ready.lock().end_scan();
+        ready
     }
 
     fn wait_queue(&self) -> &WaitQueue {

@@ -40,6 +40,8 @@ pub(super) struct ReadyList {
     first: u32,
     last: u32,
     len: usize,
+    /// Threads that are going through the list, with an interest in hand that may come back to it.
+    scans: u32,
 }
 
 impl ReadyList {
@@ -49,15 +51,23 @@ impl ReadyList {
             first: NONE,
             last: NONE,
             len: 0,
+            scans: 0,
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// Whether it has nothing, and nobody holds what may come back to it.
+    pub fn is_empty(&self) -> bool {
+        self.first == NONE && self.scans == 0
+    }
+
+    /// A thread starts to go through the list, under the interests' lock; how long it is.
+    pub fn begin_scan(&mut self) -> usize {
+        self.scans += 1;
         self.len
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.first == NONE
+    pub fn end_scan(&mut self) {
+        self.scans -= 1;
     }
 
     fn slot(&mut self, number: u32) -> &mut Slot {
@@ -112,16 +122,18 @@ impl ReadyList {
         let mask = slot.mask;
         let wanted = events.is_empty() || mask.intersects(events);
         match slot.state {
-            State::Idle if wanted => self.push_last(number),
+            State::Idle if wanted => {
+                self.push_last(number);
+            }
             State::Queued if wanted => {}
             _ => return None,
         }
         Some(mask)
     }
 
-    /// Puts an idle interest at the list's end.
-    pub fn push_last(&mut self, number: u32) {
-        self.push(number, false);
+    /// Puts an idle interest at the list's end; whether it was idle.
+    pub fn push_last(&mut self, number: u32) -> bool {
+        self.push(number, false)
     }
 
     /// Puts an idle interest at the list's start.
@@ -129,7 +141,7 @@ impl ReadyList {
         self.push(number, true);
     }
 
-    fn push(&mut self, number: u32, at_start: bool) {
+    fn push(&mut self, number: u32, at_start: bool) -> bool {
         let (previous, next) = if at_start {
             (NONE, self.first)
         } else {
@@ -137,7 +149,7 @@ impl ReadyList {
         };
         let slot = self.slot(number);
         if slot.state != State::Idle {
-            return;
+            return false;
         }
         *slot = Slot {
             previous,
@@ -148,6 +160,7 @@ impl ReadyList {
         self.join(previous, number);
         self.join(number, next);
         self.len += 1;
+        true
     }
 
     /// Takes the first interest off the list.

@@ -25,7 +25,7 @@ impl File for EventFile {
         let attempt = || self.0.try_read().ok_or(Errno::EAGAIN);
         let value = match attempt() {
             Err(Errno::EAGAIN) if !open.nonblocking() => {
-                task::block_on(self.0.wait_queue(), EventMask::IN | EventMask::EXCLUSIVE, None, attempt)?
+                task::block_on(self.0.wait_queue(), EventMask::IN, None, attempt)?
             }
             result => result?,
         };

@@ -144,9 +144,7 @@ impl File for TimerFile {
         }
         let attempt = || self.0.try_read().ok_or(Errno::EAGAIN);
         let count = match attempt() {
-            Err(Errno::EAGAIN) if !open.nonblocking() => {
-                task::block_on(&self.0.queue, EventMask::IN | EventMask::EXCLUSIVE, None, attempt)?
-            }
+            Err(Errno::EAGAIN) if !open.nonblocking() => task::block_on(&self.0.queue, EventMask::IN, None, attempt)?,
             result => result?,
         };
         to.put(&count.to_ne_bytes())?;
