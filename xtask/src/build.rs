@@ -127,13 +127,8 @@ pub fn programs(arch: Arch, profile: Profile) -> Result<PathBuf> {
     let folder = paths::target()?.join(target).join(profile.folder());
 
     let step = progress::step(format!("building the {arch} programs ({})", profile.name()));
-    let mut std_programs = cargo("build");
+    let mut std_programs = std_program(arch, profile)?;
     std_programs.args(["--package", "userspace-tests", "--package", "tokio-programs"]);
-    std_programs.args(["--profile", profile.name(), "--target", target]);
-    std_programs.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    if !arch.is_host() {
-        build_std(&mut std_programs, "std,panic_unwind")?;
-    }
     finish(std_programs, "the programs")?;
     drop(step);
 
@@ -146,6 +141,28 @@ pub fn programs(arch: Arch, profile: Profile) -> Result<PathBuf> {
     let built = paths::target()?.join(target).join("bare/hello");
     std::fs::copy(&built, folder.join("hello")).with_context(|| format!("cannot copy {}", built.display()))?;
     Ok(folder)
+}
+
+/// Builds one program of a package statically.
+pub fn program(arch: Arch, profile: Profile, package: &str, name: &str) -> Result<PathBuf> {
+    setup::for_building(arch)?;
+    let _step = progress::step(format!("building {name} for {arch} ({})", profile.name()));
+    let mut cargo = std_program(arch, profile)?;
+    cargo.args(["--package", package, "--bin", name]);
+    finish(cargo, name)?;
+    let target = paths::target()?.join(arch.program_target());
+    Ok(target.join(profile.folder()).join(name))
+}
+
+/// Cargo that builds static programs over the standard library.
+fn std_program(arch: Arch, profile: Profile) -> Result<Command> {
+    let mut cargo = cargo("build");
+    cargo.args(["--profile", profile.name(), "--target", arch.program_target()]);
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    if !arch.is_host() {
+        build_std(&mut cargo, "std,panic_unwind")?;
+    }
+    Ok(cargo)
 }
 
 /// Cargo at the repository's root, quiet.

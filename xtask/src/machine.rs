@@ -12,6 +12,15 @@ pub enum Board {
     Microvm,
 }
 
+/// How the guest's time passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// With the computer's, each CPU in a thread of its own.
+    Free,
+    /// A nanosecond is one instruction of the only CPU: whatever is measured comes out the same in every run.
+    Counted,
+}
+
 /// A machine to boot.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -24,6 +33,9 @@ pub struct Machine {
     pub gic: u8,
     /// Enter the aarch64 kernel at EL2.
     pub el2: bool,
+    pub pace: Pace,
+    /// Features of the x86_64 CPU to switch on or off, as QEMU takes them behind the model.
+    pub cpu_features: &'static str,
 }
 
 impl Machine {
@@ -35,6 +47,8 @@ impl Machine {
             board: Board::Q35,
             gic: 3,
             el2: false,
+            pace: Pace::Free,
+            cpu_features: "",
         }
     }
 
@@ -47,7 +61,8 @@ impl Machine {
                     Board::Q35 => "q35",
                     Board::Microvm => "microvm",
                 };
-                qemu.args(["-machine", board, "-cpu", "max"]);
+                qemu.args(["-machine", board, "-cpu"]);
+                qemu.arg(format!("max{}", self.cpu_features));
                 qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
             }
             Arch::Aarch64 => {
@@ -57,17 +72,20 @@ impl Machine {
                 qemu.args(["-cpu", "cortex-a76", "-semihosting"]);
             }
         }
-        qemu.args([
-            "-accel",
-            "tcg,thread=multi",
-            "-display",
-            "none",
-            "-monitor",
-            "none",
-            "-no-reboot",
-            "-nic",
-            "none",
-        ]);
+        match self.pace {
+            Pace::Free => qemu.args(["-accel", "tcg,thread=multi"]),
+            Pace::Counted => qemu.args([
+                "-accel",
+                "tcg,thread=single",
+                "-icount",
+                "shift=0,sleep=off",
+                "-rtc",
+                "base=2025-01-01T00:00:00,clock=vm",
+                "-seed",
+                "42",
+            ]),
+        };
+        qemu.args(["-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"]);
         // `signal=off`: an interrupt character typed on the terminal is the guest's.
         qemu.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
         qemu.arg("-smp").arg(self.cpus.to_string()).arg("-m").arg(&self.memory);

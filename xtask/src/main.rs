@@ -1,6 +1,7 @@
-//! Vigil's commands: `cargo xtask setup | build | run | runner | test | lint`.
+//! Vigil's commands: `cargo xtask setup | build | run | runner | test | bench | lint`.
 
 mod arch;
+mod bench;
 mod build;
 mod console;
 mod cpio;
@@ -41,6 +42,8 @@ enum Task {
     Runner(runner::Options),
     /// Run every test, on this computer and in QEMU
     Test(test::Options),
+    /// Measure what operations cost
+    Bench(bench::Options),
     /// Check formatting, and clippy with warnings denied
     Lint,
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Run(options) => run::command(&options),
         Task::Runner(options) => runner::command(&options),
         Task::Test(options) => test::command(&options),
+        Task::Bench(options) => bench::command(&options).map(|()| 0),
         Task::Lint => lint::command().map(|()| 0),
     };
     match outcome {

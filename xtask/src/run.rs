@@ -109,12 +109,11 @@ pub fn command(options: &Options) -> Result<u8> {
     let kernel = build::kernel(arch, profile, Kernel::Plain)?;
 
     let machine = Machine {
-        arch,
-        cpus: options.smp,
         memory: options.memory.clone(),
         board: options.machine,
         gic: options.gic,
         el2: options.el2,
+        ..Machine::new(arch, options.smp)
     };
     let source = Source::of_stdin();
     let end = session::hold(&machine, &kernel, &archive, &parameters(options), source)?;
