@@ -2,7 +2,7 @@
 
 use super::history::Measured;
 use crate::build::Built;
-use crate::console::Event;
+use crate::console::{End, Event};
 use crate::guest::Guest;
 use crate::machine::Machine;
 use crate::root::{self, Start};
@@ -31,7 +31,7 @@ impl Bench {
             let mut status = None;
             for event in events {
                 match event {
-                    Event::Exit(code) => status = Some(code),
+                    Event::Exit(end) => status = Some(end),
                     Event::Bytes(_, bytes) => said.push_str(&String::from_utf8_lossy(&bytes)),
                     Event::Listening => {}
                 }
@@ -50,8 +50,8 @@ impl Bench {
         guest.stop();
         drop(step);
         match status {
-            Some(0) => Ok(measured),
-            Some(status) => bail!("the benchmark ended with status {status}"),
+            Some(End::Exited(0)) => Ok(measured),
+            Some(end) => bail!("the benchmark ended with status {}", end.status()),
             None => bail!("the machine stopped in the middle of the benchmark"),
         }
     }
@@ -60,10 +60,10 @@ impl Bench {
         let contents =
             std::fs::read(&self.program).with_context(|| format!("cannot read {}", self.program.display()))?;
         let archive = root::archive(&Start {
-            name: "bench",
+            path: "/bin/bench",
             contents: &contents,
             arguments,
-            environment: &[],
+            ..Start::default()
         });
         let root = paths::made("bench")?.join(format!("{}.cpio", machine.arch));
         std::fs::write(&root, archive).with_context(|| format!("cannot write {}", root.display()))?;
