@@ -1,6 +1,7 @@
 //! What every boot door leaves behind: one [`BootInfo`], whichever way the machine was entered.
 
 pub mod command_line;
+pub mod limine;
 pub mod regions;
 
 /// Bytes of RAM that the kernel may use, by physical address; page-aligned.
@@ -17,6 +18,8 @@ pub enum Door {
     Pvh,
     /// The arm64 Linux Image protocol.
     Image,
+    /// The Limine boot protocol.
+    Limine,
 }
 
 pub const MAX_REGIONS: usize = 64;

@@ -1,6 +1,7 @@
 //! Free RAM while a boot door puts the map together.
 
 use super::{MAX_REGIONS, Region};
+use core::ops::Range;
 
 pub struct RegionList {
     regions: [Region; MAX_REGIONS],
@@ -17,6 +18,13 @@ impl RegionList {
 
     pub fn as_slice(&self) -> &[Region] {
         &self.regions[..self.count]
+    }
+
+    /// From the first region's start to the last one's end.
+    pub fn extent(&self) -> Range<u64> {
+        let regions = self.as_slice().iter();
+        let start = regions.clone().map(|region| region.start).min();
+        start.unwrap_or(0)..regions.map(|region| region.end).max().unwrap_or(0)
     }
 
     pub fn as_mut_slice(&mut self) -> &mut [Region] {

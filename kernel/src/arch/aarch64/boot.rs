@@ -1,24 +1,33 @@
-//! The way in: the arm64 Image door, the boot page tables, and the hand-over to `crate::start`.
+//! The ways in: the arm64 Image door with the boot page tables, Limine's door, and the hand-over to `crate::start`.
 //!
 //! QEMU (like any boot loader for arm64 Linux) puts the flat image somewhere in RAM and enters its first instruction
 //! with the MMU off, at EL1 or EL2, `x0` pointing to the device tree. The stub goes down to EL1, maps everything twice
 //! (at its own address, for the moment the MMU goes on, and in the direct map) and the kernel where it is linked, turns
-//! the MMU on and calls [`image`]. That reads the device tree and goes to [`finish`], which every door ends in.
+//! the MMU on and calls [`image`]. That reads the device tree.
+//!
+//! Limine enters the ELF's entry point with the MMU on, on tables of its own that map RAM somewhere and the kernel where it
+//! is linked; a stub takes the boot stack and calls [`limine`]. Its memory attributes and table format are not ours, so the
+//! MMU goes off once in between, the way the other CPUs come in (`smp`).
+//!
+//! Both doors end in [`finish`].
 
-use super::{cpu, gic, paging, psci, smp, timer, trap};
+use super::{cpu, gic, irq, paging, psci, smp, timer, trap};
 use crate::boot::regions::RegionList;
-use crate::boot::{BootInfo, Door, MAX_REGIONS, Region};
+use crate::boot::{BootInfo, Door, MAX_REGIONS, Region, limine as protocol};
 use crate::driver::serial;
 use crate::mm::direct;
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+use core::ops::Range;
 use fdt::Fdt;
+use limine::request::DtbRequest;
 
 /// Memory attributes: index 0 is ordinary write-back memory, index 1 device registers (nGnRE).
 pub(super) const MAIR: u64 = 0x04ff;
 
 /// 48-bit addresses on both sides, 4 KiB pages, tables cached and inner shareable. The physical size is added by the stub.
-const TCR: u64 = 16 | 16 << 16 | (1 << 8 | 1 << 10 | 3 << 12) | (1 << 24 | 1 << 26 | 3 << 28) | 2 << 30;
+const TCR: u64 = TCR_USER | 16 << 16 | (1 << 24 | 1 << 26 | 3 << 28) | 2 << 30;
+pub(super) const TCR_USER: u64 = 16 | 1 << 8 | 1 << 10 | 3 << 12;
 
 /// The bits that are 1 on CPUs without the extension they belong to, MMU, caches, stack alignment checks, and for user
 /// code: cache maintenance, the cache type register, DC ZVA, WFI and WFE.
@@ -38,6 +47,9 @@ const SCTLR: u64 = 1 << 29
     | 1 << 3
     | 1 << 2
     | 1;
+
+/// The same without MMU and caches.
+pub(super) const SCTLR_OFF: u64 = SCTLR & !(1 | 1 << 2 | 1 << 12);
 
 global_asm!(
     r#"
@@ -122,6 +134,19 @@ global_asm!(
     bl {image}
     brk #0
 
+    // Limine's stack is in its own direct map, which is about to go.
+    .global limine_start
+    limine_start:
+    msr daifset, #15
+    msr spsel, #1
+    ldr x0, ={boot_stack}
+    add x0, x0, #{boot_stack_size}
+    mov sp, x0
+    mov x29, xzr
+    mov x30, xzr
+    bl {limine}
+    brk #0
+
     // Leaves EL2 if that is where we are; returns at EL1 with interrupts masked.
     .global down_to_el1
     down_to_el1:
@@ -131,6 +156,7 @@ global_asm!(
     b.ne 4f
     mov x1, #(1 << 31)      // EL1 is 64-bit
     msr hcr_el2, x1
+    isb
     mov x1, #3              // its counters are its own
     msr cnthctl_el2, x1
     msr cntvoff_el2, xzr
@@ -183,7 +209,9 @@ global_asm!(
 
     .section .bss.boot_tables, "aw", @nobits
     .balign 4096
+    .global boot_level1
     boot_level1: .skip 4096
+    .global boot_identity
     boot_identity: .skip 4096
     boot_root: .skip 4096
     boot_kernel_level1: .skip 4096
@@ -193,10 +221,11 @@ global_asm!(
     boot_stack = sym BOOT_STACK,
     boot_stack_size = const BOOT_STACK_SIZE,
     image = sym image,
+    limine = sym limine,
     mair = const MAIR,
     tcr = const TCR,
     sctlr = const SCTLR,
-    sctlr_off = const SCTLR & !(1 | 1 << 2 | 1 << 12),
+    sctlr_off = const SCTLR_OFF,
 );
 
 const BOOT_STACK_SIZE: usize = 64 * 1024;
@@ -253,6 +282,7 @@ extern "C" fn image(device_tree: u64, kernel: u64) -> ! {
         let start = region.starting_address as u64;
         map.add(start, start + region.size.unwrap_or(0) as u64);
     }
+    let ram = map.extent();
     let size = &raw const super::symbols::__kernel_end as u64 - &raw const super::symbols::__kernel_start as u64;
     map.remove(kernel, kernel + size);
     map.remove(device_tree, device_tree + tree_bytes.len() as u64);
@@ -271,27 +301,89 @@ extern "C" fn image(device_tree: u64, kernel: u64) -> ! {
             info.initramfs = unsafe { core::slice::from_raw_parts(direct(start) as *const u8, (end - start) as usize) };
         }
     }
-    finish(info, map, kernel)
+    build(info, map, kernel, ram);
+    paging::enter_kernel_tables();
+    finish(0)
 }
 
-/// Where every door ends: own page tables, this CPU's block, then the kernel. `kernel` is where it lies in RAM.
-pub fn finish(info: &'static mut BootInfo, mut map: RegionList, kernel: u64) -> ! {
+#[used]
+static DEVICE_TREE: DtbRequest = DtbRequest::new();
+
+/// Limine's door, on Limine's tables. Without an answer there is no console to complain on yet.
+extern "C" fn limine() -> ! {
+    let Some(answers) = protocol::answers() else {
+        irq::halt();
+    };
+    let physical = |of: *const u8| answers.kernel + (of as u64 - &raw const super::symbols::__kernel_start as u64);
+    if !paging::borrow_direct_map(answers.direct_map, physical) {
+        irq::halt();
+    }
+    // SAFETY: this is the one boot path, so the cell has no other user.
+    let info = unsafe { &mut *BOOT.0.get() };
+    info.door = Door::Limine;
+    info.command_line = keep(answers.command_line.as_bytes());
+    let archive = &answers.initramfs;
+    // SAFETY: modules are no free RAM, so the archive stays where it is.
+    info.initramfs = unsafe {
+        core::slice::from_raw_parts(direct(archive.start) as *const u8, (archive.end - archive.start) as usize)
+    };
+    if let Some(answer) = DEVICE_TREE.response() {
+        let tree = direct(answers.physical(answer.dtb_ptr as usize)) as *const u8;
+        // SAFETY: as in `image`.
+        info.device_tree = unsafe { Fdt::from_ptr(tree) }
+            .ok()
+            // SAFETY: as in `image`.
+            .map(|found| unsafe { core::slice::from_raw_parts(tree, found.total_size()) });
+    }
+    smp::waiting(&answers.processors[..answers.processor_count]);
+    build(info, answers.free, answers.kernel, answers.ram);
+    smp::leave_limine(&raw const BOOT_STACK as usize + BOOT_STACK_SIZE, landed)
+}
+
+/// Limine's door continues on the kernel's own tables.
+extern "C" fn landed(cpu: usize) -> ! {
+    serial::init(direct(EARLY_UART), 0);
+    finish(cpu)
+}
+
+/// Copies the command line to where it can stay; what is too long is cut off.
+fn keep(line: &[u8]) -> &'static str {
+    const MAX: usize = 4096;
+    struct Line(UnsafeCell<[u8; MAX]>);
+    // SAFETY: written by the one boot path, only read after.
+    unsafe impl Sync for Line {}
+    static LINE: Line = Line(UnsafeCell::new([0; MAX]));
+    // SAFETY: as above; this is called once.
+    let kept = unsafe { &mut *LINE.0.get() };
+    let len = line.len().min(MAX);
+    kept[..len].copy_from_slice(&line[..len]);
+    core::str::from_utf8(&kept[..len]).unwrap_or("")
+}
+
+/// Builds the kernel's own tables. `kernel` is where it lies in RAM, `ram` all of RAM.
+fn build(info: &mut BootInfo, mut map: RegionList, kernel: u64, ram: Range<u64>) {
     let mut bump = paging::Bump::new(map.as_mut_slice());
-    paging::build_kernel_tables(&mut bump, kernel, info, map.as_slice());
+    paging::build_kernel_tables(&mut bump, kernel, ram);
     bump.take_from(map.as_mut_slice());
     (info.regions, info.region_count) = map.into_parts();
-    let info: &'static BootInfo = info;
+}
+
+/// Where every door ends, on the kernel's own tables: this CPU's block, the devices everything needs, then the kernel.
+fn finish(_cpu: usize) -> ! {
+    // SAFETY: the door is through with it, and nobody else has had it yet.
+    let info: &'static BootInfo = unsafe { &*BOOT.0.get() };
     cpu::init_block(0);
     trap::init_cpu();
     crate::mm::init_frames(info);
-    let tree = info.device_tree.and_then(|bytes| Fdt::new(bytes).ok());
-    if let Some(tree) = &tree {
-        find_uart(tree);
-        gic::init(tree);
-        psci::init(tree);
-        smp::init(tree);
-        timer::init(tree);
-    }
+    let tree = info
+        .device_tree
+        .and_then(|bytes| Fdt::new(bytes).ok())
+        .expect("no device tree: start the machine with `-machine virt,acpi=off`");
+    find_uart(&tree);
+    gic::init(&tree);
+    psci::init(&tree);
+    smp::init(&tree);
+    timer::init(&tree);
     init_cpu();
     crate::start(info)
 }

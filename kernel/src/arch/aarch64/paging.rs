@@ -4,7 +4,7 @@
 //! all CPUs and spaces. All address spaces have the same identifier (ASID 0), so activating one forgets the other's entries.
 
 use super::{DIRECT_MAP, boot, symbols};
-use crate::boot::{BootInfo, Region};
+use crate::boot::Region;
 use crate::mm::{direct, frame};
 use bitflags::bitflags;
 use core::arch::asm;
@@ -458,26 +458,13 @@ impl Bump {
     }
 }
 
-/// Builds the kernel's own tables and goes over to them: the direct map (no execution), the image by section. `kernel` is
-/// the image's place in RAM, `ram` what is free of it; what the boot door left between stays mapped too.
-pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, info: &BootInfo, ram: &[Region]) {
+/// Builds the kernel's own tables: the direct map (no execution), the image by section. `kernel` is the image's place in
+/// RAM, `ram` all of RAM.
+pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, ram: Range<u64>) {
     let root = bump.frame().expect("boot");
-    let last = |bytes: &[u8]| {
-        if bytes.is_empty() {
-            0
-        } else {
-            (bytes.as_ptr() as usize + bytes.len() - DIRECT_MAP) as u64
-        }
-    };
-    let mut end = last(info.initramfs).max(info.device_tree.map_or(0, last));
-    let mut start = kernel;
-    for region in ram.iter().filter(|region| region.start < region.end) {
-        start = start.min(region.start);
-        end = end.max(region.end);
-    }
-    start &= !(LARGE_PAGE - 1);
+    let start = ram.start & !(LARGE_PAGE - 1);
     let ordinary = PRESENT | ACCESSED | INNER_SHAREABLE | KERNEL_NO_EXECUTE | USER_NO_EXECUTE;
-    for physical in (start..end).step_by(LARGE_PAGE as usize) {
+    for physical in (start..ram.end).step_by(LARGE_PAGE as usize) {
         let address = DIRECT_MAP + physical as usize;
         let mut at = root;
         for level in [3, 2] {
@@ -531,7 +518,42 @@ pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, info: &BootInfo, ram: &
     KERNEL_ROOT.store(root, Ordering::Relaxed);
     EMPTY_ROOT.store(bump.frame().expect("boot"), Ordering::Relaxed);
     KERNEL_PHYSICAL.store(kernel, Ordering::Relaxed);
-    enter_kernel_tables();
+}
+
+/// Makes [`direct`] work on Limine's tables: where Limine maps RAM at another place, its root entries are entered in the
+/// direct map's place too. False if that place is taken, or is not as aligned. `physical` says where something in the image
+/// lies in RAM; the identity map that Limine's CPUs leave by is made here too.
+pub(super) fn borrow_direct_map(theirs: usize, physical: impl Fn(*const u8) -> u64) -> bool {
+    const SPAN: usize = 1 << 39;
+    if !theirs.is_multiple_of(SPAN) {
+        return false;
+    }
+    if theirs != DIRECT_MAP {
+        let root: u64;
+        // SAFETY: reads a register.
+        unsafe { asm!("mrs {}, ttbr1_el1", out(reg) root, options(nostack, nomem)) };
+        // SAFETY: Limine maps its tables, as all RAM, at `theirs`; no other CPU changes them.
+        let root = unsafe { &*((theirs + (root & ADDRESS) as usize) as *const Table) };
+        let (from, to) = (&root[index(theirs, 3)], &root[index(DIRECT_MAP, 3)]);
+        if to.load(Ordering::Relaxed) != 0 {
+            return false;
+        }
+        to.store(from.load(Ordering::Relaxed), Ordering::Release);
+        publish();
+    }
+    unsafe extern "C" {
+        static boot_identity: Table;
+        static boot_level1: Table;
+    }
+    // SAFETY: pages of the image, which nobody walks yet.
+    let (identity, level1) = unsafe { (&boot_identity, &boot_level1) };
+    identity[0].store(physical((&raw const boot_level1).cast()) | PRESENT | TABLE, Ordering::Relaxed);
+    for (gib, entry) in level1.iter().enumerate().skip(1) {
+        let ordinary = PRESENT | ACCESSED | INNER_SHAREABLE;
+        entry.store((gib as u64) << 30 | ordinary, Ordering::Relaxed);
+    }
+    publish();
+    true
 }
 
 /// Goes over to the kernel's tables on this CPU.

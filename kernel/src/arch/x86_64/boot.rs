@@ -1,15 +1,21 @@
-//! The way in: the PVH door's 32-bit stub, the boot page tables, and the hand-over to `crate::start`.
+//! The ways in: the PVH door's 32-bit stub with the boot page tables, Limine's door, and the hand-over to `crate::start`.
 //!
 //! PVH (Xen's direct boot, which `qemu -kernel` uses) enters in 32-bit protected mode without paging, `ebx` pointing to
 //! `hvm_start_info`. The stub maps the first 4 GiB three times (at 0, in the direct map and, the first GiB, where the
-//! kernel is linked), enters long mode and calls [`pvh`]. That reads what the door says, builds the kernel's own page
-//! tables from the first free RAM and goes to [`finish`], which every door ends in.
+//! kernel is linked), enters long mode and calls [`pvh`].
+//!
+//! Limine enters the ELF's entry point in long mode, on tables of its own that map RAM somewhere and the kernel where it is
+//! linked; a stub takes the boot stack and calls [`limine`].
+//!
+//! Both read what their door says and go to [`finish`], which builds the kernel's own page tables from the first free RAM.
 
-use super::{cpu, irq, lapic, paging, syscall, timer, trap};
+use super::{cpu, irq, lapic, paging, smp, syscall, timer, trap};
 use crate::boot::regions::RegionList;
-use crate::boot::{BootInfo, Door, MAX_REGIONS, Region};
+use crate::boot::{BootInfo, Door, MAX_REGIONS, Region, limine as protocol};
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char};
+use limine::request::RsdpRequest;
 
 global_asm!(
     r#"
@@ -24,6 +30,7 @@ global_asm!(
     .balign 4096
     .global boot_pml4
     boot_pml4: .skip 4096
+    .global boot_pdpt_low
     boot_pdpt_low: .skip 4096
     boot_pdpt_high: .skip 4096
     boot_pds: .skip 4 * 4096
@@ -110,10 +117,19 @@ global_asm!(
     xor ebp, ebp
     call {pvh}
     ud2
+
+    // Limine's stack is in its own direct map, which is about to go.
+    .global limine_start
+    limine_start:
+    mov rsp, offset {boot_stack} + {boot_stack_size}
+    xor ebp, ebp
+    call {limine}
+    ud2
 "#,
     boot_stack = sym BOOT_STACK,
     boot_stack_size = const BOOT_STACK_SIZE,
     pvh = sym pvh,
+    limine = sym limine,
 );
 
 const BOOT_STACK_SIZE: usize = 64 * 1024;
@@ -207,18 +223,10 @@ extern "C" fn pvh(start_info: usize) -> ! {
             start.module_count as usize,
         )
     };
-    // SAFETY: as above; the string ends in a NUL.
-    unsafe {
-        let line = &mut *BOOT.command_line.get();
-        let mut len = 0;
-        if start.command_line != 0 {
-            let from = crate::mm::direct(start.command_line) as *const u8;
-            while len < COMMAND_LINE_MAX && *from.add(len) != 0 {
-                line[len] = *from.add(len);
-                len += 1;
-            }
-        }
-        info.command_line = core::str::from_utf8(&line[..len]).unwrap_or("");
+    if start.command_line != 0 {
+        // SAFETY: as above; the string ends in a NUL.
+        let line = unsafe { CStr::from_ptr(crate::mm::direct(start.command_line) as *const c_char) };
+        info.command_line = keep(line.to_bytes());
     }
     info.door = Door::Pvh;
     info.rsdp = (start.rsdp != 0).then_some(start.rsdp);
@@ -227,6 +235,7 @@ extern "C" fn pvh(start_info: usize) -> ! {
     for entry in entries.iter().filter(|entry| entry.kind == MEMORY_MAP_RAM) {
         map.add(entry.start, entry.start + entry.size);
     }
+    let ram_end = map.extent().end;
     // The first MiB has the firmware's tables, and the page other CPUs start in.
     map.remove(0, 0x10_0000);
     let (kernel_start, kernel_end) = kernel_physical();
@@ -237,7 +246,55 @@ extern "C" fn pvh(start_info: usize) -> ! {
         info.initramfs =
             unsafe { core::slice::from_raw_parts(crate::mm::direct(module.start) as *const u8, module.size as usize) };
     }
-    finish(info, map, kernel_start)
+    finish(info, map, kernel_start, ram_end)
+}
+
+/// Copies the command line to where it can stay; what is too long is cut off.
+fn keep(line: &[u8]) -> &'static str {
+    // SAFETY: this is the one boot path, and calls this once.
+    let kept = unsafe { &mut *BOOT.command_line.get() };
+    let len = line.len().min(COMMAND_LINE_MAX);
+    kept[..len].copy_from_slice(&line[..len]);
+    core::str::from_utf8(&kept[..len]).unwrap_or("")
+}
+
+#[used]
+static RSDP: RsdpRequest = RsdpRequest::new();
+
+/// Limine's door, in long mode on Limine's tables.
+extern "C" fn limine() -> ! {
+    crate::driver::serial::init();
+    let Some(answers) = protocol::answers() else {
+        crate::driver::serial::write(b"Vigil needs Limine 8 or later\n");
+        irq::halt();
+    };
+    let physical = |of: *const u8| answers.kernel + (of as u64 - &raw const super::symbols::__kernel_start as u64);
+    if !paging::borrow_direct_map(answers.direct_map, &raw const boot_pdpt_low, physical) {
+        crate::driver::serial::write(b"Limine's direct map is in the way; set `randomise_hhdm_base: no`\n");
+        irq::halt();
+    }
+    // SAFETY: this is the one boot path, so the cell has no other user.
+    let info = unsafe { &mut *BOOT.info.get() };
+    info.door = Door::Limine;
+    info.command_line = keep(answers.command_line.as_bytes());
+    info.rsdp = RSDP.response().map(|rsdp| answers.physical(rsdp.address as usize));
+    let archive = answers.initramfs;
+    // SAFETY: modules are no free RAM, so the archive stays where it is.
+    info.initramfs = unsafe {
+        core::slice::from_raw_parts(
+            crate::mm::direct(archive.start) as *const u8,
+            (archive.end - archive.start) as usize,
+        )
+    };
+    smp::waiting(&answers.processors[..answers.processor_count]);
+    let mut map = answers.free;
+    // As with PVH.
+    map.remove(0, 0x10_0000);
+    finish(info, map, answers.kernel, answers.ram.end)
+}
+
+unsafe extern "C" {
+    static boot_pdpt_low: u8;
 }
 
 /// The kernel's place in RAM when it was loaded by PVH.
@@ -250,8 +307,7 @@ fn kernel_physical() -> (u64, u64) {
 pub(super) const KERNEL_OFFSET: u64 = 0xffff_ffff_8000_0000;
 
 /// Where every door ends: own page tables, this CPU's block, then the kernel. `kernel` is where it lies in RAM.
-pub fn finish(info: &'static mut BootInfo, mut map: RegionList, kernel: u64) -> ! {
-    let ram_end = map.as_slice().iter().map(|region| region.end).max().unwrap_or(0);
+pub fn finish(info: &'static mut BootInfo, mut map: RegionList, kernel: u64, ram_end: u64) -> ! {
     let mut bump = paging::Bump::new(map.as_mut_slice());
     paging::build_kernel_tables(&mut bump, kernel, ram_end);
     bump.take_from(map.as_mut_slice());

@@ -482,6 +482,34 @@ pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, ram_end: u64) {
     enter_kernel_tables();
 }
 
+/// Makes [`direct`] work on Limine's tables, for the first [`BOOT_MAPPED`] bytes: a level-3 table of our own in the direct
+/// map's place takes over Limine's entries for `theirs`. False if that place is taken, or `theirs` not on a GiB. `physical`
+/// says where something in the image lies in RAM.
+pub(super) fn borrow_direct_map(theirs: usize, own_table: *const u8, physical: impl Fn(*const u8) -> u64) -> bool {
+    const GIB: usize = 1 << 30;
+    let (root, _) = Cr3::read();
+    let at = |physical: u64| (theirs + physical as usize) as *const Table;
+    // SAFETY: Limine maps its tables, as all RAM, at `theirs`; no other CPU changes them.
+    let root = unsafe { &*at(root.start_address().as_u64()) };
+    let slot = &root[index(DIRECT_MAP, 3)];
+    if slot.load(Ordering::Relaxed) != 0 || !theirs.is_multiple_of(GIB) {
+        return false;
+    }
+    // SAFETY: a page of the image, of this use only in this boot.
+    let table = unsafe { &*own_table.cast::<Table>() };
+    for gib in 0..BOOT_MAPPED as usize / GIB {
+        let address = theirs + gib * GIB;
+        let above = root[index(address, 3)].load(Ordering::Relaxed);
+        if above & PRESENT != 0 {
+            // SAFETY: as for the root.
+            let entries = unsafe { &*at(above & ADDRESS) };
+            table[gib].store(entries[index(address, 2)].load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+    slot.store(physical(own_table) | PRESENT | WRITABLE, Ordering::Release);
+    true
+}
+
 /// Gives the boot tables the kernel's mappings: another CPU starts on them, with a stack from there.
 pub(super) fn lend_to_boot_tables() {
     unsafe extern "C" {
