@@ -93,9 +93,13 @@ pub fn answers() -> Option<Answers> {
         let start = answers.physical(archive.data().as_ptr() as usize);
         answers.initramfs = start..start + archive.data().len() as u64;
     }
-    for processor in PROCESSORS.response().into_iter().flat_map(|processors| processors.cpus()) {
+    for processor in PROCESSORS
+        .response()
+        .into_iter()
+        .flat_map(|processors| processors.cpus())
+    {
         if answers.processor_count < MAX_CPUS {
-            answers.processors[answers.processor_count] = 
+            answers.processors[answers.processor_count] =
                 answers.physical(core::ptr::from_ref::<MpInfo>(processor) as usize);
             answers.processor_count += 1;
         }

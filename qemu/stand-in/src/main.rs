@@ -113,8 +113,16 @@ fn main() -> Status {
         .iter()
         .filter(|segment| segment.p_type == PT_LOAD)
         .collect();
-    let base = segments.iter().map(|segment| segment.p_vaddr).min().expect("nothing to load");
-    let end = segments.iter().map(|segment| segment.p_vaddr + segment.p_memsz).max().expect("nothing to load");
+    let base = segments
+        .iter()
+        .map(|segment| segment.p_vaddr)
+        .min()
+        .expect("nothing to load");
+    let end = segments
+        .iter()
+        .map(|segment| segment.p_vaddr + segment.p_memsz)
+        .max()
+        .expect("nothing to load");
     // A page late, so that no kernel relies on more alignment than it asks for.
     let mut image = Pages::new(end - base + PAGE);
     let kernel = image.start + PAGE;
@@ -124,7 +132,13 @@ fn main() -> Status {
         image.bytes()[at..at + data.len()].copy_from_slice(data);
     }
 
-    let table = |guid| system::with_config_table(|all| all.iter().find(|entry| entry.guid == guid).map(|entry| entry.address as u64));
+    let table = |guid| {
+        system::with_config_table(|all| {
+            all.iter()
+                .find(|entry| entry.guid == guid)
+                .map(|entry| entry.address as u64)
+        })
+    };
     let rsdp = table(ConfigTableEntry::ACPI2_GUID);
     let device_tree = table(DEVICE_TREE);
     let mut arena = requests::Arena::new(Pages::new(1 << 20));
@@ -147,7 +161,12 @@ fn main() -> Status {
         requests::add_region(&mut regions, entry.phys_start, entry.page_count * PAGE, kind);
     }
     for pages in [&image, &module] {
-        requests::carve(&mut regions, pages.start, pages.len.next_multiple_of(PAGE), KERNEL_AND_MODULES);
+        requests::carve(
+            &mut regions,
+            pages.start,
+            pages.len.next_multiple_of(PAGE),
+            KERNEL_AND_MODULES,
+        );
     }
 
     let mut tables = Tables::new(&table_pages);

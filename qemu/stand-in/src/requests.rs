@@ -89,7 +89,12 @@ pub fn answer(image: &mut [u8], arena: &mut Arena, facts: &Facts) -> Vec<u64> {
             .map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("8 bytes")))
     };
     for at in (0..image.len().saturating_sub(48)).step_by(8) {
-        let numbers = [word(image, at), word(image, at + 8), word(image, at + 16), word(image, at + 24)];
+        let numbers = [
+            word(image, at),
+            word(image, at + 8),
+            word(image, at + 16),
+            word(image, at + 24),
+        ];
         if numbers[..2] == REVISION_MAGIC {
             // Understood: the number becomes 0; and which revision it is.
             assert!(numbers[2] == REVISION, "the kernel asks for another base revision");
@@ -140,7 +145,12 @@ pub fn answer(image: &mut [u8], arena: &mut Arena, facts: &Facts) -> Vec<u64> {
             },
             // CPUs: number, machine's number, reserved, the address to go to, the kernel's own word.
             0x95a6_7b81_9a1b_857e => {
-                let infos: Vec<u64> = facts.cpus.iter().take(MAX_CPUS).map(|cpu| arena.words(&cpu.info())).collect();
+                let infos: Vec<u64> = facts
+                    .cpus
+                    .iter()
+                    .take(MAX_CPUS)
+                    .map(|cpu| arena.words(&cpu.info()))
+                    .collect();
                 processors.extend(infos.iter().skip(1));
                 let list = arena.words(&infos);
                 let own = facts.cpus.first().map_or(0, |cpu| cpu.id);

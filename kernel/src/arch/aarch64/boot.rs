@@ -325,7 +325,10 @@ extern "C" fn limine() -> ! {
     let archive = &answers.initramfs;
     // SAFETY: modules are no free RAM, so the archive stays where it is.
     info.initramfs = unsafe {
-        core::slice::from_raw_parts(direct(archive.start) as *const u8, (archive.end - archive.start) as usize)
+        core::slice::from_raw_parts(
+            direct(archive.start) as *const u8,
+            (archive.end - archive.start) as usize,
+        )
     };
     if let Some(answer) = DEVICE_TREE.response() {
         let tree = direct(answers.physical(answer.dtb_ptr as usize)) as *const u8;

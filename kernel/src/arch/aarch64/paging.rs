@@ -547,7 +547,10 @@ pub(super) fn borrow_direct_map(theirs: usize, physical: impl Fn(*const u8) -> u
     }
     // SAFETY: pages of the image, which nobody walks yet.
     let (identity, level1) = unsafe { (&boot_identity, &boot_level1) };
-    identity[0].store(physical((&raw const boot_level1).cast()) | PRESENT | TABLE, Ordering::Relaxed);
+    identity[0].store(
+        physical((&raw const boot_level1).cast()) | PRESENT | TABLE,
+        Ordering::Relaxed,
+    );
     for (gib, entry) in level1.iter().enumerate().skip(1) {
         let ordinary = PRESENT | ACCESSED | INNER_SHAREABLE;
         entry.store((gib as u64) << 30 | ordinary, Ordering::Relaxed);

@@ -143,7 +143,10 @@ fn start_waiting(words: &[u64], online: &AtomicUsize) {
         core::mem::forget(stack);
         processor.bootstrap(from_limine, 0);
         if !wait_until(timer::now_ns() + ANSWER_NS, || online.load(Ordering::Acquire) > cpu) {
-            log::warn!("CPU with APIC id {} does not answer; going on without it", processor.lapic_id);
+            log::warn!(
+                "CPU with APIC id {} does not answer; going on without it",
+                processor.lapic_id
+            );
             return;
         }
     }
