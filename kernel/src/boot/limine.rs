@@ -64,7 +64,7 @@ pub fn answers() -> Option<Answers> {
     let direct_map = DIRECT_MAP.response()?.offset as usize;
     let mut answers = Answers {
         free: RegionList::new(),
-        ram: u64::MAX..0,
+        ram: 0..0,
         direct_map,
         kernel: KERNEL.response()?.physical_base,
         command_line: KERNEL_FILE.response()?.executable_file().cmdline(),
@@ -86,7 +86,13 @@ pub fn answers() -> Option<Answers> {
                 | memmap::MEMMAP_EXECUTABLE_AND_MODULES
         );
         if is_ram {
-            answers.ram = answers.ram.start.min(entry.base)..answers.ram.end.max(end);
+            // The map is sorted.
+            let start = if answers.ram.is_empty() {
+                entry.base
+            } else {
+                answers.ram.start
+            };
+            answers.ram = start..end;
         }
     }
     if let Some(archive) = MODULES.response().and_then(|modules| modules.modules().first()) {

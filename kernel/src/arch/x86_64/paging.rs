@@ -497,13 +497,13 @@ pub(super) fn borrow_direct_map(theirs: usize, own_table: *const u8, physical: i
     }
     // SAFETY: a page of the image, of this use only in this boot.
     let table = unsafe { &*own_table.cast::<Table>() };
-    for gib in 0..BOOT_MAPPED as usize / GIB {
+    for (gib, entry) in table.iter().enumerate().take(BOOT_MAPPED as usize / GIB) {
         let address = theirs + gib * GIB;
         let above = root[index(address, 3)].load(Ordering::Relaxed);
         if above & PRESENT != 0 {
             // SAFETY: as for the root.
             let entries = unsafe { &*at(above & ADDRESS) };
-            table[gib].store(entries[index(address, 2)].load(Ordering::Relaxed), Ordering::Relaxed);
+            entry.store(entries[index(address, 2)].load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
     slot.store(physical(own_table) | PRESENT | WRITABLE, Ordering::Release);
