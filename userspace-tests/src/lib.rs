@@ -6,10 +6,12 @@
 pub mod child;
 pub mod fd;
 pub mod harness;
+pub mod pty;
 
 pub use child::{Status, child};
 pub use fd::Fd;
 pub use harness::{Test, run};
+pub use pty::Pty;
 
 use libsyscall::abi::Errno;
 

@@ -2,7 +2,7 @@
 
 use super::access::ROOT;
 use super::tmpfs::{self, New};
-use super::{Place, Stat};
+use super::{Place, Stat, devpts};
 use crate::file::{File, OpenFile};
 use crate::mm::user::{Sink, Source};
 use crate::tty;
@@ -18,8 +18,9 @@ const RANDOM: u64 = device(1, 8);
 const URANDOM: u64 = device(1, 9);
 pub const TTY: u64 = device(5, 0);
 pub const CONSOLE: u64 = device(5, 1);
+const PTMX: u64 = device(5, 2);
 
-const DEVICES: [(&[u8], u64); 7] = [
+const DEVICES: [(&[u8], u64); 8] = [
     (b"null", NULL),
     (b"zero", ZERO),
     (b"full", FULL),
@@ -27,6 +28,7 @@ const DEVICES: [(&[u8], u64); 7] = [
     (b"urandom", URANDOM),
     (b"tty", TTY),
     (b"console", CONSOLE),
+    (b"ptmx", PTMX),
 ];
 
 const LINKS: [(&[u8], &[u8]); 4] = [
@@ -60,18 +62,20 @@ pub fn populate(root: &Place) -> Result<(), Errno> {
     for (name, target) in LINKS {
         keep_existing(tmpfs::create(&ROOT, &dev, name, New::SymbolicLink { target }))?;
     }
-    keep_existing(tmpfs::create(&ROOT, &dev, b"shm", New::Directory { mode: 0o1777 }))
+    keep_existing(tmpfs::create(&ROOT, &dev, b"shm", New::Directory { mode: 0o1777 }))?;
+    devpts::mount(&dev)
 }
 
 /// Opens a character device; ENXIO for a number that nothing answers to.
-pub fn open(number: u64, place: &Place, flags: u32) -> Result<Arc<dyn File>, Errno> {
+pub fn open(number: u64, place: &Place) -> Result<Arc<dyn File>, Errno> {
     match number {
         NULL | ZERO | FULL | RANDOM | URANDOM => Ok(Arc::new(MemoryDevice {
             number,
             place: place.clone(),
         })),
+        PTMX => tty::open_master(place),
         TTY => tty::open_controlling(place),
-        CONSOLE => tty::open_console(place, flags),
+        CONSOLE => tty::open_console(place),
         _ => Err(Errno::ENXIO),
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod access;
 mod device;
+pub mod devpts;
 mod directory;
 pub use device::CONSOLE as CONSOLE_DEVICE;
 pub use directory::read_directory;
@@ -63,6 +64,7 @@ pub const PROC_DEVICE: u64 = device(0, 2);
 pub const PIPE_DEVICE: u64 = device(0, 3);
 pub const ANONYMOUS_DEVICE: u64 = device(0, 4);
 pub const SOCKET_DEVICE: u64 = device(0, 5);
+pub const DEVPTS_DEVICE: u64 = device(0, 6);
 
 /// What chmod(2), chown(2) and utimensat(2) change; `None` stays.
 #[derive(Clone, Copy, Debug, Default)]

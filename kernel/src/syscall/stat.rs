@@ -143,6 +143,7 @@ fn write_statfs(target: &Target, to: usize) -> Result<usize, Errno> {
         f_type: match stat.dev {
             fs::TMPFS_DEVICE => abi::TMPFS_MAGIC,
             fs::PROC_DEVICE => abi::PROC_SUPER_MAGIC,
+            fs::DEVPTS_DEVICE => abi::DEVPTS_SUPER_MAGIC,
             fs::PIPE_DEVICE => abi::PIPEFS_MAGIC,
             _ => abi::ANON_INODE_FS_MAGIC,
         },

@@ -6,9 +6,10 @@
 
 use super::signal::Info;
 use super::thread::{KILL, Leaving, STOP, Thread};
-use super::{Process, futex, sched, table, wait};
+use super::{Process, futex, kinship, sched, table, wait};
 use crate::console::{self, End};
 use crate::mm::user;
+use crate::tty;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -93,6 +94,9 @@ fn end_process(process: &Arc<Process>, default_status: i32) {
     if process.pid == 1 {
         finish_machine(status);
     }
+    if process.pid == process.session() {
+        tty::session_ends(process.pid);
+    }
     adopt_children(process);
     wait::become_zombie(process, status);
 }
@@ -114,11 +118,12 @@ fn adopt_children(process: &Process) {
         let table = table::lock();
         for child in table.children(process.pid) {
             child.set_parent(&table, 1);
+            child.is_adopted.store(true, Relaxed);
             orphans.push(child.clone());
         }
     }
     if let Some(parent) = table::process(process.parent_id())
-        && is_link(process, &parent)
+        && kinship::is_link(process, &parent)
     {
         settle_orphaned_group(process.group(), process.pid);
     }
@@ -131,7 +136,7 @@ fn adopt_children(process: &Process) {
             child.send_signal(signal, Info::new(signal, SI_USER).with_sender(process.pid, 0));
         }
         child.exit_signal.store(SIGCHLD, Relaxed);
-        if is_link(&child, process) {
+        if kinship::is_link(&child, process) {
             settle_orphaned_group(child.group(), process.pid);
         }
         if child.is_zombie() {
@@ -140,21 +145,15 @@ fn adopt_children(process: &Process) {
     }
 }
 
-/// Whether `parent` ties its child's process group to another one of its session: job control can continue the group.
-fn is_link(child: &Process, parent: &Process) -> bool {
-    child.group() != parent.group() && child.session() == parent.session()
-}
-
-/// A process group that has lost its last such tie with the end of process `gone`: if it is stopped nobody would ever
-/// continue it, so it gets SIGHUP and SIGCONT. Process 1 continues nobody.
+/// A process group that may have lost its last tie: if it is stopped nobody would ever continue it, so it gets SIGHUP and
+/// SIGCONT.
 fn settle_orphaned_group(group: i32, gone: i32) {
+    if !kinship::is_orphaned(group) {
+        return;
+    }
     let mut members = table::group(group);
     members.retain(|member| member.pid != gone && !member.is_zombie());
-    let is_tied = |member: &Arc<Process>| {
-        let parent = member.parent_id();
-        parent != 1 && parent != gone && table::process(parent).is_some_and(|parent| is_link(member, &parent))
-    };
-    if !members.iter().any(is_tied) && members.iter().any(|member| member.signals.lock().is_stopped()) {
+    if members.iter().any(|member| member.signals.lock().is_stopped()) {
         for member in members {
             member.send_signal(SIGHUP, Info::kernel(SIGHUP));
             member.send_signal(SIGCONT, Info::kernel(SIGCONT));

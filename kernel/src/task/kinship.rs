@@ -2,7 +2,7 @@
 
 use super::{Process, table};
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering::Acquire;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use libsyscall::abi::Errno;
 
 /// setpgid(2): puts `pid` (0: the caller) into `group` (0: its own).
@@ -44,4 +44,25 @@ pub fn new_session(caller: &Arc<Process>) -> Result<i32, Errno> {
     caller.set_session(&table, caller.pid);
     caller.set_group(&table, caller.pid);
     Ok(caller.pid)
+}
+
+/// Whether `parent` ties its child's process group to another one of its session: job control can continue the group.
+pub fn is_link(child: &Process, parent: &Process) -> bool {
+    child.group() != parent.group() && child.session() == parent.session()
+}
+
+/// Whether no member of a process group has a parent that could continue it after a stop: then nothing of the terminal
+/// stops it. Process 1 continues its own children, not those it has adopted.
+pub fn is_orphaned(group: i32) -> bool {
+    let table = table::lock();
+    let is_tied = |member: &Arc<Process>| {
+        let parent = table.processes.get(&member.parent_id());
+        parent.is_some_and(|parent| is_link(member, parent))
+            && !(member.parent_id() == 1 && member.is_adopted.load(Relaxed))
+            && !member.is_ending()
+    };
+    !table
+        .processes
+        .values()
+        .any(|member| member.group() == group && is_tied(member))
 }

@@ -32,6 +32,8 @@ pub struct Process {
     parent: AtomicI32,
     group: AtomicI32,
     session: AtomicI32,
+    /// Its parent has ended, and process 1 has taken it.
+    pub is_adopted: AtomicBool,
     /// It has called execve(2), after which setpgid(2) by its parent fails.
     pub has_executed: AtomicBool,
 
@@ -135,6 +137,7 @@ impl Process {
             parent: AtomicI32::new(0),
             group: AtomicI32::new(pid),
             session: AtomicI32::new(pid),
+            is_adopted: AtomicBool::new(false),
             has_executed: AtomicBool::new(false),
             signals: SpinLock::default(),
             signal_arrivals: WaitQueue::new(),

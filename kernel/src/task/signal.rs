@@ -6,7 +6,7 @@
 //! after a signal is queued, cleared by the thread when it finds nothing.
 
 use super::thread::{KILL, RESTORE_MASK, SIGNAL, STOP, Thread, WORK};
-use super::{Process, current, exit, sched, wait};
+use super::{Process, current, exit, kinship, sched, wait};
 use crate::arch::signal::{Delivery, Returned};
 use crate::arch::trap::TrapFrame;
 use alloc::collections::VecDeque;
@@ -598,8 +598,12 @@ fn resume_after_handler(frame: &mut TrapFrame, error: Errno, action: &Action) {
     }
 }
 
-/// Default action of SIGSTOP and its kind: every thread stops before it enters user mode again.
+/// Default action of SIGSTOP and its kind: every thread stops before it enters user mode again. The terminal's signals
+/// stop no group that nobody could continue.
 fn stop(process: &Arc<Process>, signal: u32) {
+    if signal != SIGSTOP && kinship::is_orphaned(process.group()) {
+        return;
+    }
     let mut signals = process.signals.lock();
     if signals.stopped || process.is_ending() {
         return;

@@ -16,6 +16,9 @@ use event::{EventMask, Pollable};
 use libsyscall::abi::fcntl::O_NONBLOCK;
 use sync::SpinLock;
 
+/// Bytes taken from the line at a time.
+const CHUNK: usize = 256;
+
 struct Input {
     /// The last byte was a DLE.
     escaped: bool,
@@ -63,10 +66,10 @@ pub fn take_pipe() -> Option<Arc<OpenFile>> {
 pub fn pump() {
     let mut input = INPUT.lock();
     let mut closed = None;
-    let mut room = input.has_room();
-    while room {
-        let mut bytes = [0; 256];
-        let (count, ended) = input.gather(&mut bytes);
+    let mut room = input.room();
+    while room > 0 {
+        let mut bytes = [0; CHUNK];
+        let (count, ended) = input.gather(&mut bytes[..room.min(CHUNK)]);
         let bytes = &bytes[..count];
         if count == 0 && !ended {
             break;
@@ -84,23 +87,27 @@ pub fn pump() {
             }
             _ => {}
         }
-        room = input.has_room();
+        room = input.room();
     }
     // Without room the line is left alone until a reader calls this again.
-    serial::set_receive_interrupt(room);
+    serial::set_receive_interrupt(room > 0);
     drop(input);
     // The last drop wakes the readers: after the lock.
     drop(closed);
 }
 
 impl Input {
-    /// Whether a few bytes more can be put where they go.
-    fn has_room(&self) -> bool {
+    /// Bytes that can be put where they go.
+    fn room(&self) -> usize {
         match (parameters().stdin, TERMINAL.get(), &self.writer) {
-            (Stdin::Tty, Some(terminal), _) => terminal.has_room(),
-            (Stdin::Pipe, _, Some(writer)) => writer.pollable.readiness().intersects(EventMask::OUT | EventMask::ERR),
+            (Stdin::Tty, Some(terminal), _) => terminal.room(),
+            (Stdin::Pipe, _, Some(writer)) => {
+                let writable = writer.pollable.readiness().intersects(EventMask::OUT | EventMask::ERR);
+                // A pipe that is writable has room for a page.
+                if writable { CHUNK } else { 0 }
+            }
             // Nobody listens: what comes is thrown away.
-            _ => true,
+            _ => CHUNK,
         }
     }
 

@@ -11,6 +11,16 @@ const INPUT_MAX: usize = 4095;
 /// A control character that is switched off.
 const DISABLED: u8 = 0;
 
+/// What a byte typed makes beyond input and echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A signal for the foreground process group.
+    Signal(u32),
+    /// Output stops until it is started again.
+    Stop,
+    Start,
+}
+
 /// The settings of a terminal nobody has set: as Linux has them, 115200 8N1.
 pub const DEFAULTS: Termios2 = Termios2 {
     c_iflag: ICRNL | IXON,
@@ -40,9 +50,9 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn new() -> Line {
+    pub fn new(settings: Termios2) -> Line {
         Line {
-            settings: DEFAULTS,
+            settings,
             editing: Vec::new(),
             ready: VecDeque::new(),
             lines: VecDeque::new(),
@@ -58,12 +68,14 @@ impl Line {
         self.has(ICANON)
     }
 
-    /// Whether a reader gets something now.
+    /// Whether poll(2) calls it readable: a line, or VMIN bytes where no time limit makes fewer enough.
     pub fn is_readable(&self) -> bool {
         if self.is_canonical() {
             !self.lines.is_empty()
-        } else {
+        } else if self.time_tenths() == 0 {
             self.ready.len() >= self.minimum().max(1)
+        } else {
+            !self.ready.is_empty()
         }
     }
 
@@ -72,8 +84,14 @@ impl Line {
         self.settings.c_cc[VMIN] as usize
     }
 
-    pub fn has_room(&self) -> bool {
-        self.ready.len() < INPUT_MAX
+    /// VTIME, tenths of a second.
+    pub fn time_tenths(&self) -> u64 {
+        self.settings.c_cc[VTIME].into()
+    }
+
+    /// Bytes that can be received and lose none.
+    pub fn room(&self) -> usize {
+        INPUT_MAX.saturating_sub(self.ready.len())
     }
 
     /// Bytes a read would get, FIONREAD.
@@ -137,15 +155,27 @@ impl Line {
         control != DISABLED && control == byte
     }
 
-    /// One byte typed: what to echo goes to `echo`; the signal it makes is returned.
-    pub fn receive(&mut self, byte: u8, echo: &mut Vec<u8>) -> Option<u32> {
+    /// One byte typed: what to echo goes to `echo`; what else it does is returned.
+    pub fn receive(&mut self, byte: u8, echo: &mut Vec<u8>) -> Option<Effect> {
         let mut byte = byte;
-        if self.settings.c_iflag & ISTRIP != 0 {
+        let flags = self.settings.c_iflag;
+        if flags & ISTRIP != 0 {
             byte &= 0x7f;
+        }
+        if flags & IUCLC != 0 && self.has(IEXTEN) {
+            byte.make_ascii_lowercase();
         }
         if core::mem::take(&mut self.literal) {
             self.add(byte, echo);
             return None;
+        }
+        if flags & IXON != 0 {
+            if self.is_control(VSTART, byte) {
+                return Some(Effect::Start);
+            }
+            if self.is_control(VSTOP, byte) {
+                return Some(Effect::Stop);
+            }
         }
         if self.has(ISIG) {
             for (index, signal) in [(VINTR, SIGINT), (VQUIT, SIGQUIT), (VSUSP, SIGTSTP)] {
@@ -154,18 +184,14 @@ impl Line {
                         self.flush();
                     }
                     self.echo(byte, echo);
-                    return Some(signal);
+                    return Some(Effect::Signal(signal));
                 }
             }
         }
-        if self.settings.c_iflag & IXON != 0 && (self.is_control(VSTART, byte) || self.is_control(VSTOP, byte)) {
-            // Output never piles up here: there is nothing to stop, and the characters are not input.
-            return None;
-        }
         match byte {
-            b'\r' if self.settings.c_iflag & IGNCR != 0 => return None,
-            b'\r' if self.settings.c_iflag & ICRNL != 0 => byte = b'\n',
-            b'\n' if self.settings.c_iflag & INLCR != 0 => byte = b'\r',
+            b'\r' if flags & IGNCR != 0 => return None,
+            b'\r' if flags & ICRNL != 0 => byte = b'\n',
+            b'\n' if flags & INLCR != 0 => byte = b'\r',
             _ => {}
         }
         if self.is_canonical() {
@@ -189,9 +215,7 @@ impl Line {
         if self.is_control(VERASE, byte) {
             self.erase(echo);
         } else if self.is_control(VKILL, byte) {
-            while !self.editing.is_empty() {
-                self.erase(echo);
-            }
+            self.kill(byte, echo);
         } else if extended && self.is_control(VWERASE, byte) {
             while self.editing.last() == Some(&b' ') {
                 self.erase(echo);
@@ -242,6 +266,21 @@ impl Line {
         }
     }
 
+    /// Takes the whole line away: off the screen too, or with the character shown and a new line begun.
+    fn kill(&mut self, byte: u8, echo: &mut Vec<u8>) {
+        if self.has(ECHOK) && self.has(ECHOKE) && self.has(ECHOE) {
+            while !self.editing.is_empty() {
+                self.erase(echo);
+            }
+            return;
+        }
+        self.editing.clear();
+        self.echo(byte, echo);
+        if self.has(ECHO) && self.has(ECHOK) {
+            echo.push(b'\n');
+        }
+    }
+
     /// Takes the last character off the line and off the screen; of UTF-8 all its bytes.
     fn erase(&mut self, echo: &mut Vec<u8>) {
         let utf8 = self.settings.c_iflag & IUTF8 != 0;
@@ -249,7 +288,9 @@ impl Line {
             if utf8 && byte & 0xc0 == 0x80 {
                 continue;
             }
-            if self.has(ECHO) {
+            if self.has(ECHO) && !self.has(ECHOE) {
+                self.echo(self.settings.c_cc[VERASE], echo);
+            } else if self.has(ECHO) {
                 let columns = if self.has(ECHOCTL) && is_shown_as_pair(byte) {
                     2
                 } else {

@@ -1,13 +1,20 @@
-//! The console as programs see it: a terminal, or three plain streams.
+//! Terminals, and the console as programs see it: a terminal, or three plain streams.
 //!
-//! - [`terminal`] is the terminal device: termios, the foreground process group, waiting readers.
-//! - [`line`] is its line discipline: what typing does, without locks or devices.
+//! - [`terminal`] is a terminal: settings, input, output. [`file`] is an open one, [`control`] its ioctl(2) requests.
+//! - [`line`] is its line discipline: what typing does, without locks or devices; [`post`] the same for output.
+//! - [`job`] knows which session has which terminal, and who is in the background.
+//! - [`pty`] are terminals whose other end is a program.
 //! - [`input`] takes bytes from the serial line to the terminal or into the pipe that is standard input.
 //! - [`output`] is standard output and error where they are not the terminal.
 
+mod control;
+mod file;
 mod input;
+mod job;
 mod line;
 mod output;
+mod post;
+mod pty;
 mod terminal;
 #[cfg(feature = "ktest")]
 pub mod tests;
@@ -17,10 +24,15 @@ use crate::console;
 use crate::file::{File, OpenFile};
 use crate::fs::{self, Place};
 use alloc::sync::Arc;
+use file::TerminalFile;
+pub use job::{controlling_device, foreground_of, session_ends};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
+use libsyscall::abi::ioctl::Winsize;
+pub use pty::{open_master, open_slave};
 use spin::Once;
-use terminal::{Terminal, TerminalFile};
+use terminal::Far;
+pub use terminal::Terminal;
 
 /// The console terminal, where standard input is one.
 static TERMINAL: Once<Arc<Terminal>> = Once::new();
@@ -29,7 +41,14 @@ static TERMINAL: Once<Arc<Terminal>> = Once::new();
 pub fn init() {
     match parameters().stdin {
         Stdin::Tty => {
-            TERMINAL.call_once(Terminal::new);
+            TERMINAL.call_once(|| {
+                let window = Winsize {
+                    ws_row: 24,
+                    ws_col: 80,
+                    ..Winsize::default()
+                };
+                Terminal::new(Far::Console, line::DEFAULTS, window)
+            });
         }
         Stdin::Pipe => input::make_pipe(),
         Stdin::None => {}
@@ -43,7 +62,7 @@ pub fn first_files() -> Result<[Arc<OpenFile>; 3], Errno> {
     let dev = fs::root().inode().lookup(&fs::root(), b"dev")?;
     let console = dev.inode().lookup(&dev, b"console")?;
     if let Some(terminal) = TERMINAL.get() {
-        let file = Arc::new(TerminalFile::new(terminal.clone(), console));
+        let file = TerminalFile::open(terminal.clone(), &console)?;
         let open = OpenFile::new(file, O_RDWR | O_LARGEFILE);
         return Ok([open.clone(), open.clone(), open]);
     }
@@ -60,22 +79,14 @@ pub fn first_files() -> Result<[Arc<OpenFile>; 3], Errno> {
 
 /// open(2) of /dev/tty: the controlling terminal of the caller's session, else ENXIO.
 pub fn open_controlling(place: &Place) -> Result<Arc<dyn File>, Errno> {
-    let terminal = TERMINAL
-        .get()
-        .filter(|terminal| terminal.controls_current())
-        .ok_or(Errno::ENXIO)?;
-    Ok(Arc::new(TerminalFile::new(terminal.clone(), place.clone())))
+    let terminal = job::of_current().ok_or(Errno::ENXIO)?;
+    Ok(TerminalFile::open(terminal, place)?)
 }
 
-/// open(2) of /dev/console: the terminal, or the stream of standard output.
-pub fn open_console(place: &Place, flags: u32) -> Result<Arc<dyn File>, Errno> {
+/// open(2) of /dev/console: the terminal, which is nobody's by that; or the stream of standard output.
+pub fn open_console(place: &Place) -> Result<Arc<dyn File>, Errno> {
     match TERMINAL.get() {
-        Some(terminal) => {
-            if flags & O_NOCTTY == 0 {
-                terminal.adopt_by_leader();
-            }
-            Ok(Arc::new(TerminalFile::new(terminal.clone(), place.clone())))
-        }
+        Some(terminal) => Ok(TerminalFile::open(terminal.clone(), place)?),
         None => Ok(output::open(place)),
     }
 }
@@ -83,22 +94,7 @@ pub fn open_console(place: &Place, flags: u32) -> Result<Arc<dyn File>, Errno> {
 /// The first process leads a session whose terminal is the console.
 pub fn set_first_session(process: i32) {
     if let Some(terminal) = TERMINAL.get() {
-        terminal.set_session(process, process);
+        // No other session is there to have it.
+        let _ = terminal.give_to(process, process, false);
     }
-}
-
-/// The device number of a session's terminal, 0 for none: /proc/PID/stat.
-pub fn controlling_device(session: i32) -> u64 {
-    TERMINAL
-        .get()
-        .filter(|terminal| terminal.session() == session)
-        .map_or(0, |_| fs::CONSOLE_DEVICE)
-}
-
-/// The foreground process group of a session's terminal, -1 for none.
-pub fn foreground_of(session: i32) -> i32 {
-    TERMINAL
-        .get()
-        .filter(|terminal| terminal.session() == session)
-        .map_or(-1, |terminal| terminal.foreground())
 }

@@ -1,6 +1,6 @@
 //! In-kernel tests of the line discipline.
 
-use super::line::Line;
+use super::line::{DEFAULTS, Effect, Line};
 use crate::ktest::{Test, check};
 use alloc::vec::Vec;
 use libsyscall::abi::ioctl::*;
@@ -27,7 +27,7 @@ fn type_in(line: &mut Line, text: &[u8]) -> Vec<u8> {
 }
 
 fn a_line_is_read_when_complete() -> Result<(), &'static str> {
-    let mut line = Line::new();
+    let mut line = Line::new(DEFAULTS);
     check(
         type_in(&mut line, b"hel") == b"hel" && !line.is_readable(),
         "half a line is readable",
@@ -42,7 +42,7 @@ fn a_line_is_read_when_complete() -> Result<(), &'static str> {
 }
 
 fn erasing_works_on_line_and_screen() -> Result<(), &'static str> {
-    let mut line = Line::new();
+    let mut line = Line::new(DEFAULTS);
     check(
         type_in(&mut line, b"ab\x7f") == b"ab\x08 \x08",
         "the screen keeps the character",
@@ -59,7 +59,7 @@ fn erasing_works_on_line_and_screen() -> Result<(), &'static str> {
 }
 
 fn end_of_file() -> Result<(), &'static str> {
-    let mut line = Line::new();
+    let mut line = Line::new(DEFAULTS);
     type_in(&mut line, b"ab\x04");
     check(line.take(100).as_deref() == Some(b"ab"), "^D does not end a line early")?;
     type_in(&mut line, b"\x04");
@@ -71,11 +71,11 @@ fn end_of_file() -> Result<(), &'static str> {
 }
 
 fn interrupt_flushes_and_signals() -> Result<(), &'static str> {
-    let mut line = Line::new();
+    let mut line = Line::new(DEFAULTS);
     let mut screen = Vec::new();
     type_in(&mut line, b"done\ngarbage");
     check(
-        line.receive(3, &mut screen) == Some(SIGINT) && screen == b"^C",
+        line.receive(3, &mut screen) == Some(Effect::Signal(SIGINT)) && screen == b"^C",
         "^C does not interrupt",
     )?;
     check(!line.is_readable(), "^C does not flush")?;
@@ -84,7 +84,7 @@ fn interrupt_flushes_and_signals() -> Result<(), &'static str> {
 }
 
 fn raw_bytes_come_at_once() -> Result<(), &'static str> {
-    let mut line = Line::new();
+    let mut line = Line::new(DEFAULTS);
     let mut settings = line.settings;
     settings.c_lflag &= !(ICANON | ECHO | ISIG | IEXTEN);
     settings.c_iflag = 0;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// The programs, by their name in `userspace-tests/src/bin`.
 const PROGRAMS: &[&str] = &[
-    "basic", "files", "memory", "process", "eventfd", "epoll", "poll", "waiters",
+    "basic", "files", "memory", "process", "eventfd", "epoll", "poll", "waiters", "terminal",
 ];
 
 /// Without a word from the program for so long, the test that runs has hung.

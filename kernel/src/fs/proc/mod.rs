@@ -88,7 +88,7 @@ pub fn mount(root: &Place) -> Result<(), Errno> {
 }
 
 /// The number in a name, written as the kernel would write it.
-fn number(name: &[u8]) -> Option<i32> {
+pub(super) fn number(name: &[u8]) -> Option<i32> {
     let text = core::str::from_utf8(name).ok()?;
     let number: i32 = text.parse().ok()?;
     (number >= 0 && !text.starts_with('+') && (text == "0" || !text.starts_with('0'))).then_some(number)

@@ -215,7 +215,7 @@ impl Inode for Node {
             Content::Regular(_) => Ok(Arc::new(RegularFile::new(self, place.clone()))),
             Content::Directory(_) => Ok(Arc::new(super::directory::DirectoryFile::new(place.clone()))),
             Content::Fifo(slot) => crate::pipe::open_fifo(slot, place, flags),
-            Content::Device(number) if self.kind == S_IFCHR => super::device::open(*number, place, flags),
+            Content::Device(number) if self.kind == S_IFCHR => super::device::open(*number, place),
             Content::Device(_) | Content::Socket => Err(Errno::ENXIO),
             Content::SymbolicLink(_) => Err(Errno::ELOOP),
         }
