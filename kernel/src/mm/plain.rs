@@ -15,6 +15,8 @@ macro_rules! plain {
 
 plain! {
     socket::MessageHeader,
+    socket::NumberedMessageHeader,
+    socket::ControlHeader,
     epoll::EpollEvent,
     epoll::PollFd,
     stat::Stat,

@@ -1,31 +1,48 @@
-//! Socket options: kept, checked, and given back as they were set.
+//! SOL_SOCKET's options: kept, checked, and given back as they were set.
 
+use crate::mm::user::{self, Plain};
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
 
-/// Options that are one int, by level and name, with the values they start with.
-const INTS: &[(i32, i32, i32)] = &[
-    (SOL_SOCKET, SO_REUSEADDR, 0),
-    (SOL_SOCKET, SO_REUSEPORT, 0),
-    (SOL_SOCKET, SO_KEEPALIVE, 0),
-    (SOL_SOCKET, SO_BROADCAST, 0),
-    (SOL_SOCKET, SO_SNDBUF, super::stream::CAPACITY as i32),
-    (SOL_SOCKET, SO_RCVBUF, super::stream::CAPACITY as i32),
-    (IPPROTO_IP, IP_TTL, 64),
-    (IPPROTO_IP, IP_TOS, 0),
-    (IPPROTO_IPV6, IPV6_V6ONLY, 0),
-    (IPPROTO_IPV6, IPV6_TCLASS, 0),
-    (IPPROTO_TCP, TCP_NODELAY, 0),
-    (IPPROTO_TCP, TCP_QUICKACK, 1),
-    (IPPROTO_TCP, TCP_KEEPIDLE, 7200),
-    (IPPROTO_TCP, TCP_KEEPINTVL, 75),
-    (IPPROTO_TCP, TCP_KEEPCNT, 9),
-];
-
+/// Bytes a socket's buffers hold at first: net.core.wmem_default.
+pub const BUFFER_DEFAULT: usize = 212_992;
 /// The largest buffer a program may ask for, net.core.wmem_max, before it is doubled.
-const BUFFER_MAX: i32 = 212_992;
-/// And the smallest it then gets.
-const BUFFER_MIN: i32 = 4608;
+const BUFFER_MAX: u32 = 212_992;
+/// And the smallest it then gets, to send and to receive.
+const SEND_BUFFER_MIN: i32 = 4608;
+const RECEIVE_BUFFER_MIN: i32 = 2304;
+
+/// An option's value in user memory, as setsockopt(2) has it.
+#[derive(Clone, Copy)]
+pub struct OptionValue {
+    pub at: usize,
+    pub len: usize,
+}
+
+impl OptionValue {
+    /// EINVAL where it is shorter.
+    pub fn read<T: Plain>(self) -> Result<T, Errno> {
+        if self.len < size_of::<T>() {
+            return Err(Errno::EINVAL);
+        }
+        user::read(self.at)
+    }
+
+    pub fn int(self) -> Result<i32, Errno> {
+        self.read()
+    }
+}
+
+/// Options that are one int, with the values they start with.
+const INTS: &[(i32, i32)] = &[
+    (SO_REUSEADDR, 0),
+    (SO_REUSEPORT, 0),
+    (SO_KEEPALIVE, 0),
+    (SO_BROADCAST, 0),
+    (SO_PASSCRED, 0),
+    (SO_SNDBUF, BUFFER_DEFAULT as i32),
+    (SO_RCVBUF, BUFFER_DEFAULT as i32),
+];
 
 #[derive(Clone, Copy)]
 pub struct Options {
@@ -40,7 +57,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            ints: core::array::from_fn(|at| INTS[at].2),
+            ints: core::array::from_fn(|at| INTS[at].1),
             linger: (false, 0),
             receive_timeout_ns: 0,
             send_timeout_ns: 0,
@@ -48,30 +65,29 @@ impl Default for Options {
     }
 }
 
-fn place(level: i32, name: i32) -> Result<usize, Errno> {
-    INTS.iter()
-        .position(|&(l, n, _)| (l, n) == (level, name))
-        .ok_or(Errno::ENOPROTOOPT)
+fn place(name: i32) -> Result<usize, Errno> {
+    INTS.iter().position(|&(n, _)| n == name).ok_or(Errno::ENOPROTOOPT)
 }
 
 impl Options {
     /// ENOPROTOOPT for one that is not there.
-    pub fn get(&self, level: i32, name: i32) -> Result<i32, Errno> {
-        Ok(self.ints[place(level, name)?])
+    pub fn get(&self, name: i32) -> Result<i32, Errno> {
+        Ok(self.ints[place(name)?])
     }
 
-    /// Sets an option as Linux does: switches to 0 or 1, buffers doubled and within bounds, EINVAL past a range.
-    pub fn set(&mut self, level: i32, name: i32, value: i32) -> Result<(), Errno> {
-        let at = place(level, name)?;
-        self.ints[at] = match (level, name) {
-            (SOL_SOCKET, SO_SNDBUF | SO_RCVBUF) => (value.clamp(0, BUFFER_MAX) * 2).max(BUFFER_MIN),
-            (IPPROTO_IP, IP_TTL) if !(-1..=255).contains(&value) || value == 0 => return Err(Errno::EINVAL),
-            (IPPROTO_IP, IP_TTL) if value == -1 => 64,
-            (IPPROTO_IP, IP_TOS) | (IPPROTO_IPV6, IPV6_TCLASS) => value & 0xff,
-            (IPPROTO_TCP, TCP_KEEPIDLE | TCP_KEEPINTVL | TCP_KEEPCNT) if value < 1 => return Err(Errno::EINVAL),
-            (IPPROTO_TCP, TCP_KEEPIDLE | TCP_KEEPINTVL | TCP_KEEPCNT) => value,
+    pub fn is_on(&self, name: i32) -> bool {
+        self.get(name).is_ok_and(|value| value != 0)
+    }
+
+    /// Sets an option as Linux does: switches to 0 or 1, buffers doubled and within bounds. The value it has then.
+    pub fn set(&mut self, name: i32, value: i32) -> Result<i32, Errno> {
+        let at = place(name)?;
+        let doubled = |minimum: i32| ((value as u32).min(BUFFER_MAX) as i32 * 2).max(minimum);
+        self.ints[at] = match name {
+            SO_SNDBUF => doubled(SEND_BUFFER_MIN),
+            SO_RCVBUF => doubled(RECEIVE_BUFFER_MIN),
             _ => (value != 0) as i32,
         };
-        Ok(())
+        Ok(self.ints[at])
     }
 }

@@ -32,10 +32,6 @@ impl Ring {
         self.len == 0
     }
 
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Room left.
     pub fn room(&self) -> usize {
         self.capacity.saturating_sub(self.len)
@@ -74,7 +70,12 @@ impl Ring {
 
     /// Takes as much from `source` as there is room for; EFAULT where not one byte can be read.
     pub fn fill(&mut self, source: &mut Source) -> Result<usize, Errno> {
-        let wanted = source.len().min(self.room());
+        self.fill_up_to(self.room(), source)
+    }
+
+    /// [`Ring::fill`] with `limit` bytes at most.
+    pub fn fill_up_to(&mut self, limit: usize, source: &mut Source) -> Result<usize, Errno> {
+        let wanted = source.len().min(self.room()).min(limit);
         self.grow(self.len + wanted)?;
         let mut done = 0;
         while done < wanted {
@@ -96,14 +97,20 @@ impl Ring {
 
     /// Gives as much to `sink` as it takes, and keeps it too where `peek`; EFAULT where not one byte can be written.
     pub fn drain(&mut self, sink: &mut Sink, peek: bool) -> Result<usize, Errno> {
-        self.drain_up_to(self.len, sink, peek)
+        let done = self.copy(0, self.len, sink)?;
+        if !peek {
+            self.discard(done);
+        }
+        Ok(done)
     }
 
-    /// [`Ring::drain`] of the first `limit` bytes at most.
-    pub fn drain_up_to(&mut self, limit: usize, sink: &mut Sink, peek: bool) -> Result<usize, Errno> {
+    /// Copies up to `limit` bytes from `offset` on to `sink`; EFAULT where not one can be written.
+    pub fn copy(&self, offset: usize, limit: usize, sink: &mut Sink) -> Result<usize, Errno> {
         let (first, second) = self.filled();
+        let cut = offset.min(first.len());
+        let pieces = [&first[cut..], &second[offset - cut..]];
         let mut done = 0;
-        for piece in [first, second] {
+        for piece in pieces {
             let wanted = piece.len().min(sink.len()).min(limit - done);
             if wanted == 0 {
                 continue;
@@ -113,9 +120,6 @@ impl Ring {
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(error),
             }
-        }
-        if !peek {
-            self.discard(done);
         }
         Ok(done)
     }

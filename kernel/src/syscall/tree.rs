@@ -45,12 +45,6 @@ fn named_at(call: &Call, directory: i32, path: &[u8]) -> Result<Named, Errno> {
     Ok(Named { who, directory, last })
 }
 
-/// The node that bind(2) of an AF_UNIX socket makes.
-pub fn make_socket(call: &Call, path: &[u8]) -> Result<usize, Errno> {
-    let mode = masked(call, 0o777);
-    named_at(call, AT_FDCWD, path)?.create(New::Socket { mode })
-}
-
 impl Named {
     /// Makes it. A slash behind the name is for directories only.
     fn create(&self, new: New) -> Result<usize, Errno> {

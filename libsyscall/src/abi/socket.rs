@@ -20,11 +20,16 @@ pub const SHUT_RD: i32 = 0;
 pub const SHUT_WR: i32 = 1;
 pub const SHUT_RDWR: i32 = 2;
 
+pub const MSG_OOB: u32 = 1;
 pub const MSG_PEEK: u32 = 2;
+pub const MSG_CTRUNC: u32 = 8;
 pub const MSG_TRUNC: u32 = 0x20;
 pub const MSG_DONTWAIT: u32 = 0x40;
+pub const MSG_EOR: u32 = 0x80;
 pub const MSG_WAITALL: u32 = 0x100;
+pub const MSG_ERRQUEUE: u32 = 0x2000;
 pub const MSG_NOSIGNAL: u32 = 0x4000;
+pub const MSG_WAITFORONE: u32 = 0x10000;
 pub const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
 
 pub const SOL_SOCKET: i32 = 1;
@@ -37,6 +42,7 @@ pub const SO_RCVBUF: i32 = 8;
 pub const SO_KEEPALIVE: i32 = 9;
 pub const SO_LINGER: i32 = 13;
 pub const SO_REUSEPORT: i32 = 15;
+pub const SO_PASSCRED: i32 = 16;
 pub const SO_PEERCRED: i32 = 17;
 pub const SO_RCVTIMEO: i32 = 20;
 pub const SO_SNDTIMEO: i32 = 21;
@@ -53,6 +59,12 @@ pub const TCP_KEEPIDLE: i32 = 4;
 pub const TCP_KEEPINTVL: i32 = 5;
 pub const TCP_KEEPCNT: i32 = 6;
 pub const TCP_QUICKACK: i32 = 12;
+
+/// Control messages of SOL_SOCKET.
+pub const SCM_RIGHTS: i32 = 1;
+pub const SCM_CREDENTIALS: i32 = 2;
+/// Descriptors that one message carries at most.
+pub const SCM_MAX_FD: usize = 253;
 
 /// sizeof(struct sockaddr_storage): no address is longer.
 pub const SOCKADDR_MAX: usize = 128;
@@ -79,3 +91,25 @@ pub struct MessageHeader {
 }
 
 const _: () = assert!(size_of::<MessageHeader>() == 56 && core::mem::offset_of!(MessageHeader, flags) == 48);
+
+/// `struct mmsghdr`: sendmmsg(2), recvmmsg(2).
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct NumberedMessageHeader {
+    pub header: MessageHeader,
+    /// Bytes sent or received.
+    pub len: u32,
+    pub _gap: u32,
+}
+
+/// `struct cmsghdr`, which the data follows.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct ControlHeader {
+    /// Bytes with this header.
+    pub len: u64,
+    pub level: i32,
+    pub kind: i32,
+}
+
+const _: () = assert!(size_of::<NumberedMessageHeader>() == 64 && size_of::<ControlHeader>() == 16);

@@ -1,7 +1,8 @@
-//! Which socket has which address: TCP's ports, and AF_UNIX names.
+//! Which socket has which TCP port.
 
-use super::address::{Inet, Ip};
-use super::socket::Socket;
+use super::stream::Stream;
+use crate::net::address::{Inet, Ip};
+use crate::net::protocol::Protocol;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +14,7 @@ use sync::SpinLock;
 /// A socket bound to a port.
 struct Bound {
     ip: Ip,
-    socket: Weak<Socket>,
+    socket: Weak<Stream>,
     /// SO_REUSEADDR: may share the port while neither listens.
     reuse: bool,
 }
@@ -30,7 +31,7 @@ fn overlap(one: Ip, other: Ip) -> bool {
 }
 
 /// Binds a socket: EADDRINUSE, EADDRNOTAVAIL where no port is left, ENOMEM. The port it has then.
-pub fn bind(socket: &Arc<Socket>, at: Inet, reuse: bool) -> Result<Inet, Errno> {
+pub fn bind(socket: &Arc<Stream>, at: Inet, reuse: bool) -> Result<Inet, Errno> {
     if at.port != 0 {
         return bind_port(socket, at, reuse);
     }
@@ -50,7 +51,7 @@ pub fn bind(socket: &Arc<Socket>, at: Inet, reuse: bool) -> Result<Inet, Errno> 
     Err(Errno::EADDRNOTAVAIL)
 }
 
-fn bind_port(socket: &Arc<Socket>, at: Inet, reuse: bool) -> Result<Inet, Errno> {
+fn bind_port(socket: &Arc<Stream>, at: Inet, reuse: bool) -> Result<Inet, Errno> {
     let mut ports = PORTS.lock();
     ports.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
     let bound = ports.entry(at.port).or_default();
@@ -71,7 +72,7 @@ fn bind_port(socket: &Arc<Socket>, at: Inet, reuse: bool) -> Result<Inet, Errno>
 }
 
 /// Gives a socket's port back.
-pub fn unbind(socket: &Socket, at: Inet) {
+pub fn unbind(socket: &Stream, at: Inet) {
     let mut ports = PORTS.lock();
     if let Some(bound) = ports.get_mut(&at.port) {
         bound.retain(|other| !core::ptr::eq(other.socket.as_ptr(), socket));
@@ -83,13 +84,13 @@ pub fn unbind(socket: &Socket, at: Inet) {
 
 /// Who listens at an address: the one bound to it before the one bound to any; an IPv6 "any" takes IPv4 too, unless it
 /// said not to.
-pub fn listener(at: Inet) -> Option<Arc<Socket>> {
+pub fn listener(at: Inet) -> Option<Arc<Stream>> {
     let ports = PORTS.lock();
     let fits = |bound: &&Bound| {
         let any_v6 = matches!(bound.ip, Ip::V6(_)) && bound.ip.is_unspecified();
         overlap(bound.ip, at.ip) || any_v6
     };
-    let mut found: Vec<(bool, Arc<Socket>)> = Vec::new();
+    let mut found: Vec<(bool, Arc<Stream>)> = Vec::new();
     for bound in ports.get(&at.port)?.iter().filter(fits) {
         if let Some(socket) = bound.socket.upgrade().filter(|socket| socket.is_listening()) {
             found.push((bound.ip == at.ip, socket));
@@ -98,32 +99,4 @@ pub fn listener(at: Inet) -> Option<Arc<Socket>> {
     drop(ports);
     let exact = found.iter().position(|(exact, _)| *exact).unwrap_or(0);
     (!found.is_empty()).then(|| found.swap_remove(exact).1)
-}
-
-static UNIX: LazyLock<SpinLock<HashMap<UnixKey, Weak<Socket>>>> = LazyLock::new(SpinLock::default);
-
-/// What an AF_UNIX name is: an abstract one by its bytes, a path by the inode behind it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub enum UnixKey {
-    Abstract(Arc<[u8]>),
-    Inode(u64, u64),
-}
-
-/// EADDRINUSE where the name is taken, ENOMEM.
-pub fn bind_unix(socket: &Arc<Socket>, key: UnixKey) -> Result<(), Errno> {
-    let mut names = UNIX.lock();
-    if names.get(&key).is_some_and(|other| other.strong_count() > 0) {
-        return Err(Errno::EADDRINUSE);
-    }
-    names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-    names.insert(key, Arc::downgrade(socket));
-    Ok(())
-}
-
-pub fn unbind_unix(key: &UnixKey) {
-    UNIX.lock().remove(key);
-}
-
-pub fn unix_socket(key: &UnixKey) -> Option<Arc<Socket>> {
-    UNIX.lock().get(key)?.upgrade()
 }

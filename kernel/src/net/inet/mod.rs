@@ -1,0 +1,25 @@
+//! AF_INET and AF_INET6 over the loopback addresses. Nothing is cut into packets: a local connection moves bytes from one
+//! socket to the other.
+//!
+//! - [`stream`]: a TCP socket's states, and [`connection`]: two rings and two ends, what a connected pair shares.
+//! - [`ports`]: which socket has which port.
+//! - [`options`]: the options of IPPROTO_IP, IPPROTO_IPV6 and IPPROTO_TCP.
+
+pub mod connection;
+pub mod options;
+pub mod ports;
+pub mod stream;
+
+use super::protocol::{Common, Protocol};
+use alloc::sync::Arc;
+use libsyscall::abi::Errno;
+use libsyscall::abi::socket::*;
+
+/// socket(2) of this domain: ESOCKTNOSUPPORT, EPROTONOSUPPORT.
+pub fn create(domain: u16, kind: u32, protocol: i32) -> Result<Arc<dyn Protocol>, Errno> {
+    match (kind, protocol) {
+        (SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(stream::Stream::new(Common::new(domain, kind, IPPROTO_TCP))),
+        (SOCK_STREAM, _) => Err(Errno::EPROTONOSUPPORT),
+        _ => Err(Errno::ESOCKTNOSUPPORT),
+    }
+}

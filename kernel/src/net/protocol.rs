@@ -1,0 +1,160 @@
+//! What a kind of socket does. Everything here happens at once: `EAGAIN` says that it would have to wait, and
+//! [`Socket`](super::socket::Socket) does the waiting.
+
+use super::address::Address;
+use super::message::{Incoming, Outgoing};
+use super::options::{OptionValue, Options};
+use crate::mm::user::{Sink, Source};
+use crate::task;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use event::{EventMask, Pollable, WaitQueue};
+use libsyscall::abi::Errno;
+use sync::SpinLock;
+
+/// Who made a socket: SO_PEERCRED's pid, uid and gid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub pid: i32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Credentials {
+    /// Of a sender that nobody asked for: no process, and nobody's ids.
+    pub const UNKNOWN: Credentials = Credentials {
+        pid: 0,
+        uid: 65534,
+        gid: 65534,
+    };
+
+    pub fn running() -> Credentials {
+        task::with_current(|thread| {
+            let (uid, gid) = thread.process.credentials();
+            Credentials {
+                pid: thread.process.pid,
+                uid,
+                gid,
+            }
+        })
+    }
+}
+
+/// What every socket has, of whatever kind.
+pub struct Common {
+    /// AF_*.
+    pub domain: u16,
+    /// SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET.
+    pub kind: u32,
+    /// IPPROTO_*; 0 for AF_UNIX.
+    pub protocol: i32,
+    pub ino: u64,
+    pub queue: Arc<WaitQueue>,
+    pub options: SpinLock<Options>,
+    pub maker: Credentials,
+}
+
+impl Common {
+    pub fn new(domain: u16, kind: u32, protocol: i32) -> Common {
+        Common {
+            domain,
+            kind,
+            protocol,
+            ino: crate::fs::new_ino(),
+            queue: Arc::new(WaitQueue::new()),
+            options: SpinLock::new(Options::default()),
+            maker: Credentials::running(),
+        }
+    }
+
+    /// Of a socket that a listening one makes: its kind and options.
+    pub fn accepted(&self) -> Common {
+        Common {
+            ino: crate::fs::new_ino(),
+            queue: Arc::new(WaitQueue::new()),
+            options: SpinLock::new(*self.options.lock()),
+            ..*self
+        }
+    }
+}
+
+/// A kind of socket: what is there at once, one method a call. `EAGAIN` where the caller would have to wait.
+pub trait Protocol: Pollable {
+    fn common(&self) -> &Common;
+
+    /// bind(2). The address is of this domain, or unspecified.
+    fn bind(self: Arc<Self>, at: &Address) -> Result<(), Errno>;
+
+    fn listen(self: Arc<Self>, _backlog: usize) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// connect(2), with its own waiting: what is waited for differs by kind.
+    fn connect(self: Arc<Self>, to: &Address, nonblocking: bool) -> Result<(), Errno>;
+
+    /// One connection of a listening socket.
+    fn accept(&self) -> Result<Arc<dyn Protocol>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn local_address(&self) -> Address;
+
+    /// ENOTCONN.
+    fn peer_address(&self) -> Result<Address, Errno>;
+
+    fn is_listening(&self) -> bool {
+        false
+    }
+
+    /// SO_PEERCRED.
+    fn peer_credentials(&self) -> Option<Credentials> {
+        None
+    }
+
+    /// Takes bytes from `from`; how many. A kind with messages takes all or none.
+    fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno>;
+
+    /// Sleeps until a send that found no room may find some. `deadline_ns` past is EAGAIN.
+    fn wait_for_room(&self, _message: &Outgoing, deadline_ns: Option<u64>) -> Result<(), Errno> {
+        let interest = EventMask::OUT | EventMask::ALWAYS;
+        task::block_on(&self.common().queue, interest, deadline_ns, || {
+            if self.readiness().intersects(interest) {
+                Ok(())
+            } else {
+                Err(Errno::EAGAIN)
+            }
+        })
+    }
+
+    /// Gives bytes to `to` and what goes with them to `message`; what recv(2) returns. `flags`: MSG_PEEK, MSG_TRUNC,
+    /// MSG_OOB and their kind.
+    fn receive(&self, to: &mut Sink, flags: u32, message: &mut Incoming) -> Result<usize, Errno>;
+
+    /// shutdown(2) for reading, writing or both: ENOTCONN.
+    fn shut_down(&self, read: bool, write: bool) -> Result<(), Errno>;
+
+    /// SO_ERROR: what it is, and it is no more.
+    fn take_error(&self) -> Option<Errno>;
+
+    /// setsockopt(2) of another level than SOL_SOCKET.
+    fn set_option(&self, _level: i32, _name: i32, _value: OptionValue) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// getsockopt(2) of another level than SOL_SOCKET.
+    fn option(&self, _level: i32, _name: i32) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// An option of SOL_SOCKET that is one int now has this value.
+    fn option_set(&self, _name: i32, _value: i32) {}
+
+    /// FIONREAD: EINVAL for a listening socket.
+    fn readable_len(&self) -> Result<usize, Errno>;
+
+    /// SIOCOUTQ: what was sent and has not been taken: EINVAL for a listening socket.
+    fn unsent_len(&self) -> Result<usize, Errno>;
+
+    /// The last reference to the description has gone.
+    fn close(&self);
+}

@@ -1,0 +1,279 @@
+//! A connection of AF_UNIX: two ends, each with what is on its way to it.
+
+use super::queue::{self, Cut, Queue, Receive, STREAM_SEGMENT_MAX, Segment};
+use crate::mm::user::{Sink, Source};
+use crate::net::message::{Incoming, Outgoing};
+use crate::net::options::BUFFER_DEFAULT;
+use crate::net::protocol::Credentials;
+use alloc::sync::Arc;
+use event::{EventMask, WaitQueue};
+use libsyscall::abi::Errno;
+use sync::SpinLock;
+
+/// One direction: what the end has not received yet, and what it and the other have done to it.
+struct Direction {
+    queue: Queue,
+    /// What the queue may cost while the sender adds to it, its SO_SNDBUF.
+    limit: usize,
+    /// The sender sends no more: it shut down writing, or is gone.
+    ended: bool,
+    /// The receiver receives no more.
+    shut: bool,
+    /// The receiver is gone.
+    closed: bool,
+    /// What the receiver's next call reports once it has received everything: SO_ERROR.
+    error: Option<Errno>,
+    /// SO_PASSCRED of either end.
+    sender_passes: bool,
+    receiver_passes: bool,
+}
+
+impl Direction {
+    /// Whether the sender counts as writable: a quarter of what it may send is on its way at most.
+    fn is_writable(&self) -> bool {
+        self.queue.cost() * 4 <= self.limit
+    }
+
+    /// The next segment, with what goes with it.
+    fn segment(&self, len: usize, cut: Cut, message: &mut Outgoing) -> Segment {
+        let passes = self.sender_passes || self.receiver_passes;
+        Segment {
+            len,
+            cost: cut.cost(len),
+            credentials: message.credentials.or_else(|| passes.then(Credentials::running)),
+            rights: message.rights.take(),
+        }
+    }
+
+    /// One message, whole or not at all.
+    fn put_message(&mut self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
+        let len = from.len();
+        if len + MESSAGE_RESERVE > self.limit {
+            return Err(Errno::EMSGSIZE);
+        }
+        if self.queue.cost() >= self.limit {
+            return Err(Errno::EAGAIN);
+        }
+        let segment = self.segment(len, queue::MESSAGE, message);
+        self.queue.put(from, segment)?;
+        Ok(len)
+    }
+
+    /// As many bytes as there is room for.
+    fn put_bytes(&mut self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
+        let mut total = 0;
+        while from.len() > 0 && self.queue.cost() < self.limit {
+            let len = from.len().min(STREAM_SEGMENT_MAX).min(self.limit / 2 - STREAM_RESERVE);
+            let segment = self.segment(len, queue::STREAM, message);
+            match self.queue.put(from, segment) {
+                Ok(()) => total += len,
+                Err(_) if total > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        if total > 0 { Ok(total) } else { Err(Errno::EAGAIN) }
+    }
+}
+
+struct End {
+    incoming: SpinLock<Direction>,
+    /// The queue of this end's socket.
+    waiting: Arc<WaitQueue>,
+}
+
+/// What SO_SNDBUF holds beside a message, and what each half of it does beside a stream's segment.
+pub const MESSAGE_RESERVE: usize = 32;
+const STREAM_RESERVE: usize = 64;
+
+/// What a connected pair of sockets shares.
+pub struct Connection {
+    /// What is sent at once is received at once: SOCK_SEQPACKET.
+    messages: bool,
+    ends: [End; 2],
+}
+
+/// One end of a connection, as its socket holds it.
+#[derive(Clone)]
+pub struct Link {
+    connection: Arc<Connection>,
+    end: usize,
+}
+
+/// Something was sent.
+pub const ARRIVED: EventMask = EventMask::READABLE.union(EventMask::PRI).union(EventMask::RDBAND);
+pub const WRITABLE: EventMask = EventMask::WRITABLE.union(EventMask::WRBAND);
+/// A socket changed its state: everyone looks again.
+pub const CHANGED: EventMask = ARRIVED
+    .union(WRITABLE)
+    .union(EventMask::RDHUP)
+    .union(EventMask::HUP)
+    .union(EventMask::ERR);
+
+impl Connection {
+    /// Two linked ends, by the queues of their sockets. `messages`: SOCK_SEQPACKET.
+    pub fn pair(messages: bool, queues: [Arc<WaitQueue>; 2]) -> [Link; 2] {
+        let ends = queues.map(|waiting| End {
+            incoming: SpinLock::new(Direction {
+                queue: Queue::new(),
+                limit: BUFFER_DEFAULT,
+                ended: false,
+                shut: false,
+                closed: false,
+                error: None,
+                sender_passes: false,
+                receiver_passes: false,
+            }),
+            waiting,
+        });
+        let connection = Arc::new(Connection { messages, ends });
+        [0, 1].map(|end| Link {
+            connection: connection.clone(),
+            end,
+        })
+    }
+}
+
+impl Link {
+    fn own(&self) -> &End {
+        &self.connection.ends[self.end]
+    }
+
+    fn other(&self) -> &End {
+        &self.connection.ends[1 - self.end]
+    }
+
+    /// Bytes to be received, FIONREAD.
+    pub fn readable_len(&self) -> usize {
+        self.own().incoming.lock().queue.len()
+    }
+
+    /// What was sent and has not been received costs, SIOCOUTQ.
+    pub fn unsent_cost(&self) -> usize {
+        self.other().incoming.lock().queue.cost()
+    }
+
+    /// One receive: EAGAIN while nothing is there; 0 at the end.
+    pub fn receive(&self, to: &mut Sink, how: Receive, message: &mut Incoming) -> Result<usize, Errno> {
+        let mut incoming = self.own().incoming.lock();
+        let messages = self.connection.messages;
+        // Messages come after an error, and a stream's bytes before it.
+        if (messages || incoming.queue.is_empty())
+            && let Some(error) = incoming.error.take()
+        {
+            return Err(error);
+        }
+        if incoming.queue.is_empty() {
+            return if incoming.ended || incoming.shut {
+                Ok(0)
+            } else {
+                Err(Errno::EAGAIN)
+            };
+        }
+        let segments = incoming.queue.segments();
+        let count = if messages {
+            incoming.queue.receive_message(to, how, message)?
+        } else {
+            incoming.queue.receive_bytes(to, how, message)?
+        };
+        let has_room = incoming.queue.segments() < segments && incoming.is_writable();
+        drop(incoming);
+        if has_room {
+            self.other().waiting.wake(WRITABLE);
+        }
+        Ok(count)
+    }
+
+    /// One send: EAGAIN while there is no room, EPIPE when this end or the other has closed that way.
+    pub fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
+        let mut outgoing = self.other().incoming.lock();
+        if outgoing.ended || outgoing.closed || outgoing.shut {
+            return Err(Errno::EPIPE);
+        }
+        let count = if self.connection.messages {
+            outgoing.put_message(from, message)?
+        } else if from.len() == 0 {
+            return Ok(0);
+        } else {
+            outgoing.put_bytes(from, message)?
+        };
+        drop(outgoing);
+        self.other().waiting.wake(ARRIVED);
+        Ok(count)
+    }
+
+    /// Whether a send would not say EAGAIN.
+    pub fn may_send(&self) -> bool {
+        let outgoing = self.other().incoming.lock();
+        outgoing.ended || outgoing.closed || outgoing.shut || outgoing.queue.cost() < outgoing.limit
+    }
+
+    /// shutdown(2): the other end's opposite direction is over too.
+    pub fn shut_down(&self, read: bool, write: bool) {
+        if read {
+            self.own().incoming.lock().shut = true;
+        }
+        if write {
+            self.other().incoming.lock().ended = true;
+        }
+        self.own().waiting.wake(CHANGED);
+        self.other().waiting.wake(CHANGED);
+    }
+
+    /// The socket of this end is gone. What it has not received resets the connection, and so does `abort`. What was in
+    /// the queue, to be dropped without locks.
+    pub fn close(&self, abort: bool) -> Queue {
+        let mut own = self.own().incoming.lock();
+        own.closed = true;
+        let unread = own.queue.take();
+        drop(own);
+        let mut outgoing = self.other().incoming.lock();
+        outgoing.ended = true;
+        if abort || !unread.is_empty() {
+            outgoing.error = Some(Errno::ECONNRESET);
+        }
+        drop(outgoing);
+        self.other().waiting.wake(CHANGED);
+        unread
+    }
+
+    /// SO_ERROR: what it is, and it is no more.
+    pub fn take_error(&self) -> Option<Errno> {
+        self.own().incoming.lock().error.take()
+    }
+
+    pub fn readiness(&self) -> EventMask {
+        // One end after the other: what changes in between wakes this end's queue.
+        let own = self.own().incoming.lock();
+        let mut ready = EventMask::empty();
+        if own.error.is_some() {
+            ready |= EventMask::ERR;
+        }
+        let read_over = own.ended || own.shut;
+        if !own.queue.is_empty() || read_over {
+            ready |= EventMask::READABLE;
+        }
+        if read_over {
+            ready |= EventMask::RDHUP;
+        }
+        drop(own);
+        let outgoing = self.other().incoming.lock();
+        if read_over && (outgoing.ended || outgoing.closed || outgoing.shut) {
+            ready |= EventMask::HUP;
+        }
+        if outgoing.is_writable() {
+            ready |= WRITABLE;
+        }
+        ready
+    }
+
+    /// SO_SNDBUF.
+    pub fn set_limit(&self, limit: usize) {
+        self.other().incoming.lock().limit = limit;
+    }
+
+    /// SO_PASSCRED of this end: from now on what either end sends says who sent it.
+    pub fn pass_credentials(&self, on: bool) {
+        self.own().incoming.lock().receiver_passes = on;
+        self.other().incoming.lock().sender_passes = on;
+    }
+}

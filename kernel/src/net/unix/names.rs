@@ -1,0 +1,179 @@
+//! Which AF_UNIX socket has which name.
+
+use super::stream::Stream;
+use crate::fs::access;
+use crate::fs::tmpfs::{self, New};
+use crate::fs::walk;
+use crate::net::address::Address;
+use crate::task;
+use alloc::format;
+use alloc::sync::{Arc, Weak};
+use hashbrown::HashMap;
+use libsyscall::abi::Errno;
+use libsyscall::abi::fcntl::W_OK;
+use spin::LazyLock;
+use sync::SpinLock;
+
+/// What an AF_UNIX name is: an abstract one by its bytes, a path by the inode behind it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    Abstract(Arc<[u8]>),
+    Inode(u64, u64),
+}
+
+/// Who has a name; the kinds share one space.
+#[derive(Clone)]
+pub enum Owner {
+    Stream(Weak<Stream>),
+}
+
+impl Owner {
+    fn is_there(&self) -> bool {
+        match self {
+            Owner::Stream(socket) => socket.strong_count() > 0,
+        }
+    }
+}
+
+static NAMES: LazyLock<SpinLock<HashMap<Key, Owner>>> = LazyLock::new(SpinLock::default);
+
+/// The name of a socket, which those it is connected to know too.
+#[derive(Default)]
+pub struct Name(SpinLock<Option<Bound>>);
+
+struct Bound {
+    name: Arc<[u8]>,
+    /// `None`: inherited from a listener, or given back.
+    key: Option<Key>,
+}
+
+impl Name {
+    /// bind(2); an empty name stands for any abstract one. EINVAL where it has a name, EADDRINUSE where this one is taken,
+    /// ENOSPC where all short ones are, and what making a file may say.
+    pub fn bind(&self, owner: Owner, name: &Arc<[u8]>) -> Result<(), Errno> {
+        let key = match name.first() {
+            None => return self.autobind(owner),
+            Some(0) => None,
+            Some(_) => Some(create_node(name)?),
+        };
+        let mut bound = self.0.lock();
+        if bound.is_some() {
+            return Err(Errno::EINVAL);
+        }
+        let key = key.unwrap_or_else(|| Key::Abstract(name.clone()));
+        enter(owner, key.clone())?;
+        *bound = Some(Bound {
+            name: name.clone(),
+            key: Some(key),
+        });
+        Ok(())
+    }
+
+    /// An abstract name of its own for a socket that has none: a NUL and five digits.
+    pub fn autobind(&self, owner: Owner) -> Result<(), Errno> {
+        const NUMBERS: u32 = 0x10_0000;
+        let mut bound = self.0.lock();
+        if bound.is_some() {
+            return Ok(());
+        }
+        let start = crate::random::number() as u32;
+        for offset in 0..NUMBERS {
+            let digits = format!("\0{:05x}", start.wrapping_add(offset) % NUMBERS);
+            let name: Arc<[u8]> = digits.as_bytes().into();
+            let key = Key::Abstract(name.clone());
+            match enter(owner.clone(), key.clone()) {
+                Err(Errno::EADDRINUSE) => {}
+                result => {
+                    result?;
+                    *bound = Some(Bound { name, key: Some(key) });
+                    return Ok(());
+                }
+            }
+        }
+        Err(Errno::ENOSPC)
+    }
+
+    /// The same name, not entered: of a socket that a listening one makes.
+    pub fn inherited(&self) -> Name {
+        let name = self.0.lock().as_ref().map(|bound| bound.name.clone());
+        Name(SpinLock::new(name.map(|name| Bound { name, key: None })))
+    }
+
+    /// The socket is gone: its name is free. Those it was connected to still know it.
+    pub fn give_back(&self) {
+        // Taken first: in the condition the lock would be held through the block.
+        let key = self.0.lock().as_mut().and_then(|bound| bound.key.take());
+        if let Some(key) = key {
+            NAMES.lock().remove(&key);
+        }
+    }
+
+    /// The address, if there is a name.
+    pub fn known(&self) -> Option<Address> {
+        self.0.lock().as_ref().map(|bound| Address::Unix(bound.name.clone()))
+    }
+
+    pub fn address(&self) -> Address {
+        self.known().unwrap_or_else(none)
+    }
+}
+
+/// The address of a socket without a name.
+pub fn none() -> Address {
+    Address::Unix(Arc::new([]))
+}
+
+/// The name in an address: EINVAL where it is no AF_UNIX one.
+pub fn checked(address: &Address) -> Result<&Arc<[u8]>, Errno> {
+    match address {
+        Address::Unix(name) => Ok(name),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn enter(owner: Owner, key: Key) -> Result<(), Errno> {
+    let mut names = NAMES.lock();
+    if names.get(&key).is_some_and(Owner::is_there) {
+        return Err(Errno::EADDRINUSE);
+    }
+    names.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    names.insert(key, owner);
+    Ok(())
+}
+
+/// The file that bind(2) makes, with the caller's umask; EADDRINUSE where the path has one.
+fn create_node(path: &[u8]) -> Result<Key, Errno> {
+    let (cwd, umask) = task::with_current(|thread| (thread.process.cwd(), thread.process.umask()));
+    let who = access::current();
+    let (directory, last) = walk::resolve_parent(&who, &cwd, path)?;
+    if last.is_dots() || directory.inode().lookup(&directory, &last.name).is_ok() {
+        return Err(Errno::EADDRINUSE);
+    }
+    if last.slash {
+        return Err(Errno::ENOENT);
+    }
+    let mode = 0o777 & !umask;
+    let created = tmpfs::create(&who, &directory, &last.name, New::Socket { mode }).map_err(|error| match error {
+        Errno::EEXIST => Errno::EADDRINUSE,
+        other => other,
+    })?;
+    let stat = created.stat();
+    Ok(Key::Inode(stat.dev, stat.ino))
+}
+
+/// Who has a name. A path must lead to a socket that the caller may write to: ENOENT, EACCES, ECONNREFUSED. EINVAL for
+/// the empty name.
+pub fn find(name: &Arc<[u8]>) -> Result<Owner, Errno> {
+    if name.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    let key = if name.first() == Some(&0) {
+        Key::Abstract(name.clone())
+    } else {
+        let cwd = task::with_current(|thread| thread.process.cwd());
+        let stat = walk::resolve(&cwd, name, true)?.stat();
+        access::current().check(&stat, W_OK)?;
+        Key::Inode(stat.dev, stat.ino)
+    };
+    NAMES.lock().get(&key).cloned().ok_or(Errno::ECONNREFUSED)
+}

@@ -1,0 +1,199 @@
+//! What was sent to a socket and has not been received, cut as it was sent.
+//!
+//! A sender's limit (SO_SNDBUF) is not counted in bytes but in what the bytes cost, where programs can see it: so many
+//! small messages, so often writable. The costs are those of Linux's socket buffers: a structure, a piece of memory of a
+//! power of two with room for its own administration, and pages for what does not fit.
+
+use super::rights::Rights;
+use crate::mm::user::{Sink, Source};
+use crate::net::message::Incoming;
+use crate::net::protocol::Credentials;
+use crate::net::ring::Ring;
+use alloc::collections::VecDeque;
+use libsyscall::abi::Errno;
+use libsyscall::abi::socket::MSG_TRUNC;
+
+/// The structure, and what is at the end of the first piece of memory.
+const STRUCTURE_COST: usize = 256;
+const PIECE_END: usize = 320;
+/// The smallest first piece there is.
+const PIECE_MIN: usize = 512;
+
+/// How a kind cuts its bytes.
+#[derive(Clone, Copy)]
+pub struct Cut {
+    /// Bytes in the first piece at most.
+    first: usize,
+    /// What the memory for the rest is a multiple of.
+    unit: usize,
+}
+
+/// Streams take small pieces: the first one is of a page.
+pub const STREAM: Cut = Cut { first: 3776, unit: 512 };
+/// A message's first piece is of four pages at most.
+pub const MESSAGE: Cut = Cut {
+    first: 16064,
+    unit: 4096,
+};
+/// What a stream takes at once, a segment.
+pub const STREAM_SEGMENT_MAX: usize = 36544;
+
+impl Cut {
+    pub fn cost(self, len: usize) -> usize {
+        let first = len.min(self.first);
+        let piece = (first.next_multiple_of(64) + PIECE_END).next_power_of_two();
+        STRUCTURE_COST + piece.max(PIECE_MIN) + (len - first).next_multiple_of(self.unit)
+    }
+}
+
+/// What was sent at once.
+pub struct Segment {
+    /// Bytes left of it.
+    pub len: usize,
+    pub cost: usize,
+    /// Who sent it, where one of the two wanted that to be known.
+    pub credentials: Option<Credentials>,
+    /// SCM_RIGHTS.
+    pub rights: Option<Rights>,
+}
+
+/// How to receive.
+#[derive(Clone, Copy)]
+pub struct Receive {
+    /// MSG_PEEK: everything stays.
+    pub peek: bool,
+    /// MSG_TRUNC: the length of a message, whatever there was room for.
+    pub full_len: bool,
+    /// SO_PASSCRED: bytes of different senders are not received together.
+    pub by_sender: bool,
+}
+
+pub struct Queue {
+    ring: Ring,
+    segments: VecDeque<Segment>,
+    cost: usize,
+}
+
+impl Queue {
+    pub const fn new() -> Queue {
+        Queue {
+            // The senders' limits bound it.
+            ring: Ring::new(usize::MAX),
+            segments: VecDeque::new(),
+            cost: 0,
+        }
+    }
+
+    /// Bytes in all segments.
+    pub fn len(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Whether there is no segment; one may be of no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// What the segments cost.
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// How many segments there are.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Adds a segment of `segment.len` bytes, whole or not at all: EFAULT, ENOMEM.
+    pub fn put(&mut self, from: &mut Source, segment: Segment) -> Result<(), Errno> {
+        self.segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        if segment.len > 0 {
+            let filled = self.ring.fill_up_to(segment.len, from)?;
+            if filled < segment.len {
+                self.ring.unfill(filled);
+                return Err(Errno::EFAULT);
+            }
+        }
+        self.cost += segment.cost;
+        self.segments.push_back(segment);
+        Ok(())
+    }
+
+    /// Receives from a stream: up to where a segment brings descriptors, or where the sender changes.
+    pub fn receive_bytes(&mut self, to: &mut Sink, how: Receive, message: &mut Incoming) -> Result<usize, Errno> {
+        let mut total = 0;
+        let mut index = 0;
+        while let Some(segment) = self.segments.get_mut(index) {
+            if index > 0 || total > 0 {
+                let other_sender = how.by_sender && segment.credentials != message.credentials;
+                if other_sender || to.len() == 0 {
+                    break;
+                }
+            }
+            let offset = if how.peek { total } else { 0 };
+            let count = match self.ring.copy(offset, segment.len, to) {
+                Ok(count) => count,
+                Err(_) if total > 0 => break,
+                Err(error) => return Err(error),
+            };
+            total += count;
+            message.credentials = segment.credentials;
+            message.rights = match &segment.rights {
+                Some(rights) if how.peek => Some(rights.duplicate()?),
+                _ => segment.rights.take(),
+            };
+            let partly = count < segment.len;
+            if how.peek {
+                index += 1;
+            } else {
+                self.consume(count);
+            }
+            if partly || message.rights.is_some() {
+                break;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Receives a message: what there is no room for is lost.
+    pub fn receive_message(&mut self, to: &mut Sink, how: Receive, message: &mut Incoming) -> Result<usize, Errno> {
+        let Some(segment) = self.segments.front_mut() else {
+            return Ok(0);
+        };
+        let len = segment.len;
+        let wanted = len.min(to.len());
+        // A message that can't be copied is lost too.
+        let copied = self.ring.copy(0, len, to);
+        message.credentials = segment.credentials;
+        if how.peek {
+            message.rights = segment.rights.as_ref().map(Rights::duplicate).transpose()?;
+        } else {
+            message.rights = segment.rights.take();
+            self.consume(len);
+        }
+        if copied? < wanted {
+            return Err(Errno::EFAULT);
+        }
+        if wanted < len {
+            message.flags |= MSG_TRUNC;
+        }
+        Ok(if how.full_len { len } else { wanted })
+    }
+
+    /// Takes `count` bytes off the first segment; the segment, if nothing is left of it.
+    fn consume(&mut self, count: usize) -> Option<Segment> {
+        let segment = self.segments.front_mut()?;
+        self.ring.discard(count);
+        segment.len -= count;
+        if segment.len > 0 {
+            return None;
+        }
+        self.cost -= segment.cost;
+        self.segments.pop_front()
+    }
+
+    /// Takes everything out.
+    pub fn take(&mut self) -> Queue {
+        core::mem::replace(self, Queue::new())
+    }
+}
