@@ -17,7 +17,17 @@ use std::time::{Duration, Instant};
 
 /// The programs, by their name in `userspace-tests/src/bin`.
 const PROGRAMS: &[&str] = &[
-    "basic", "files", "memory", "process", "eventfd", "epoll", "poll", "waiters", "terminal",
+    "basic",
+    "files",
+    "memory",
+    "process",
+    "eventfd",
+    "epoll",
+    "poll",
+    "waiters",
+    "terminal",
+    "tcp",
+    "unix_sockets",
 ];
 
 /// Without a word from the program for so long, the test that runs has hung.
