@@ -63,13 +63,12 @@ pub enum Kernel {
     Tests,
 }
 
-/// A kernel with its symbols.
-const ELF_NAME: &str = "vigil.elf";
-
 /// A kernel's files.
 pub struct Built {
     /// What QEMU's `-kernel` takes.
     pub boot_file: PathBuf,
+    /// With its symbols.
+    pub elf: PathBuf,
 }
 
 pub fn kernel(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
@@ -89,10 +88,9 @@ pub fn kernel(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
         .join("vigil");
     // A copy stays when the kernel is built with other features into the same place.
     let kernel = place(arch, profile, kind)?;
-    let elf = kernel.boot_file.with_file_name(ELF_NAME);
-    std::fs::copy(&built, &elf).with_context(|| format!("cannot copy {}", built.display()))?;
-    if kernel.boot_file != elf {
-        image::flatten(&elf, &kernel.boot_file)?;
+    std::fs::copy(&built, &kernel.elf).with_context(|| format!("cannot copy {}", built.display()))?;
+    if kernel.boot_file != kernel.elf {
+        image::flatten(&kernel.elf, &kernel.boot_file)?;
     }
     Ok(kernel)
 }
@@ -111,12 +109,13 @@ pub fn last_kernel(arch: Arch, profile: Profile) -> Result<Built> {
 fn place(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
     let suffix = if kind == Kernel::Tests { "-tests" } else { "" };
     let folder = paths::made(&format!("{arch}-{}{suffix}", profile.name()))?;
-    let name = match arch {
-        Arch::X86_64 => ELF_NAME,
-        Arch::Aarch64 => "Image",
-    };
+    let elf = folder.join("vigil.elf");
     Ok(Built {
-        boot_file: folder.join(name),
+        boot_file: match arch {
+            Arch::X86_64 => elf.clone(),
+            Arch::Aarch64 => folder.join("Image"),
+        },
+        elf,
     })
 }
 

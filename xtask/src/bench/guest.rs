@@ -56,7 +56,8 @@ impl Bench {
         }
     }
 
-    fn qemu(&self, machine: &Machine, arguments: &[String]) -> Result<Command> {
+    /// QEMU with a machine that boots into the program.
+    pub fn qemu(&self, machine: &Machine, arguments: &[String]) -> Result<Command> {
         let contents =
             std::fs::read(&self.program).with_context(|| format!("cannot read {}", self.program.display()))?;
         let archive = root::archive(&Start {

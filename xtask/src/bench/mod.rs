@@ -3,6 +3,8 @@
 mod budgets;
 mod guest;
 mod history;
+mod profile;
+mod symbols;
 mod table;
 
 use crate::arch::Arch;
@@ -21,6 +23,9 @@ pub struct Options {
     /// These cases only
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     cases: Vec<String>,
+    /// Show where the instructions of one operation of a case go, instead of measuring
+    #[arg(long, value_name = "CASE")]
+    profile: Option<String>,
     /// Show a result of before beside the new one
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
@@ -54,6 +59,9 @@ pub fn command(options: &Options) -> Result<()> {
         kernel: build::kernel(arch, Profile::Release, Kernel::Plain)?,
         program: build::program(arch, Profile::Release, "userspace-tests", "bench")?,
     };
+    if let Some(case) = &options.profile {
+        return profile::print(&bench, &machine(arch, Pace::Counted, 1), case);
+    }
     let measured = bench.run(&machine(arch, Pace::Counted, 1), &options.cases)?;
     let record = Record::new(arch, measured);
     table::print(&record, before.as_ref());
