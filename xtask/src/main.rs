@@ -1,10 +1,11 @@
-//! Vigil's commands: `cargo xtask setup | build | run | runner | test | bench | lint`.
+//! Vigil's commands: `cargo xtask setup | build | run | runner | test | fuzz | bench | lint`.
 
 mod arch;
 mod bench;
 mod build;
 mod console;
 mod cpio;
+mod fuzz;
 mod guest;
 mod image;
 mod lint;
@@ -44,6 +45,8 @@ enum Task {
     Test(test::Options),
     /// Measure what operations cost
     Bench(bench::Options),
+    /// Run random programs on Linux and in Vigil, and shrink what differs
+    Fuzz(fuzz::Options),
     /// Check formatting, and clippy with warnings denied
     Lint,
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Runner(options) => runner::command(&options),
         Task::Test(options) => test::command(&options),
         Task::Bench(options) => bench::command(&options).map(|()| 0),
+        Task::Fuzz(options) => fuzz::command(&options),
         Task::Lint => lint::command().map(|()| 0),
     };
     match outcome {

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test there is, each named, on this computer and in QEMU.
 
-mod boot;
+pub mod boot;
+mod fuzz;
 mod host;
 mod junit;
 mod kernel;
@@ -57,6 +58,8 @@ enum Kind {
     Outputs,
     /// A package's tests by cargo through the runner
     Runner,
+    /// Random programs whose results in Vigil must be Linux's
+    Fuzz,
 }
 
 /// A machine the tests run on, as they name it.
@@ -113,7 +116,7 @@ pub fn command(options: &Options) -> Result<u8> {
     if wanted(Kind::Host) {
         host::run(&plan)?;
     }
-    let in_guest = [Kind::Kernel, Kind::Programs, Kind::Outputs];
+    let in_guest = [Kind::Kernel, Kind::Programs, Kind::Outputs, Kind::Fuzz];
     if in_guest.into_iter().any(wanted) {
         for arch in plan.architectures() {
             setup::for_running(arch)?;
@@ -122,13 +125,16 @@ pub fn command(options: &Options) -> Result<u8> {
     if wanted(Kind::Kernel) {
         kernel::run(&plan)?;
     }
-    if wanted(Kind::Programs) || wanted(Kind::Outputs) {
+    if [Kind::Programs, Kind::Outputs, Kind::Fuzz].into_iter().any(wanted) {
         let guests = Guests::build(&plan)?;
         if wanted(Kind::Programs) {
             programs::run(&plan, &guests)?;
         }
         if wanted(Kind::Outputs) {
             program_outputs::run(&plan, &guests)?;
+        }
+        if wanted(Kind::Fuzz) {
+            fuzz::run(&plan, &guests)?;
         }
     }
     if wanted(Kind::Runner) {
