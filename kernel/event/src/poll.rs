@@ -73,7 +73,8 @@ fn register_and_wait<S: Sleeper + 'static>(
 ) -> Result<usize, Blocked> {
     for item in items.iter_mut() {
         if let Some(source) = &item.source {
-            let entry = source.wait_queue().add(sleeper.clone(), 0, item.interest);
+            let mask = item.interest & source.told_of();
+            let entry = source.wait_queue().add(sleeper.clone(), 0, mask);
             item.entry = Some(entry.map_err(|_| Blocked::OutOfMemory)?);
         }
     }

@@ -11,6 +11,11 @@ pub trait Pollable: Send + Sync {
     /// Woken after every change that may have added a bit, with the bits, after the object's lock is dropped.
     fn wait_queue(&self) -> &WaitQueue;
 
+    /// The bits of its queue's wake-ups that are about it: less than all where objects share a queue.
+    fn told_of(&self) -> EventMask {
+        EventMask::all()
+    }
+
     /// The epoll behind it, if it is one: for the checks of nesting.
     fn as_epoll(&self) -> Option<&Epoll> {
         None

@@ -58,6 +58,10 @@ pub trait File: Any + Send + Sync {
     fn seek_stream(&self) -> Result<u64, Errno> {
         Err(Errno::ESPIPE)
     }
+    /// Whether F_SETFL may set O_DIRECT.
+    fn takes_direct(&self) -> bool {
+        false
+    }
     /// ioctl(2).
     fn ioctl(&self, _open: &OpenFile, _command: u32, _argument: usize) -> Result<usize, Errno> {
         Err(Errno::ENOTTY)

@@ -37,7 +37,10 @@ const SIZE_LIMIT: usize = 1 << 31;
 const READABLE: EventMask = EventMask::IN.union(EventMask::RDNORM);
 const WRITABLE: EventMask = EventMask::OUT.union(EventMask::WRNORM);
 /// An end came or went: everyone looks again.
-const ENDS_CHANGED: EventMask = READABLE.union(WRITABLE).union(EventMask::HUP).union(EventMask::ERR);
+const ENDS_CHANGED: EventMask = FOR_READERS.union(FOR_WRITERS);
+/// What a reading end is told of, and what a writing end is, whatever else somebody asks there.
+const FOR_READERS: EventMask = READABLE.union(EventMask::HUP);
+const FOR_WRITERS: EventMask = WRITABLE.union(EventMask::ERR);
 
 pub struct Pipe {
     ring: SpinLock<Ring>,
@@ -197,16 +200,20 @@ impl Ring {
                 Err(_) => break,
                 Ok(moved) => moved,
             };
+            // A page is taken whole, as far as it is asked for, or stays.
+            if moved < len {
+                return if done > 0 { Ok(done) } else { Err(Errno::EFAULT) };
+            }
             done += moved;
             let packet = slot.packet;
             // What of a packet is not asked for is lost.
-            let used = if packet && moved == len { slot.len } else { moved };
+            let used = if packet { slot.len } else { moved };
             slot.start += used;
             slot.len -= used;
             if slot.len == 0 {
                 self.leave_first();
             }
-            if packet || moved < len || self.used == 0 || to.len() == 0 {
+            if packet || self.used == 0 || to.len() == 0 {
                 break;
             }
         }
@@ -233,7 +240,10 @@ impl Ring {
             && let Some(slot) = self.slots.first_mut()
             && let Some(page) = &slot.page
         {
-            let len = from.get_frame(page, 0, from.len())?;
+            let len = from.len();
+            if from.get_frame(page, 0, len)? < len {
+                return Err(Errno::EFAULT);
+            }
             (slot.start, slot.len, slot.packet) = (0, len, packets);
             self.used = 1;
             return Ok(len);
@@ -255,10 +265,10 @@ impl Ring {
                 && end + odd <= PAGE_SIZE
             {
                 done = from.get_frame(page, end, odd)?;
-                slot.len += done;
                 if done < odd {
-                    return Ok(done);
+                    return Err(Errno::EFAULT);
                 }
+                slot.len += done;
             }
         }
         while from.len() > 0 {
@@ -269,19 +279,14 @@ impl Ring {
             match self.put_slot(from, len, packets) {
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
-                Ok(moved) => {
-                    done += moved;
-                    if moved < len {
-                        break;
-                    }
-                }
+                Ok(()) => done += len,
             }
         }
         Ok(done)
     }
 
-    /// Puts `len` bytes, a page at most, in a slot of their own.
-    fn put_slot(&mut self, from: &mut Source, len: usize, packet: bool) -> Result<usize, Errno> {
+    /// Puts `len` bytes, a page at most, in a slot of their own: all, or none.
+    fn put_slot(&mut self, from: &mut Source, len: usize, packet: bool) -> Result<(), Errno> {
         if self.slots.is_empty() {
             self.slots = empty_slots(self.limit)?;
         }
@@ -291,10 +296,12 @@ impl Ring {
             slot.page = Some(Frame::new().map_err(|_| Errno::ENOMEM)?);
         }
         let page = slot.page.as_ref().expect("it was just put there");
-        let moved = from.get_frame(page, 0, len)?;
-        (slot.start, slot.len, slot.packet) = (0, moved, packet);
+        if from.get_frame(page, 0, len)? < len {
+            return Err(Errno::EFAULT);
+        }
+        (slot.start, slot.len, slot.packet) = (0, len, packet);
         self.used += 1;
-        Ok(moved)
+        Ok(())
     }
 
     /// Makes room for `limit` slots, a power of two. EBUSY where more are in use, ENOMEM.
@@ -435,14 +442,9 @@ impl PipeEnd {
         if size > SIZE_MAX && !fs::access::current().is_root() {
             return Err(Errno::EPERM);
         }
-        let mut ring = self.pipe.ring.lock();
-        let was_full = ring.is_full();
-        ring.set_limit(size / PAGE_SIZE)?;
-        let has_room = was_full && !ring.is_full();
-        drop(ring);
-        if has_room {
-            self.pipe.queue.wake(WRITABLE);
-        }
+        self.pipe.ring.lock().set_limit(size / PAGE_SIZE)?;
+        // Whether there was room before or not, as on Linux.
+        self.pipe.queue.wake(FOR_WRITERS);
         Ok(size)
     }
 }
@@ -481,7 +483,12 @@ impl PipeEnd {
                 if error == Errno::EPIPE {
                     task::signal_current(SIGPIPE);
                 }
-                if done > 0 { Ok(done) } else { Err(error) }
+                if done > 0 {
+                    return Ok(done);
+                }
+                // An edge for readers even so, as on Linux.
+                self.pipe.queue.wake(READABLE);
+                Err(error)
             }
         }
     }
@@ -507,6 +514,10 @@ impl File for PipeEnd {
             Ok(count) if from.len() == 0 => Ok(count),
             begun => self.write_rest(open, from, packets, begun),
         }
+    }
+
+    fn takes_direct(&self) -> bool {
+        true
     }
 
     fn ioctl(&self, _open: &OpenFile, command: u32, argument: usize) -> Result<usize, Errno> {
@@ -587,5 +598,13 @@ impl Pollable for PipeEnd {
 
     fn wait_queue(&self) -> &WaitQueue {
         &self.pipe.queue
+    }
+
+    fn told_of(&self) -> EventMask {
+        match (self.reads, self.writes) {
+            (true, false) => FOR_READERS,
+            (false, true) => FOR_WRITERS,
+            _ => ENDS_CHANGED,
+        }
     }
 }

@@ -145,7 +145,11 @@ fn fcntl(call: &mut Call) -> Result<usize, Errno> {
         // The rest an O_PATH descriptor can't do.
         _ if open.flags() & O_PATH != 0 => Err(Errno::EBADF),
         F_SETFL => {
-            open.set_flags(call.uint(2));
+            let flags = call.uint(2);
+            if flags & O_DIRECT != 0 && !open.file.takes_direct() {
+                return Err(Errno::EINVAL);
+            }
+            open.set_flags(flags);
             Ok(0)
         }
         F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => lock::record(call, &open, command),

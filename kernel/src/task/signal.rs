@@ -129,11 +129,11 @@ impl Pending {
         self.set
     }
 
-    /// Queues a signal; a standard one that waits already merges with it. EAGAIN past the limit.
-    fn push(&mut self, info: Info) -> Result<(), Errno> {
+    /// Queues a signal; whether it is new: a standard one that waits already merges with it. EAGAIN past the limit.
+    fn push(&mut self, info: Info) -> Result<bool, Errno> {
         let bit = bit(info.signal);
         if info.signal < SIGRTMIN && self.set & bit != 0 {
-            return Ok(());
+            return Ok(false);
         }
         if self.queue.len() >= QUEUE_LIMIT && info.signal >= SIGRTMIN {
             return Err(Errno::EAGAIN);
@@ -141,7 +141,7 @@ impl Pending {
         self.queue.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
         self.queue.push_back(info);
         self.set |= bit;
-        Ok(())
+        Ok(true)
     }
 
     /// The next signal among `wanted`: synchronous ones, then by number, each number in order of arrival.
@@ -340,7 +340,7 @@ impl Process {
         };
         let all_block = target.is_none_or(|thread| blocked(thread));
         let queued = if signals.ignores(signal) && !all_block {
-            Ok(())
+            Ok(false)
         } else {
             match to {
                 Some(thread) => thread.pending().lock().push(info),
@@ -357,8 +357,10 @@ impl Process {
         if continued {
             wait::child_changed(self, CLD_CONTINUED, SIGCONT as i32);
         }
-        self.signal_arrivals.wake(event::EventMask::IN);
-        queued
+        if queued? {
+            self.signal_arrivals.wake(event::EventMask::IN);
+        }
+        Ok(())
     }
 
     /// Has a thread that does not block them look at the process's pending signals: the one meant to has blocked them or

@@ -3,7 +3,7 @@
 
 mod compare;
 mod generate;
-pub mod place;
+mod place;
 mod random;
 mod shrink;
 
@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::setup;
 use anyhow::Result;
 pub use compare::{compare, differing};
-use place::{Places, Program};
+pub use place::{Places, Program};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -39,10 +39,10 @@ pub struct Options {
 }
 
 /// Programs of one boot.
-pub const BATCH: u64 = 500;
+const BATCH: u64 = 500;
 
 /// Programs `from..from + count` of a seed.
-pub fn programs(seed: u64, from: u64, count: u64) -> Vec<Program> {
+fn programs(seed: u64, from: u64, count: u64) -> Vec<Program> {
     (from..from + count)
         .map(|number| Program {
             name: format!("{seed}.{number}"),

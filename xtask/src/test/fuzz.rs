@@ -1,46 +1,47 @@
-//! The differences that `cargo xtask fuzz` once found, and random programs of fixed seeds: results in Vigil must be Linux's.
+//! The differences that `cargo xtask fuzz` once found: results in Vigil must be Linux's.
 
-use super::{Guests, Plan, label, queue};
-use crate::fuzz::place::{Places, Program};
-use crate::fuzz::{self, BATCH};
+use super::{Guests, Plan, queue};
+use crate::fuzz::{self, Places, Program};
 use crate::machine::Machine;
 use crate::paths;
 use anyhow::{Context, Result};
 use std::time::Instant;
 
-/// Random programs are run for each of these.
-const SEEDS: [u64; 2] = [20, 26];
-
-/// What a job runs, and what its test is called.
-struct Suite {
-    name: String,
-    programs: Vec<Program>,
-}
-
 pub fn run(plan: &Plan, guests: &Guests) -> Result<()> {
     let kept = kept()?;
-    let random = SEEDS.map(|seed| Suite {
-        name: format!("random_{seed}"),
-        programs: fuzz::programs(seed, 0, BATCH),
-    });
     let jobs: Vec<&Machine> = plan.machines.iter().collect();
     queue::run(
         &jobs,
         |machine| machine.cpus,
         |machine| {
-            let Some((kernel, programs)) = guests.of(machine.arch) else {
-                return;
-            };
-            let places = Places::new(machine, kernel, &guests.host_programs, programs);
-            for program in &kept {
-                test(plan, &places, machine, &program.name, std::slice::from_ref(program));
-            }
-            for suite in &random {
-                test(plan, &places, machine, &suite.name, &suite.programs);
+            if let Some((kernel, programs)) = guests.of(machine.arch) {
+                let places = Places::new(machine, kernel, &guests.host_programs, programs);
+                run_kept(plan, &places, &kept);
             }
         },
     );
     Ok(())
+}
+
+/// All in one boot, and by themselves where that shows a difference.
+fn run_kept(plan: &Plan, places: &Places, kept: &[Program]) {
+    let name = |program: &Program| format!("{} fuzz::{}", places.label(), program.name);
+    let wanted: Vec<Program> = kept
+        .iter()
+        .filter(|program| plan.wants(&name(program)))
+        .cloned()
+        .collect();
+    let start = Instant::now();
+    let together = fuzz::differing(places, &wanted);
+    let seconds = start.elapsed().as_secs_f64() / wanted.len() as f64;
+    let all_equal = together.is_ok_and(|differing| differing.is_empty());
+    for program in &wanted {
+        if all_equal {
+            plan.report.passed(&name(program), seconds);
+        } else {
+            test(plan, places, &name(program), std::slice::from_ref(program));
+        }
+    }
 }
 
 /// The programs of `userspace-tests/fuzz`, by their files' names.
@@ -59,18 +60,14 @@ fn kept() -> Result<Vec<Program>> {
     Ok(programs)
 }
 
-fn test(plan: &Plan, places: &Places, machine: &Machine, name: &str, programs: &[Program]) {
-    let name = format!("{} fuzz::{name}", label(machine));
-    if !plan.wants(&name) {
-        return;
-    }
+fn test(plan: &Plan, places: &Places, name: &str, programs: &[Program]) {
     let start = Instant::now();
     let difference = difference(places, programs);
     let seconds = start.elapsed().as_secs_f64();
     match difference {
-        Ok(None) => plan.report.passed(&name, seconds),
-        Ok(Some(difference)) => plan.report.failed(&name, seconds, &difference),
-        Err(error) => plan.report.failed(&name, seconds, &format!("{error:#}")),
+        Ok(None) => plan.report.passed(name, seconds),
+        Ok(Some(difference)) => plan.report.failed(name, seconds, &difference),
+        Err(error) => plan.report.failed(name, seconds, &format!("{error:#}")),
     }
 }
 

@@ -160,7 +160,7 @@ impl Epoll {
         self.ready.lock().insert(number, mask)?;
         let watch = watches.insert(self.me.clone(), number)?;
         let me = self.me.upgrade().ok_or(Errno::EBADF)?;
-        let entry = match source.wait_queue().add(me, number, queue_mask(events)) {
+        let entry = match source.wait_queue().add(me, number, queue_mask(&*source, events)) {
             Ok(entry) => entry,
             Err(error) => {
                 self.ready.lock().remove(number);
@@ -435,10 +435,10 @@ impl Epoll {
     }
 }
 
-/// What an interest's entry in its source's queue listens to: everything, since EPOLL_CTL_MOD may ask for more later and
-/// [`ReadyList::wake`] filters.
-fn queue_mask(events: EventMask) -> EventMask {
-    EventMask::all().difference(EventMask::PRIVATE) | (events & EventMask::EXCLUSIVE)
+/// What an interest's entry in its source's queue listens to: all that is about the source, since EPOLL_CTL_MOD may ask
+/// for more later and [`ReadyList::wake`] filters.
+fn queue_mask(source: &dyn Pollable, events: EventMask) -> EventMask {
+    source.told_of().difference(EventMask::PRIVATE) | (events & EventMask::EXCLUSIVE)
 }
 
 impl Waiter for Epoll {

@@ -114,6 +114,10 @@ impl File for SignalFile {
         super::stat()
     }
 
+    fn seek_stream(&self) -> Result<u64, Errno> {
+        Ok(0)
+    }
+
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
         Some(self.0.clone())
     }

@@ -380,6 +380,10 @@ impl File for RegularFile {
         true
     }
 
+    fn takes_direct(&self) -> bool {
+        true
+    }
+
     fn read_at(&self, offset: u64, to: &mut Sink) -> Result<usize, Errno> {
         let count = self.contents().read_at(offset, to)?;
         if count > 0 {
