@@ -12,16 +12,49 @@ pub struct Inet {
     pub port: u16,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ip {
     V4([u8; 4]),
     V6([u8; 16]),
 }
 
-const LOOPBACK_V6: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 impl Ip {
+    pub const LOOPBACK_V4: Ip = Ip::V4([127, 0, 0, 1]);
+    pub const LOOPBACK_V6: Ip = Ip::V6([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+
+    /// "Any" of a domain.
+    pub fn any(domain: u16) -> Ip {
+        if domain == AF_INET {
+            Ip::V4([0; 4])
+        } else {
+            Ip::V6([0; 16])
+        }
+    }
+
+    /// An IPv6 address; a mapped one becomes IPv4.
+    pub fn from_v6(bytes: [u8; 16]) -> Ip {
+        match bytes.split_at(MAPPED.len()) {
+            (prefix, &[a, b, c, d]) if prefix == MAPPED => Ip::V4([a, b, c, d]),
+            _ => Ip::V6(bytes),
+        }
+    }
+
+    /// As IPv6 has it: IPv4 is mapped, but for its "any".
+    pub fn to_v6(self) -> [u8; 16] {
+        match self {
+            Ip::V6(bytes) => bytes,
+            Ip::V4([0, 0, 0, 0]) => [0; 16],
+            Ip::V4(bytes) => {
+                let mut mapped = [0; 16];
+                mapped[..12].copy_from_slice(&MAPPED);
+                mapped[12..].copy_from_slice(&bytes);
+                mapped
+            }
+        }
+    }
+
     pub fn is_unspecified(self) -> bool {
         matches!(
             self,
@@ -33,7 +66,7 @@ impl Ip {
     pub fn is_local(self) -> bool {
         match self {
             Ip::V4(bytes) => bytes[0] == 127,
-            Ip::V6(bytes) => bytes == LOOPBACK_V6,
+            ip => ip == Ip::LOOPBACK_V6,
         }
     }
 
@@ -41,8 +74,8 @@ impl Ip {
     pub fn or_loopback(self) -> Ip {
         match self {
             ip if !ip.is_unspecified() => ip,
-            Ip::V4(_) => Ip::V4([127, 0, 0, 1]),
-            Ip::V6(_) => Ip::V6(LOOPBACK_V6),
+            Ip::V4(_) => Ip::LOOPBACK_V4,
+            Ip::V6(_) => Ip::LOOPBACK_V6,
         }
     }
 }
@@ -74,11 +107,7 @@ pub fn read(at: usize, len: usize) -> Result<Address, Errno> {
         AF_INET6 if len >= SOCKADDR_IN6_LEN => {
             let mut ip = [0; 16];
             ip.copy_from_slice(&bytes[8..24]);
-            let ip = if ip[..12] == MAPPED {
-                Ip::V4([ip[12], ip[13], ip[14], ip[15]])
-            } else {
-                Ip::V6(ip)
-            };
+            let ip = Ip::from_v6(ip);
             Ok(Address::Inet(Inet { ip, port }))
         }
         AF_UNIX if len <= SOCKADDR_UN_MAX => {
@@ -95,9 +124,8 @@ pub fn read(at: usize, len: usize) -> Result<Address, Errno> {
     }
 }
 
-/// Writes an address as a socket of `family` shows it, cut to the room `*len_at` gives, and the full length there.
-pub fn write(address: &Address, family: u16, at: usize, len_at: usize) -> Result<(), Errno> {
-    let room = usize::try_from(user::read::<i32>(len_at)?).map_err(|_| Errno::EINVAL)?;
+/// A sockaddr, as a socket of `family` shows an address, and its length.
+pub fn encode(address: &Address, family: u16) -> ([u8; SOCKADDR_MAX], usize) {
     let mut bytes = [0u8; SOCKADDR_MAX];
     bytes[..2].copy_from_slice(&family.to_ne_bytes());
     let len = match address {
@@ -110,12 +138,7 @@ pub fn write(address: &Address, family: u16, at: usize, len_at: usize) -> Result
         Address::Inet(Inet { ip, port }) => {
             bytes[2..4].copy_from_slice(&port.to_be_bytes());
             match (family, ip) {
-                (AF_INET6, Ip::V6(ip)) => bytes[8..24].copy_from_slice(ip),
-                (AF_INET6, Ip::V4([0, 0, 0, 0])) => {}
-                (AF_INET6, Ip::V4(ip)) => {
-                    bytes[8..20].copy_from_slice(&MAPPED);
-                    bytes[20..24].copy_from_slice(ip);
-                }
+                (AF_INET6, ip) => bytes[8..24].copy_from_slice(&ip.to_v6()),
                 (_, Ip::V4(ip)) => bytes[4..8].copy_from_slice(ip),
                 (_, Ip::V6(_)) => {}
             }
@@ -126,6 +149,13 @@ pub fn write(address: &Address, family: u16, at: usize, len_at: usize) -> Result
             }
         }
     };
+    (bytes, len)
+}
+
+/// Writes an address as a socket of `family` shows it, cut to the room `*len_at` gives, and the full length there.
+pub fn write(address: &Address, family: u16, at: usize, len_at: usize) -> Result<(), Errno> {
+    let room = usize::try_from(user::read::<i32>(len_at)?).map_err(|_| Errno::EINVAL)?;
+    let (bytes, len) = encode(address, family);
     user::write_bytes(at, &bytes[..len.min(room)])?;
     user::write(len_at, &(len as i32))
 }

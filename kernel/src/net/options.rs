@@ -40,6 +40,7 @@ const INTS: &[(i32, i32)] = &[
     (SO_KEEPALIVE, 0),
     (SO_BROADCAST, 0),
     (SO_PASSCRED, 0),
+    (SO_TIMESTAMP, 0),
     (SO_SNDBUF, BUFFER_DEFAULT as i32),
     (SO_RCVBUF, BUFFER_DEFAULT as i32),
 ];

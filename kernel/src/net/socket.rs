@@ -51,6 +51,7 @@ impl Socket {
         nonblocking: bool,
     ) -> Result<usize, Errno> {
         let nonblocking = nonblocking || flags & (MSG_DONTWAIT | MSG_ERRQUEUE) != 0;
+        let flags = if nonblocking { flags | MSG_DONTWAIT } else { flags };
         let common = self.0.common();
         let wants_all = flags & MSG_WAITALL != 0 && flags & MSG_PEEK == 0 && common.kind == SOCK_STREAM;
         let mut deadline_ns = None;

@@ -27,6 +27,7 @@ const PROGRAMS: &[&str] = &[
     "waiters",
     "terminal",
     "tcp",
+    "udp",
     "unix_sockets",
 ];
 

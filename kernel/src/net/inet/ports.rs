@@ -1,102 +1,252 @@
-//! Which socket has which TCP port.
+//! Which socket has which port: a table for each protocol.
+//!
+//! A socket that accepts connections shares its port with them: each holds the one [`Binding`], and the last of them gives
+//! the port back.
 
-use super::stream::Stream;
 use crate::net::address::{Inet, Ip};
-use crate::net::protocol::Protocol;
+use crate::net::protocol::Common;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use hashbrown::HashMap;
 use libsyscall::abi::Errno;
+use libsyscall::abi::socket::{SO_REUSEADDR, SO_REUSEPORT};
 use spin::LazyLock;
 use sync::SpinLock;
-
-/// A socket bound to a port.
-struct Bound {
-    ip: Ip,
-    socket: Weak<Stream>,
-    /// SO_REUSEADDR: may share the port while neither listens.
-    reuse: bool,
-}
-
-static PORTS: LazyLock<SpinLock<HashMap<u16, Vec<Bound>>>> = LazyLock::new(SpinLock::default);
 
 /// Ports given to those who ask for none, net.ipv4.ip_local_port_range.
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
 
-/// Whether two bindings of one port meet.
-fn overlap(one: Ip, other: Ip) -> bool {
-    let same_family = matches!((one, other), (Ip::V4(_), Ip::V4(_)) | (Ip::V6(_), Ip::V6(_)));
-    one == other || same_family && (one.is_unspecified() || other.is_unspecified())
+/// What the sockets of a table are.
+pub trait Holder {
+    /// Whether it shares its port by SO_REUSEPORT only: a TCP socket that listens.
+    fn keeps_port(&self) -> bool;
+    /// Whether it takes what comes for its port from this sender, and how much rather than others: 2 when it is connected
+    /// to it, 0 when it takes from all.
+    fn takes_from(&self, from: Inet) -> Option<u32>;
 }
 
-/// Binds a socket: EADDRINUSE, EADDRNOTAVAIL where no port is left, ENOMEM. The port it has then.
-pub fn bind(socket: &Arc<Stream>, at: Inet, reuse: bool) -> Result<Inet, Errno> {
-    if at.port != 0 {
-        return bind_port(socket, at, reuse);
-    }
-    let span = u32::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Each try takes the next port, so that ports are not reused sooner than they must.
-    let start = NEXT
-        .load(Ordering::Relaxed)
-        .wrapping_add((crate::random::number() % 64) as u32);
-    for offset in 0..span {
-        let port = EPHEMERAL.start() + (start.wrapping_add(offset) % span) as u16;
-        if let Ok(bound) = bind_port(socket, Inet { port, ..at }, false) {
-            NEXT.store(start.wrapping_add(offset + 1), Ordering::Relaxed);
-            return Ok(bound);
+/// With whom a socket shares its port.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sharing {
+    /// SO_REUSEADDR: with others who say so, while none of them listens.
+    pub address: bool,
+    /// SO_REUSEPORT: with others of this user who say so.
+    pub port: Option<u32>,
+    /// IPV6_V6ONLY: an IPv6 "any" leaves IPv4 to others.
+    pub v6_only: bool,
+}
+
+impl Sharing {
+    /// By the options of a socket.
+    pub fn of(common: &Common, v6_only: bool) -> Sharing {
+        let options = *common.options.lock();
+        Sharing {
+            address: options.is_on(SO_REUSEADDR),
+            port: options.is_on(SO_REUSEPORT).then_some(common.maker.uid),
+            v6_only,
         }
     }
-    Err(Errno::EADDRNOTAVAIL)
+
+    fn with(self, other: Sharing, kept: bool) -> bool {
+        self.address && other.address && !kept || self.port.is_some() && self.port == other.port
+    }
 }
 
-fn bind_port(socket: &Arc<Stream>, at: Inet, reuse: bool) -> Result<Inet, Errno> {
-    let mut ports = PORTS.lock();
-    ports.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-    let bound = ports.entry(at.port).or_default();
-    let taken = |other: &Bound| {
-        let listens = other.socket.upgrade().is_some_and(|socket| socket.is_listening());
-        overlap(other.ip, at.ip) && (!reuse || !other.reuse || listens)
+struct Entry<S> {
+    id: u64,
+    ip: Ip,
+    sharing: Sharing,
+    socket: Weak<S>,
+}
+
+impl<S: Holder> Entry<S> {
+    fn keeps_port(&self) -> bool {
+        self.socket.upgrade().is_some_and(|socket| socket.keeps_port())
+    }
+
+    /// How well it fits what comes from `from` for `to`: better when bound to just that address than when to any.
+    fn fit(&self, to: Ip, from: Inet) -> Option<u32> {
+        if self.ip != to && !takes_all(self.ip, self.sharing, to) {
+            return None;
+        }
+        let rank = self.socket.upgrade()?.takes_from(from)?;
+        Some(rank + u32::from(self.ip == to))
+    }
+
+    fn meets(&self, ip: Ip, sharing: Sharing) -> bool {
+        self.ip == ip || takes_all(self.ip, self.sharing, ip) || takes_all(ip, sharing, self.ip)
+    }
+}
+
+/// Whether a socket bound to `bound` is bound to all addresses of the family of `ip`; an IPv6 one may be to IPv4's too.
+fn takes_all(bound: Ip, sharing: Sharing, ip: Ip) -> bool {
+    bound.is_unspecified()
+        && match (bound, ip) {
+            (Ip::V4(_), Ip::V6(_)) => false,
+            (Ip::V6(_), Ip::V4(_)) => !sharing.v6_only,
+            _ => true,
+        }
+}
+
+/// The ports of one protocol.
+pub struct Ports<S: 'static> {
+    entries: LazyLock<SpinLock<HashMap<u16, Vec<Entry<S>>>>>,
+    /// The ephemeral port to be tried next, counted from the first.
+    next: AtomicU32,
+}
+
+/// A port held. Given back when dropped, which takes the table's lock.
+pub struct Binding<S: Holder + 'static> {
+    pub port: u16,
+    id: u64,
+    ports: &'static Ports<S>,
+}
+
+impl<S: Holder> Ports<S> {
+    pub const fn new() -> Ports<S> {
+        Ports {
+            entries: LazyLock::new(SpinLock::default),
+            next: AtomicU32::new(0),
+        }
+    }
+
+    /// Binds a socket, to a port of the ephemeral ones where `at` has none: EADDRINUSE, ENOMEM.
+    pub fn bind(&'static self, socket: &Arc<S>, at: Inet, sharing: Sharing) -> Result<Arc<Binding<S>>, Errno> {
+        if at.port != 0 {
+            return self.bind_port(socket, at, sharing);
+        }
+        // Each try takes the next port, so that ports are not used again sooner than they must.
+        let span = u32::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
+        let start = self.next.load(Ordering::Relaxed);
+        let start = start.wrapping_add((crate::random::number() % 64) as u32);
+        for offset in 0..span {
+            let port = EPHEMERAL.start() + (start.wrapping_add(offset) % span) as u16;
+            match self.bind_port(
+                socket,
+                Inet { port, ..at },
+                Sharing {
+                    address: false,
+                    port: None,
+                    ..sharing
+                },
+            ) {
+                Err(Errno::EADDRINUSE) => {}
+                result => {
+                    self.next.store(start.wrapping_add(offset + 1), Ordering::Relaxed);
+                    // Chosen for it alone, but others may join it.
+                    return result.inspect(|binding| binding.change(|entry| entry.sharing = sharing));
+                }
+            }
+        }
+        Err(Errno::EADDRINUSE)
+    }
+
+    fn bind_port(&'static self, socket: &Arc<S>, at: Inet, sharing: Sharing) -> Result<Arc<Binding<S>>, Errno> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let mut entries = self.entries.lock();
+        entries.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let same_port = entries.entry(at.port).or_default();
+        let taken = |other: &Entry<S>| other.meets(at.ip, sharing) && !sharing.with(other.sharing, other.keeps_port());
+        if same_port.iter().any(taken) {
+            return Err(Errno::EADDRINUSE);
+        }
+        same_port.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        same_port.push(Entry {
+            id,
+            ip: at.ip,
+            sharing,
+            socket: Arc::downgrade(socket),
+        });
+        Ok(Arc::new(Binding {
+            port: at.port,
+            id,
+            ports: self,
+        }))
+    }
+
+    /// Whether the holder of a binding may listen at it: EADDRINUSE where another does that it shares with by SO_REUSEADDR.
+    pub fn check_listen(&self, binding: &Binding<S>) -> Result<(), Errno> {
+        let entries = self.entries.lock();
+        let same_port = entries.get(&binding.port).map_or(&[][..], Vec::as_slice);
+        let Some(own) = same_port.iter().find(|entry| entry.id == binding.id) else {
+            return Ok(());
+        };
+        let listens_too = |other: &Entry<S>| {
+            other.id != own.id
+                && other.meets(own.ip, own.sharing)
+                && other.keeps_port()
+                && !own.sharing.with(other.sharing, true)
+        };
+        if same_port.iter().any(listens_too) {
+            return Err(Errno::EADDRINUSE);
+        }
+        Ok(())
+    }
+
+    /// Who takes what comes from `from` for `to`: the one that fits best, of equals the newest. Among those who share the
+    /// port by SO_REUSEPORT the sender's address decides, so that each has its share and one sender always meets the same.
+    pub fn taker(&self, to: Inet, from: Inet) -> Option<Arc<S>> {
+        let entries = self.entries.lock();
+        let same_port = entries.get(&to.port)?;
+        let best = same_port.iter().filter_map(|entry| entry.fit(to.ip, from)).max()?;
+        let equals = || same_port.iter().filter(|entry| entry.fit(to.ip, from) == Some(best));
+        let count = equals().count().max(1);
+        let chosen = if equals().all(|entry| entry.sharing.port.is_some()) {
+            spread(from) % count
+        } else {
+            count - 1
+        };
+        equals().nth(chosen)?.socket.upgrade()
+    }
+
+    /// All who take what comes from `from` for `to`, the address of a group or of everyone: ENOMEM.
+    pub fn takers(&self, to: Inet, from: Inet) -> Result<Vec<Arc<S>>, Errno> {
+        let entries = self.entries.lock();
+        let same_port = entries.get(&to.port).map_or(&[][..], Vec::as_slice);
+        let mut takers = Vec::new();
+        takers.try_reserve_exact(same_port.len()).map_err(|_| Errno::ENOMEM)?;
+        let fitting = same_port.iter().filter(|entry| entry.fit(to.ip, from).is_some());
+        takers.extend(fitting.filter_map(|entry| entry.socket.upgrade()));
+        Ok(takers)
+    }
+}
+
+/// A number from a sender's address.
+fn spread(from: Inet) -> usize {
+    let ip = match from.ip {
+        Ip::V4(bytes) => u32::from_be_bytes(bytes),
+        Ip::V6([.., a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
     };
-    if bound.iter().any(taken) {
-        return Err(Errno::EADDRINUSE);
-    }
-    bound.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-    bound.push(Bound {
-        ip: at.ip,
-        socket: Arc::downgrade(socket),
-        reuse,
-    });
-    Ok(at)
+    // The fraction of the golden ratio: neighbours land far from each other.
+    let mixed = (ip ^ u32::from(from.port)).wrapping_mul(0x9e37_79b1);
+    (mixed >> 16) as usize
 }
 
-/// Gives a socket's port back.
-pub fn unbind(socket: &Stream, at: Inet) {
-    let mut ports = PORTS.lock();
-    if let Some(bound) = ports.get_mut(&at.port) {
-        bound.retain(|other| !core::ptr::eq(other.socket.as_ptr(), socket));
-        if bound.is_empty() {
-            ports.remove(&at.port);
+impl<S: Holder> Binding<S> {
+    fn change(&self, change: impl FnOnce(&mut Entry<S>)) {
+        let mut entries = self.ports.entries.lock();
+        let same_port = entries.get_mut(&self.port).into_iter().flatten();
+        if let Some(entry) = same_port.into_iter().find(|entry| entry.id == self.id) {
+            change(entry);
         }
+    }
+
+    /// Its socket is at another address now: a connected one is where its peer reaches it.
+    pub fn move_to(&self, ip: Ip) {
+        self.change(|entry| entry.ip = ip);
     }
 }
 
-/// Who listens at an address: the one bound to it before the one bound to any; an IPv6 "any" takes IPv4 too, unless it
-/// said not to.
-pub fn listener(at: Inet) -> Option<Arc<Stream>> {
-    let ports = PORTS.lock();
-    let fits = |bound: &&Bound| {
-        let any_v6 = matches!(bound.ip, Ip::V6(_)) && bound.ip.is_unspecified();
-        overlap(bound.ip, at.ip) || any_v6
-    };
-    let mut found: Vec<(bool, Arc<Stream>)> = Vec::new();
-    for bound in ports.get(&at.port)?.iter().filter(fits) {
-        if let Some(socket) = bound.socket.upgrade().filter(|socket| socket.is_listening()) {
-            found.push((bound.ip == at.ip, socket));
+impl<S: Holder> Drop for Binding<S> {
+    fn drop(&mut self) {
+        let mut entries = self.ports.entries.lock();
+        if let Some(same_port) = entries.get_mut(&self.port) {
+            same_port.retain(|entry| entry.id != self.id);
+            if same_port.is_empty() {
+                entries.remove(&self.port);
+            }
         }
     }
-    drop(ports);
-    let exact = found.iter().position(|(exact, _)| *exact).unwrap_or(0);
-    (!found.is_empty()).then(|| found.swap_remove(exact).1)
 }

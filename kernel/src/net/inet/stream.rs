@@ -2,7 +2,8 @@
 
 use super::connection::{Connection, Link};
 use super::options::InetOptions;
-use super::ports;
+use super::ports::{Binding, Holder, Ports, Sharing};
+use super::route::{self, Scope};
 use crate::mm::user::{Sink, Source};
 use crate::net::address::{Address, Inet, Ip};
 use crate::net::message::{Incoming, Outgoing};
@@ -37,9 +38,14 @@ enum State {
     Closed,
 }
 
+static PORTS: Ports<Stream> = Ports::new();
+
+/// Lock order: the ports' table, then one socket's state. Everything else is a leaf.
 pub struct Stream {
     common: Common,
     state: SpinLock<State>,
+    /// The port it holds, alone or with the connections it has accepted.
+    binding: SpinLock<Option<Arc<Binding<Stream>>>>,
     local: SpinLock<Option<Inet>>,
     peer: SpinLock<Option<Inet>>,
     options: SpinLock<InetOptions>,
@@ -54,6 +60,7 @@ impl Stream {
         Stream {
             common,
             state: SpinLock::new(state),
+            binding: SpinLock::new(None),
             local: SpinLock::new(None),
             peer: SpinLock::new(None),
             options: SpinLock::new(InetOptions::default()),
@@ -72,26 +79,26 @@ impl Stream {
 
     /// The address of a socket without one.
     fn any(&self) -> Inet {
-        let ip = if self.common.domain == AF_INET {
-            Ip::V4([0; 4])
-        } else {
-            Ip::V6([0; 16])
-        };
+        let ip = Ip::any(self.common.domain);
         Inet { ip, port: 0 }
     }
 
-    /// EINVAL where it is bound already, EADDRNOTAVAIL, EADDRINUSE.
-    fn bind_to(self: &Arc<Self>, at: Inet) -> Result<(), Errno> {
-        if self.local.lock().is_some() {
+    /// EINVAL where it is bound already, EADDRINUSE.
+    fn take_port(self: &Arc<Self>, at: Inet) -> Result<(), Errno> {
+        // Looked at before: in the condition below the lock would be held through the block.
+        let bound = self.binding.lock().is_some();
+        if bound {
             return Err(Errno::EINVAL);
         }
-        if !at.ip.is_local() && !at.ip.is_unspecified() {
-            return Err(Errno::EADDRNOTAVAIL);
-        }
-        let options = *self.common.options.lock();
-        let reuse = options.is_on(SO_REUSEADDR) || options.is_on(SO_REUSEPORT);
-        let bound = ports::bind(self, at, reuse)?;
-        *self.local.lock() = Some(bound);
+        let v6_only = self.options.lock().is_on(IPPROTO_IPV6, IPV6_V6ONLY);
+        let binding = PORTS.bind(self, at, Sharing::of(&self.common, v6_only))?;
+        *self.local.lock() = Some(Inet {
+            port: binding.port,
+            ..at
+        });
+        let earlier = self.binding.lock().replace(binding);
+        // Without the lock: dropped, it looks into the ports' table.
+        drop(earlier);
         Ok(())
     }
 
@@ -118,6 +125,7 @@ impl Stream {
         let queues = [client.common.queue.clone(), common.queue.clone()];
         let [near, far] = Connection::pair(queues);
         let server = Stream::with_state(common, State::Connected(far));
+        *server.binding.lock() = self.binding.lock().clone();
         *server.local.lock() = *client.peer.lock();
         *server.peer.lock() = *client.local.lock();
         *server.options.lock() = *self.options.lock();
@@ -175,17 +183,19 @@ impl Protocol for Stream {
 
     fn bind(self: Arc<Self>, at: &Address) -> Result<(), Errno> {
         match at {
-            Address::Inet(at) => self.bind_to(*at),
+            Address::Inet(at) => {
+                route::check_bindable(at.ip)?;
+                self.take_port(*at)
+            }
             _ => Err(Errno::EAFNOSUPPORT),
         }
     }
 
     /// EINVAL where it is connected. Without a port it gets one.
     fn listen(self: Arc<Self>, backlog: usize) -> Result<(), Errno> {
-        // Looked at before: in the condition below the lock would be held through the block.
-        let unbound = self.local.lock().is_none();
-        if unbound {
-            self.bind_to(self.any())?;
+        let bound = self.binding.lock().clone();
+        if bound.is_none() {
+            self.take_port(self.any())?;
         }
         match &mut *self.state.lock() {
             State::Listening(listener) => listener.backlog = backlog,
@@ -198,7 +208,9 @@ impl Protocol for Stream {
             }
             _ => return Err(Errno::EINVAL),
         }
-        Ok(())
+        // Looked at only now that others see this one listen: of two at once, at least one is told.
+        let shared = bound.map_or(Ok(()), |binding| PORTS.check_listen(&binding));
+        shared.inspect_err(|_| self.leave(State::Fresh { error: None }))
     }
 
     /// Waits until the connection is in the listener's queue, unless `nonblocking`: EINPROGRESS then.
@@ -210,7 +222,8 @@ impl Protocol for Stream {
             ip: to.ip.or_loopback(),
             ..*to
         };
-        if !to.ip.is_local() {
+        let route = route::to(to.ip)?;
+        if route.scope != Scope::One {
             return Err(Errno::ENETUNREACH);
         }
         match &mut *self.state.lock() {
@@ -223,19 +236,15 @@ impl Protocol for Stream {
                 }
             }
         }
-        let unbound = self.local.lock().is_none();
-        if unbound {
-            let ip = if matches!(to.ip, Ip::V4(_)) {
-                Ip::V4([127, 0, 0, 1])
-            } else {
-                to.ip
-            };
-            let bound = ports::bind(&self, Inet { ip, port: 0 }, false)?;
-            *self.local.lock() = Some(bound);
+        let bound = self.binding.lock().is_some();
+        if !bound {
+            let ip = route.source;
+            self.take_port(Inet { ip, port: 0 })?;
         }
+        let from = self.local.lock().unwrap_or(self.any());
         *self.state.lock() = State::Connecting;
         *self.peer.lock() = Some(to);
-        let placed = match ports::listener(to) {
+        let placed = match PORTS.taker(to, from) {
             Some(listener) => listener.take_in(&self),
             None => Err(Errno::ECONNREFUSED),
         };
@@ -324,11 +333,13 @@ impl Protocol for Stream {
     }
 
     fn set_option(&self, level: i32, name: i32, value: OptionValue) -> Result<(), Errno> {
-        self.options.lock().set(level, name, value)
+        let mut options = self.options.lock();
+        options.set(self.common.domain, IPPROTO_TCP, level, name, value)
     }
 
     fn option(&self, level: i32, name: i32) -> Result<Vec<u8>, Errno> {
-        self.options.lock().get(level, name)
+        let options = self.options.lock();
+        options.get(self.common.domain, IPPROTO_TCP, level, name)
     }
 
     /// Reaches the connection there is.
@@ -355,12 +366,20 @@ impl Protocol for Stream {
     }
 
     fn close(&self) {
-        // Taken first: in the condition the lock would be held through the block.
-        let local = self.local.lock().take();
-        if let Some(at) = local {
-            ports::unbind(self, at);
-        }
+        // Taken first: dropped, it looks into the ports' table.
+        let binding = self.binding.lock().take();
+        drop(binding);
         self.leave(State::Closed);
+    }
+}
+
+impl Holder for Stream {
+    fn keeps_port(&self) -> bool {
+        self.is_listening()
+    }
+
+    fn takes_from(&self, _from: Inet) -> Option<u32> {
+        self.is_listening().then_some(0)
     }
 }
 

@@ -115,6 +115,10 @@ fn address_argument(call: &Call, protocol: &Arc<dyn Protocol>) -> Result<Address
 fn bind(call: &mut Call) -> Result<usize, Errno> {
     let open = socket_file(call)?;
     let protocol = &socket_of(&open).0;
+    let is_short = (call.uint(2) as usize) < SOCKADDR_IN6_MIN;
+    if protocol.common().domain == AF_INET6 && is_short {
+        return Err(Errno::EINVAL);
+    }
     protocol.clone().bind(&address_argument(call, protocol)?)?;
     Ok(0)
 }

@@ -1,0 +1,110 @@
+//! What has come for a UDP socket: messages, and errors about those it sent.
+
+use crate::net::address::Inet;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use libsyscall::abi::Errno;
+
+/// A message on its way.
+#[derive(Clone)]
+pub struct Datagram {
+    pub from: Inet,
+    /// The address it was sent to: one of this machine's, or a group's.
+    pub to: Inet,
+    /// The interface it came by.
+    pub interface: u32,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// Type of service, or traffic class.
+    pub tos: u8,
+    /// Nanoseconds since 1970 at its arrival.
+    pub arrival_ns: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// What an ICMP message said of one that was sent (IP_RECVERR).
+pub struct Complaint {
+    pub error: Errno,
+    /// Type and code of the ICMP message.
+    pub icmp: (u8, u8),
+    /// Who sent it.
+    pub offender: Inet,
+    /// What it is about: where that was to go, and its bytes.
+    pub to: Inet,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Default)]
+pub struct Inbox {
+    messages: VecDeque<Datagram>,
+    complaints: VecDeque<Complaint>,
+    /// What both queues cost.
+    used: usize,
+    /// What the next call reports, once: SO_ERROR.
+    pub error: Option<Errno>,
+    pub shut_read: bool,
+    pub shut_write: bool,
+}
+
+/// What a message costs its receiver: the memory Linux would take for it, so that SO_RCVBUF means as many messages.
+fn cost(len: usize) -> usize {
+    /// A descriptor of a buffer, and what a buffer has before and after the bytes.
+    const DESCRIPTOR: usize = 256;
+    const AROUND: usize = 400;
+    DESCRIPTOR
+        + (len + AROUND)
+            .next_power_of_two()
+            .min((len + AROUND).next_multiple_of(4096))
+}
+
+impl Inbox {
+    /// Takes a message in, unless `limit` is reached: it is then lost.
+    pub fn put(&mut self, message: Datagram, limit: usize) -> bool {
+        if self.used > limit || self.messages.try_reserve(1).is_err() {
+            return false;
+        }
+        self.used += cost(message.bytes.len());
+        self.messages.push_back(message);
+        true
+    }
+
+    pub fn first(&self) -> Option<&Datagram> {
+        self.messages.front()
+    }
+
+    pub fn take(&mut self) -> Option<Datagram> {
+        let message = self.messages.pop_front()?;
+        self.used -= cost(message.bytes.len());
+        Some(message)
+    }
+
+    /// Takes an error in; one there is no room for leaves its number only.
+    pub fn complain(&mut self, complaint: Complaint, limit: usize) {
+        self.error = Some(complaint.error);
+        if self.used <= limit && self.complaints.try_reserve(1).is_ok() {
+            self.used += cost(complaint.bytes.len());
+            self.complaints.push_back(complaint);
+        }
+    }
+
+    /// The oldest error; what remains to be reported is the next one.
+    pub fn take_complaint(&mut self) -> Option<Complaint> {
+        let complaint = self.complaints.pop_front()?;
+        self.used -= cost(complaint.bytes.len());
+        self.error = self.complaints.front().map(|next| next.error);
+        Some(complaint)
+    }
+
+    pub fn has_messages(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.error.is_some() || !self.complaints.is_empty()
+    }
+
+    /// Throws away what is there.
+    pub fn clear(&mut self) {
+        (self.messages, self.complaints, self.used) = Default::default();
+    }
+}

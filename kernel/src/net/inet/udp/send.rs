@@ -1,0 +1,190 @@
+//! The way of a message: from a socket through a route to whoever is at its port, or back as an error.
+
+use super::inbox::{Complaint, Datagram};
+use super::{PORTS, Udp, WRITABLE, control};
+use crate::mm::user::Source;
+use crate::net::address::{Address, Inet, Ip};
+use crate::net::inet::groups::{self, Membership};
+use crate::net::inet::route::{self, Route, Scope};
+use crate::net::message::Outgoing;
+use crate::time;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use event::EventMask;
+use libsyscall::abi::Errno;
+use libsyscall::abi::socket::*;
+
+/// The longest message: what 16 bits of length leave behind IPv4's and UDP's headers, and behind UDP's alone.
+const LONGEST_V4: usize = 65_507;
+const LONGEST_V6: usize = 65_527;
+
+impl Udp {
+    pub(super) fn send_message(&self, from: &mut Source, message: &Outgoing) -> Result<usize, Errno> {
+        if message.flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.ensure_port()?;
+        let to = match &message.to {
+            Some(Address::Inet(to)) if to.port == 0 => return Err(Errno::EINVAL),
+            Some(Address::Inet(to)) => self.destination(*to)?,
+            Some(Address::Unix(_)) => return Err(Errno::EAFNOSUPPORT),
+            Some(Address::Unspecified) | None => self.name.lock().peer.ok_or(Errno::EDESTADDRREQ)?,
+        };
+        let longest = if matches!(to.ip, Ip::V4(_)) {
+            LONGEST_V4
+        } else {
+            LONGEST_V6
+        };
+        if from.len() > longest {
+            return Err(Errno::EMSGSIZE);
+        }
+        let asked = control::asked(&message.control)?;
+        let route = route::to(to.ip)?;
+        if route.scope == Scope::Everyone && !self.common.options.lock().is_on(SO_BROADCAST) {
+            return Err(Errno::EACCES);
+        }
+        let mut inbox = self.inbox.lock();
+        if let Some(error) = inbox.error.take() {
+            return Err(error);
+        }
+        if inbox.shut_write {
+            return Err(Errno::EPIPE);
+        }
+        drop(inbox);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(from.len()).map_err(|_| Errno::ENOBUFS)?;
+        bytes.resize(from.len(), 0);
+        if from.get(&mut bytes)? < bytes.len() {
+            return Err(Errno::EFAULT);
+        }
+        let len = bytes.len();
+        let datagram = Datagram {
+            from: self.source(to, &route, asked.source)?,
+            to,
+            interface: route.interface,
+            ttl: asked.ttl.unwrap_or_else(|| self.time_to_live(to, &route)),
+            tos: asked.tos.unwrap_or_else(|| self.type_of_service(to)),
+            arrival_ns: time::realtime_ns(),
+            bytes,
+        };
+        self.deliver(datagram, route.scope)?;
+        // It has left, and its room is there again.
+        self.common.queue.wake(WRITABLE);
+        Ok(len)
+    }
+
+    /// The address a message is from: the socket's own, else the one asked for with it, else the route's.
+    fn source(&self, to: Inet, route: &Route, asked: Option<Ip>) -> Result<Inet, Errno> {
+        let name = self.name.lock();
+        let port = name.binding.as_ref().map_or(0, |binding| binding.port);
+        let own = name
+            .ip
+            .filter(|&ip| !ip.is_unspecified() && route::scope(ip) == Scope::One);
+        drop(name);
+        let group_source = (route.scope == Scope::Group)
+            .then(|| self.multicast.lock().interface_v4)
+            .flatten();
+        let ip = asked.or(own).or(group_source).unwrap_or(route.source);
+        match (ip, to.ip) {
+            (Ip::V4(_), Ip::V4(_)) | (Ip::V6(_), Ip::V6(_)) => Ok(Inet { ip, port }),
+            // Bound to an address of the other family.
+            _ => Err(Errno::ENETUNREACH),
+        }
+    }
+
+    fn time_to_live(&self, to: Inet, route: &Route) -> u8 {
+        let (level, name) = match (to.ip, route.scope) {
+            (Ip::V4(_), Scope::Group) => (IPPROTO_IP, IP_MULTICAST_TTL),
+            (Ip::V4(_), _) => (IPPROTO_IP, IP_TTL),
+            (Ip::V6(_), Scope::Group) => (IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
+            (Ip::V6(_), _) => (IPPROTO_IPV6, IPV6_UNICAST_HOPS),
+        };
+        self.option(level, name) as u8
+    }
+
+    fn type_of_service(&self, to: Inet) -> u8 {
+        match to.ip {
+            Ip::V4(_) => self.option(IPPROTO_IP, IP_TOS) as u8,
+            Ip::V6(_) => self.option(IPPROTO_IPV6, IPV6_TCLASS) as u8,
+        }
+    }
+
+    /// Hands a message to whoever is at its port. Where nobody is, the sender is told so, as a host would by ICMP.
+    fn deliver(&self, datagram: Datagram, scope: Scope) -> Result<(), Errno> {
+        if scope != Scope::One {
+            return deliver_to_many(datagram, scope);
+        }
+        match PORTS.taker(datagram.to, datagram.from) {
+            Some(socket) => socket.put(datagram),
+            None => self.unreachable(datagram),
+        }
+        Ok(())
+    }
+
+    /// A message has come; it is lost where the queue is full.
+    fn put(&self, datagram: Datagram) {
+        if self.inbox.lock().put(datagram, self.queue_limit()) {
+            self.common.queue.wake(EventMask::READABLE);
+        }
+    }
+
+    /// SO_RCVBUF.
+    fn queue_limit(&self) -> usize {
+        self.common.options.lock().get(SO_RCVBUF).unwrap_or(0) as usize
+    }
+
+    /// Nobody was at the port. Who asked for errors (IP_RECVERR) hears of it; who did not does if connected to it.
+    fn unreachable(&self, datagram: Datagram) {
+        const PORT_UNREACHABLE_V4: (u8, u8) = (3, 3);
+        const PORT_UNREACHABLE_V6: (u8, u8) = (1, 4);
+        let (asks, icmp) = match datagram.to.ip {
+            Ip::V4(_) => (self.is_on(IPPROTO_IP, IP_RECVERR), PORT_UNREACHABLE_V4),
+            Ip::V6(_) => (self.is_on(IPPROTO_IPV6, IPV6_RECVERR), PORT_UNREACHABLE_V6),
+        };
+        let peer = self.name.lock().peer;
+        // One connected elsewhere is not found by the addresses in the ICMP message.
+        if peer.map_or(!asks, |peer| peer != datagram.to) {
+            return;
+        }
+        let mut inbox = self.inbox.lock();
+        if asks {
+            let complaint = Complaint {
+                error: Errno::ECONNREFUSED,
+                icmp,
+                offender: Inet { port: 0, ..datagram.to },
+                to: datagram.to,
+                bytes: datagram.bytes,
+            };
+            let limit = self.queue_limit();
+            inbox.complain(complaint, limit);
+        } else {
+            inbox.error = Some(Errno::ECONNREFUSED);
+        }
+        drop(inbox);
+        self.common.queue.wake(EventMask::ERR);
+    }
+}
+
+/// Hands a message to everyone it is for: ENOMEM. Nobody is told where that is nobody.
+fn deliver_to_many(datagram: Datagram, scope: Scope) -> Result<(), Errno> {
+    let membership = Membership {
+        group: datagram.to.ip,
+        interface: datagram.interface,
+    };
+    if scope == Scope::Group && !groups::has_members(membership) {
+        return Ok(());
+    }
+    let receivers: Vec<Arc<Udp>> = PORTS.takers(datagram.to, datagram.from)?;
+    for socket in receivers {
+        if scope == Scope::Group && !socket.hears(membership) {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        bytes
+            .try_reserve_exact(datagram.bytes.len())
+            .map_err(|_| Errno::ENOBUFS)?;
+        bytes.extend_from_slice(&datagram.bytes);
+        socket.put(Datagram { bytes, ..datagram });
+    }
+    Ok(())
+}
