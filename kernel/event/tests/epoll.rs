@@ -3,10 +3,11 @@
 
 mod support;
 
-use event::epoll::Target;
+use event::epoll::{Budget, Target};
 use event::{Epoll, EventMask, Pollable, WatchList};
 use libsyscall::abi::Errno;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use support::{File, Thread, add, harvest};
 
@@ -48,7 +49,9 @@ fn semantics_30_to_33_exclusive() {
 struct Inner(Arc<Epoll>, Arc<WatchList>);
 
 fn nested(epoll: &Arc<Epoll>) -> Inner {
-    Inner(epoll.clone(), Arc::new(WatchList::new(1000)))
+    static NEXT_ID: AtomicU64 = AtomicU64::new(1000);
+    let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+    Inner(epoll.clone(), Arc::new(WatchList::new(id)))
 }
 
 impl Inner {
@@ -93,6 +96,76 @@ fn semantics_36_37_no_circles() {
     assert_eq!(b.add(nested(&a).target(), IN, 0), Err(Errno::ELOOP));
     b.add(nested(&c).target(), IN, 0).unwrap();
     assert_eq!(c.add(nested(&a).target(), IN, 0), Err(Errno::ELOOP));
+}
+
+#[test]
+fn semantics_39_ways_of_a_wake_up() {
+    let (inner, file) = (Epoll::new(), File::new(1, 0));
+    add(&inner, &file, 3, IN).unwrap();
+    let outers: Vec<_> = (0..501).map(|_| Epoll::new()).collect();
+    let (last, first) = outers.split_last().unwrap();
+    for outer in first {
+        assert_eq!(outer.add(nested(&inner).target(), IN, 0), Ok(()));
+    }
+    assert_eq!(last.add(nested(&inner).target(), IN, 0), Err(Errno::EINVAL));
+    assert_eq!(last.len(), 0);
+    // One less, and there is room for one more.
+    first[7].close();
+    assert_eq!(last.add(nested(&inner).target(), IN, 0), Ok(()));
+    // A file that comes to a watched epoll later counts as well, with the ways it has elsewhere.
+    let late = File::new(2, 0);
+    assert_eq!(add(&inner, &late, 3, IN), Ok(()));
+    let (other, beyond) = (Epoll::new(), Epoll::new());
+    beyond.add(nested(&other).target(), IN, 0).unwrap();
+    assert_eq!(add(&other, &late, 3, IN), Err(Errno::EINVAL));
+    assert_eq!(add(&other, &late, 3, IN), Err(Errno::EINVAL));
+    assert_eq!((inner.len(), other.len()), (2, 0));
+}
+
+#[test]
+fn semantics_39_a_file_in_many_flat_epolls() {
+    let file = File::new(1, 0);
+    let epolls: Vec<_> = (0..2000).map(|_| Epoll::new()).collect();
+    assert!(epolls.iter().all(|epoll| add(epoll, &file, 3, IN).is_ok()));
+}
+
+/// Each level is watched by all of the next, so that the ways are many times the epolls; a walk must not go them all.
+#[test]
+fn semantics_34_39_walks_visit_an_epoll_once() {
+    const WIDTH: usize = 60;
+    let levels: Vec<Vec<_>> = (0..5).map(|_| (0..WIDTH).map(|_| Epoll::new()).collect()).collect();
+    let start = std::time::Instant::now();
+    for pair in levels.windows(2) {
+        for inner in &pair[0] {
+            for outer in &pair[1] {
+                outer.add(nested(inner).target(), IN, 0).unwrap();
+            }
+        }
+    }
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    let top = Epoll::new();
+    assert_eq!(top.add(nested(&levels[4][0]).target(), IN, 0), Err(Errno::ELOOP));
+}
+
+#[test]
+fn semantics_29_a_user_has_so_many_registrations() {
+    let budget = Arc::new(Budget::new(3));
+    let epolls = [(); 2].map(|()| Epoll::with_budget(budget.clone()));
+    let files: Vec<_> = (1..=4).map(|id| File::new(id, 0)).collect();
+    for (number, file) in files[..3].iter().enumerate() {
+        add(&epolls[number % 2], file, 3, IN).unwrap();
+    }
+    assert_eq!(add(&epolls[0], &files[3], 3, IN), Err(Errno::ENOSPC));
+    // What is there already is said first.
+    assert_eq!(add(&epolls[0], &files[0], 3, IN), Err(Errno::EEXIST));
+    // Each way a registration goes gives its place back.
+    epolls[0].remove(&files[0].watches, 3).unwrap();
+    add(&epolls[0], &files[3], 3, IN).unwrap();
+    files[3].watches.close();
+    add(&epolls[0], &files[0], 3, IN).unwrap();
+    epolls[1].close();
+    add(&epolls[0], &files[1], 3, IN).unwrap();
+    assert_eq!(add(&epolls[0], &files[3], 3, IN), Err(Errno::ENOSPC));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use event::WatchList;
+use event::epoll::Node;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
 use spin::Once;
@@ -104,7 +105,14 @@ impl OpenFile {
 
     /// Where an epoll enters itself that watches this description.
     pub fn watches(&self) -> &Arc<WatchList> {
-        self.watches.call_once(|| Arc::new(WatchList::new(self.id)))
+        self.watches.call_once(|| {
+            let stat = self.file.stat();
+            let node = Node {
+                inode: stat.ino,
+                device: stat.dev,
+            };
+            Arc::new(WatchList::with_node(self.id, node))
+        })
     }
 
     /// The concrete file, where it is a `T`.

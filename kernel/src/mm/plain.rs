@@ -18,6 +18,7 @@ plain! {
     socket::NumberedMessageHeader,
     socket::ControlHeader,
     epoll::EpollEvent,
+    epoll::EpollParams,
     epoll::PollFd,
     stat::Stat,
     stat::Statx,

@@ -15,8 +15,8 @@ use crate::task::signal::UNSTOPPABLE;
 use crate::task::thread::deadline_after;
 use crate::time;
 use alloc::sync::Arc;
+use event::EventMask;
 use event::epoll::Target;
-use event::{Epoll, EventFd, EventMask};
 use libsyscall::abi::epoll::*;
 use libsyscall::abi::fcntl::{O_NONBLOCK, O_PATH, O_RDWR};
 use libsyscall::abi::time::*;
@@ -43,7 +43,7 @@ pub const CALLS: &[Line] = &[
 ];
 
 fn new_epoll(call: &Call, cloexec: bool) -> Result<usize, Errno> {
-    install(call, OpenFile::new(Arc::new(EpollFile(Epoll::new())), O_RDWR), cloexec)
+    install(call, OpenFile::new(Arc::new(EpollFile::new()?), O_RDWR), cloexec)
 }
 
 /// epoll_create1(2): EINVAL for any flag but EPOLL_CLOEXEC.
@@ -91,7 +91,7 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
     if Arc::ptr_eq(&epoll, &target) {
         return Err(Errno::EINVAL);
     }
-    let epoll = &epoll.downcast::<EpollFile>().ok_or(Errno::EINVAL)?.0;
+    let epoll = &epoll.downcast::<EpollFile>().ok_or(Errno::EINVAL)?.epoll;
     if operation == EPOLL_CTL_ADD {
         frame::admit()?;
     }
@@ -126,7 +126,7 @@ fn wait(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
     {
         return Err(Errno::EFAULT);
     }
-    let epoll = &open.downcast::<EpollFile>().ok_or(Errno::EINVAL)?.0;
+    let epoll = &open.downcast::<EpollFile>().ok_or(Errno::EINVAL)?.epoll;
     let mut at = address;
     let mut deliver = |events: EventMask, data| {
         user::write(at, &EpollEvent::new(events.bits(), data))?;
@@ -165,7 +165,7 @@ fn new_eventfd(call: &Call, count: u32, flags: u32) -> Result<usize, Errno> {
     if flags & !(EFD_SEMAPHORE | EFD_CLOEXEC | EFD_NONBLOCK) != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = EventFile(Arc::new(EventFd::new(count, flags & EFD_SEMAPHORE != 0)));
+    let file = EventFile::new(count, flags & EFD_SEMAPHORE != 0);
     install(
         call,
         OpenFile::new(Arc::new(file), O_RDWR | flags & O_NONBLOCK),

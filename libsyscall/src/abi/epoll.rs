@@ -44,6 +44,24 @@ const _: () = assert!(size_of::<EpollEvent>() == 12 && core::mem::offset_of!(Epo
 #[cfg(not(target_arch = "x86_64"))]
 const _: () = assert!(size_of::<EpollEvent>() == 16 && core::mem::offset_of!(EpollEvent, data) == 8);
 
+/// ioctl(2) of an epoll: sets and gets its [`EpollParams`], ioctl_eventpoll(2).
+pub const EPIOCSPARAMS: u32 = 0x4008_8a01;
+pub const EPIOCGPARAMS: u32 = 0x8008_8a02;
+
+/// `struct epoll_params`: how long a wait may poll network devices, in microseconds, how many packets at most, and whether
+/// it should rather do that than wait for interrupts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EpollParams {
+    pub busy_poll_usecs: u32,
+    pub busy_poll_budget: u16,
+    pub prefer_busy_poll: u8,
+    /// Must be 0.
+    pub pad: u8,
+}
+
+const _: () = assert!(size_of::<EpollParams>() == 8);
+
 /// `struct pollfd`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

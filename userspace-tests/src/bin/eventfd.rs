@@ -239,8 +239,19 @@ fn names() {
     let link = std::fs::read_link(format!("/proc/self/fd/{}", event.0)).expect("readlink");
     assert_eq!(link.to_str(), Some("anon_inode:[eventfd]"));
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", event.0)).expect("read");
-    assert!(
-        info.lines().any(|line| line == "eventfd-count:                5"),
-        "{info}"
+    let id = |info: &str| {
+        let id = info.lines().find_map(|line| line.strip_prefix("eventfd-id: "));
+        id.and_then(|id| id.parse::<u32>().ok()).expect("a number")
+    };
+    let own = format!(
+        "eventfd-count: {:16x}\neventfd-id: {}\neventfd-semaphore: 1\n",
+        5,
+        id(&info)
     );
+    assert!(info.ends_with(&own), "{info}");
+    let other = Fd::eventfd(0xabcdef, 0);
+    let other = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", other.0)).expect("read");
+    assert!(other.contains("eventfd-count:           abcdef\n"), "{other}");
+    assert!(other.ends_with("eventfd-semaphore: 0\n"), "{other}");
+    assert_ne!(id(&info), id(&other));
 }

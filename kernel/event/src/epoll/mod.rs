@@ -7,11 +7,13 @@
 //! Edge triggering falls out of who puts an interest back: level-triggered ones go back to the list's end after delivery,
 //! edge-triggered ones come back by their object's next wake-up only.
 
+mod budget;
 mod nesting;
 mod ready_list;
 mod watch_list;
 
-pub use watch_list::WatchList;
+pub use budget::Budget;
+pub use watch_list::{Node, WatchList};
 
 use crate::slab::Slab;
 use crate::{Blocked, EventMask, Pollable, Sleeper, WaitQueue, Waiter, Woken, block_on};
@@ -77,9 +79,13 @@ pub struct Epoll {
     watchers: WaitQueue,
     /// The epolls that watch this one, as often as they do.
     outer: SpinLock<Vec<Weak<Epoll>>>,
+    /// Of the walks along nested epolls.
+    mark: SpinLock<nesting::Mark>,
+    /// What its registrations count against.
+    budget: Arc<Budget>,
 }
 
-/// Serialises additions of epolls to epolls. Outermost of all locks.
+/// Serialises the additions that make ways of a wake-up through several epolls. Outermost of all locks.
 #[cfg(not(loom))]
 static NESTING: SpinLock<()> = SpinLock::new(());
 
@@ -105,6 +111,11 @@ const WITH_EXCLUSIVE: EventMask = EventMask::IN
 
 impl Epoll {
     pub fn new() -> Arc<Epoll> {
+        Epoll::with_budget(Arc::new(Budget::default()))
+    }
+
+    /// An epoll whose registrations count against what its user may have.
+    pub fn with_budget(budget: Arc<Budget>) -> Arc<Epoll> {
         Arc::new_cyclic(|me| Epoll {
             me: me.clone(),
             interests: SpinLock::new(Interests {
@@ -115,29 +126,42 @@ impl Epoll {
             sleepers: WaitQueue::newest_first(),
             watchers: WaitQueue::new(),
             outer: SpinLock::new(Vec::new()),
+            mark: SpinLock::new(nesting::Mark::default()),
+            budget,
         })
     }
 
-    /// EPOLL_CTL_ADD. EEXIST, ENOMEM; EINVAL for what EPOLLEXCLUSIVE excludes; ELOOP for nesting.
+    /// EPOLL_CTL_ADD. EEXIST, ENOMEM, ENOSPC; EINVAL for what EPOLLEXCLUSIVE excludes, and for too many ways of a wake-up;
+    /// ELOOP for nesting.
     pub fn add(&self, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
         if events.contains(EventMask::EXCLUSIVE)
             && (target.source.as_epoll().is_some() || !WITH_EXCLUSIVE.contains(events))
         {
             return Err(Errno::EINVAL);
         }
-        if target.source.as_epoll().is_none() {
-            return self.insert(target, events, data);
+        let source = target.source.clone();
+        match source.as_epoll() {
+            None if self.outer.lock().is_empty() => self.insert(target, events, data),
+            inner => self.add_nested(inner, target, events, data),
         }
+    }
+
+    /// EPOLL_CTL_ADD of an epoll, or to one that is watched itself.
+    fn add_nested(&self, inner: Option<&Epoll>, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
         #[cfg(not(loom))]
         let _nesting = NESTING.lock();
-        let source = target.source.clone();
-        let inner = source.as_epoll().ok_or(Errno::EINVAL)?;
-        nesting::check(self, inner)?;
-        let mut outer = inner.outer.lock();
-        outer.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        outer.push(self.me.clone());
-        drop(outer);
-        let result = self.insert(target, events, data);
+        if let Some(inner) = inner {
+            nesting::check_depth(self, inner)?;
+        }
+        if self.interests.lock().find(target.watches.file(), target.fd).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let Some(inner) = inner else {
+            nesting::check_paths_of(target.watches, self)?;
+            return self.insert(target, events, data);
+        };
+        inner.gain_outer(self)?;
+        let result = nesting::check_paths_below(inner).and_then(|()| self.insert(target, events, data));
         if result.is_err() {
             inner.lose_outer(self);
         }
@@ -153,6 +177,7 @@ impl Epoll {
         if interests.find(file, fd).is_some() {
             return Err(Errno::EEXIST);
         }
+        let charge = self.budget.charge()?;
         let number = interests.slab.vacant()?;
         let Interests { slab, index } = &mut *interests;
         let rehash = |&number: &u32| slab.get(number).map_or(0, |other| hash(other.watches.file(), other.fd));
@@ -181,6 +206,7 @@ impl Epoll {
         index.insert_unique(hash(file, fd), number, |&number| {
             slab.get(number).map_or(0, |other| hash(other.watches.file(), other.fd))
         });
+        charge.keep();
         drop(interests);
         self.queue_if_ready(number, mask, ready_now);
         Ok(())
@@ -242,6 +268,7 @@ impl Epoll {
         interests.index.clear();
         *self.ready.lock() = ReadyList::new();
         drop(interests);
+        self.budget.give_back(removed.len());
         for (_, interest) in removed.iter() {
             interest.source.wait_queue().remove(interest.entry);
             interest.watches.remove(interest.watch);
@@ -270,6 +297,7 @@ impl Epoll {
     /// What is left of a removal, without locks: destructors may run.
     fn finish_removal(&self, removed: Option<Interest>) {
         if let Some(interest) = removed {
+            self.budget.give_back(1);
             interest.watches.remove(interest.watch);
             if let Some(inner) = interest.source.as_epoll() {
                 inner.lose_outer(self);
@@ -277,21 +305,18 @@ impl Epoll {
         }
     }
 
+    fn gain_outer(&self, outer: &Epoll) -> Result<(), Errno> {
+        let mut list = self.outer.lock();
+        list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        list.push(outer.me.clone());
+        Ok(())
+    }
+
     fn lose_outer(&self, outer: &Epoll) {
         let mut list = self.outer.lock();
         if let Some(at) = list.iter().position(|other| core::ptr::eq(other.as_ptr(), outer)) {
             list.swap_remove(at);
         }
-    }
-
-    fn outer_epolls(&self) -> Vec<Arc<Epoll>> {
-        self.outer.lock().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn inner_epolls(&self) -> Vec<Arc<dyn Pollable>> {
-        let interests = self.interests.lock();
-        let sources = interests.slab.iter().map(|(_, interest)| &interest.source);
-        sources.filter(|source| source.as_epoll().is_some()).cloned().collect()
     }
 
     /// Puts an interest that is ready now on the list. Where it is there already, those who wait know of it.
@@ -415,12 +440,12 @@ impl Epoll {
         result
     }
 
-    /// Calls `f` with each registration, for fdinfo: number of the descriptor, mask, data, description.
-    pub fn for_each_interest(&self, mut f: impl FnMut(i32, EventMask, u64, u64)) {
+    /// Calls `f` with each registration, for fdinfo: number of the descriptor, mask, data, file.
+    pub fn for_each_interest(&self, mut f: impl FnMut(i32, EventMask, u64, Node)) {
         let interests = self.interests.lock();
         for (number, interest) in interests.slab.iter() {
             let mask = self.ready.lock().mask(number);
-            f(interest.fd, mask, interest.data, interest.watches.file());
+            f(interest.fd, mask, interest.data, interest.watches.node());
         }
     }
 

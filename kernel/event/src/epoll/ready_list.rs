@@ -16,8 +16,6 @@ enum State {
     Idle,
     /// On the list.
     Queued,
-    /// One-shot, and delivered: nothing until EPOLL_CTL_MOD (semantics 81).
-    Disabled,
 }
 
 #[derive(Clone, Copy)]
@@ -97,37 +95,30 @@ impl ReadyList {
         *self.slot(number) = VACANT;
     }
 
-    /// EPOLL_CTL_MOD: the new mask; a disabled interest is armed again.
+    /// EPOLL_CTL_MOD: the new mask, which arms a disabled interest again.
     pub fn set_mask(&mut self, number: u32, mask: EventMask) {
-        let slot = self.slot(number);
-        slot.mask = mask;
-        if slot.state == State::Disabled {
-            slot.state = State::Idle;
-        }
+        self.slot(number).mask = mask;
     }
 
     pub fn mask(&self, number: u32) -> EventMask {
         self.slots[number as usize].mask
     }
 
-    /// One-shot delivery: off until EPOLL_CTL_MOD.
+    /// One-shot delivery: the interest waits for nothing until EPOLL_CTL_MOD, not even ERR and HUP (semantics 81).
     pub fn disable(&mut self, number: u32) {
         self.unlink(number);
-        self.slot(number).state = State::Disabled;
+        self.slot(number).mask &= EventMask::PRIVATE;
     }
 
     /// Whether a wake-up with these bits is for the interest: the list then has it.
     pub fn wake(&mut self, number: u32, events: EventMask) -> Option<EventMask> {
         let slot = self.slots.get(number as usize)?;
         let mask = slot.mask;
-        let wanted = events.is_empty() || mask.intersects(events);
-        match slot.state {
-            State::Idle if wanted => {
-                self.push_last(number);
-            }
-            State::Queued if wanted => {}
-            _ => return None,
+        let bits = mask.difference(EventMask::PRIVATE);
+        if slot.state == State::Vacant || bits.is_empty() || !(events.is_empty() || bits.intersects(events)) {
+            return None;
         }
+        self.push_last(number);
         Some(mask)
     }
 

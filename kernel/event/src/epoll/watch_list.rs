@@ -15,15 +15,33 @@ struct Watch {
 pub struct WatchList {
     /// The description's identity, never used twice: one half of a registration's key.
     file: u64,
+    /// What fstat(2) says of the file, for fdinfo.
+    node: Node,
     watches: SpinLock<Slab<Watch>>,
+}
+
+/// A file's inode number and device, as fstat(2) gives them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    pub inode: u64,
+    pub device: u64,
 }
 
 impl WatchList {
     pub fn new(file: u64) -> WatchList {
+        WatchList::with_node(file, Node::default())
+    }
+
+    pub fn with_node(file: u64, node: Node) -> WatchList {
         WatchList {
             file,
+            node,
             watches: SpinLock::new(Slab::new()),
         }
+    }
+
+    pub(super) fn node(&self) -> Node {
+        self.node
     }
 
     pub fn file(&self) -> u64 {
@@ -32,6 +50,15 @@ impl WatchList {
 
     pub(super) fn insert(&self, epoll: Weak<Epoll>, interest: u32) -> Result<u32, Errno> {
         self.watches.lock().insert(Watch { epoll, interest })
+    }
+
+    /// Calls `f` with each epoll that watches the description, as often as it does. A leaf lock is held.
+    pub(super) fn for_each_epoll(&self, mut f: impl FnMut(&Epoll)) {
+        for (_, watch) in self.watches.lock().iter() {
+            if let Some(epoll) = watch.epoll.upgrade() {
+                f(&epoll);
+            }
+        }
     }
 
     pub(super) fn remove(&self, watch: u32) {

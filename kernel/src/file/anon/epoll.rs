@@ -1,14 +1,66 @@
 //! An epoll instance as a file.
 
-use crate::file::{File, OpenFile};
+use crate::file::{File, MAX_USER_WATCHES, OpenFile};
 use crate::fs::Stat;
+use crate::fs::access;
+use crate::mm::user;
+use crate::task;
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::fmt::Write;
-use event::{Epoll, EventMask, Pollable};
+use event::epoll::Budget;
+use event::{Epoll, Pollable};
 use libsyscall::abi::Errno;
+use libsyscall::abi::epoll::{EPIOCGPARAMS, EPIOCSPARAMS, EpollParams};
+use sync::SpinLock;
 
-pub struct EpollFile(pub Arc<Epoll>);
+/// Packets of a busy poll that need no privilege: Linux's NAPI_POLL_WEIGHT.
+const BUSY_POLL_WEIGHT: u16 = 64;
+
+pub struct EpollFile {
+    pub epoll: Arc<Epoll>,
+    /// Kept for who asks. Nothing here polls a device: its interrupt puts the event on the ready list.
+    params: SpinLock<EpollParams>,
+}
+
+impl EpollFile {
+    /// An epoll that counts against the running process's user. ENOMEM.
+    pub fn new() -> Result<EpollFile, Errno> {
+        let uid = task::with_current(|thread| thread.process.real_ids().0);
+        Ok(EpollFile {
+            epoll: Epoll::with_budget(budget(uid)?),
+            params: SpinLock::new(EpollParams::default()),
+        })
+    }
+
+    /// EPIOCSPARAMS: EINVAL, EPERM.
+    fn set_params(&self, params: EpollParams) -> Result<(), Errno> {
+        if params.pad != 0 || params.busy_poll_usecs > i32::MAX as u32 || params.prefer_busy_poll > 1 {
+            return Err(Errno::EINVAL);
+        }
+        if params.busy_poll_budget > BUSY_POLL_WEIGHT && !access::current().is_root() {
+            return Err(Errno::EPERM);
+        }
+        *self.params.lock() = params;
+        Ok(())
+    }
+}
+
+/// What a user's registrations count against, for as long as the user has an epoll.
+fn budget(uid: u32) -> Result<Arc<Budget>, Errno> {
+    static BUDGETS: SpinLock<Vec<(u32, Weak<Budget>)>> = SpinLock::new(Vec::new());
+    let mut budgets = BUDGETS.lock();
+    let known = budgets.iter().find(|(of, _)| *of == uid);
+    if let Some(budget) = known.and_then(|(_, budget)| budget.upgrade()) {
+        return Ok(budget);
+    }
+    budgets.retain(|(_, budget)| budget.strong_count() > 0);
+    budgets.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    let budget = Arc::new(Budget::new(MAX_USER_WATCHES));
+    budgets.push((uid, Arc::downgrade(&budget)));
+    Ok(budget)
+}
 
 impl File for EpollFile {
     fn stat(&self) -> Stat {
@@ -19,12 +71,20 @@ impl File for EpollFile {
         Ok(0)
     }
 
-    fn ioctl(&self, _open: &OpenFile, _command: u32, _argument: usize) -> Result<usize, Errno> {
-        Err(Errno::EINVAL)
+    fn ioctl(&self, _open: &OpenFile, command: u32, argument: usize) -> Result<usize, Errno> {
+        match command {
+            EPIOCSPARAMS => self.set_params(user::read(argument)?)?,
+            EPIOCGPARAMS => {
+                let params = *self.params.lock();
+                user::write(argument, &params)?;
+            }
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(0)
     }
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
-        Some(self.0.clone())
+        Some(self.epoll.clone())
     }
 
     fn link_name(&self) -> String {
@@ -32,17 +92,16 @@ impl File for EpollFile {
     }
 
     fn fdinfo(&self, out: &mut String) {
-        self.0.for_each_interest(|fd, mask, data, file| {
-            // EPOLLEXCLUSIVE and EPOLLWAKEUP are shown too: the registration as it stands (semantics 115).
-            let events = (mask | EventMask::ALWAYS).bits();
+        self.epoll.for_each_interest(|fd, mask, data, node| {
+            let (events, ino, device) = (mask.bits(), node.inode, node.device);
             let _ = writeln!(
                 out,
-                "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:0 ino:{file:x} sdev:0"
+                "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:0 ino:{ino:x} sdev:{device:x}"
             );
         });
     }
 
     fn release(&self, _open: &OpenFile) {
-        self.0.close();
+        self.epoll.close();
     }
 }

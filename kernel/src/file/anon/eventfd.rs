@@ -7,13 +7,28 @@ use crate::task;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::Write;
+use core::sync::atomic::{AtomicU32, Ordering};
 use event::{EventFd, EventMask, Pollable};
 use libsyscall::abi::Errno;
 
 /// Bytes of a read or a write.
 const LEN: usize = size_of::<u64>();
 
-pub struct EventFile(pub Arc<EventFd>);
+pub struct EventFile {
+    counter: Arc<EventFd>,
+    /// eventfd-id of fdinfo: tells eventfds apart, as all have one inode number.
+    id: u32,
+}
+
+impl EventFile {
+    pub fn new(count: u32, semaphore: bool) -> EventFile {
+        static NEXT_ID: AtomicU32 = AtomicU32::new(0);
+        EventFile {
+            counter: Arc::new(EventFd::new(count, semaphore)),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed) & i32::MAX as u32,
+        }
+    }
+}
 
 impl File for EventFile {
     /// The size is looked at before the counter (semantics 119); a buffer that can't be written has cost the count all
@@ -22,10 +37,10 @@ impl File for EventFile {
         if to.len() < LEN {
             return Err(Errno::EINVAL);
         }
-        let attempt = || self.0.try_read().ok_or(Errno::EAGAIN);
+        let attempt = || self.counter.try_read().ok_or(Errno::EAGAIN);
         let value = match attempt() {
             Err(Errno::EAGAIN) if !open.nonblocking() => {
-                task::block_on(self.0.wait_queue(), EventMask::IN, None, attempt)?
+                task::block_on(self.counter.wait_queue(), EventMask::IN, None, attempt)?
             }
             result => result?,
         };
@@ -42,10 +57,10 @@ impl File for EventFile {
             return Err(Errno::EFAULT);
         }
         let value = u64::from_ne_bytes(bytes);
-        let attempt = || self.0.try_write(value).unwrap_or(Err(Errno::EAGAIN));
+        let attempt = || self.counter.try_write(value).unwrap_or(Err(Errno::EAGAIN));
         match attempt() {
             Err(Errno::EAGAIN) if !open.nonblocking() => {
-                task::block_on(self.0.wait_queue(), EventMask::OUT, None, attempt)?
+                task::block_on(self.counter.wait_queue(), EventMask::OUT, None, attempt)?
             }
             result => result?,
         }
@@ -65,7 +80,7 @@ impl File for EventFile {
     }
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
-        Some(self.0.clone())
+        Some(self.counter.clone())
     }
 
     fn link_name(&self) -> String {
@@ -73,11 +88,11 @@ impl File for EventFile {
     }
 
     fn fdinfo(&self, out: &mut String) {
-        let semaphore = self.0.is_semaphore() as u32;
+        let (count, id) = (self.counter.count(), self.id);
+        let semaphore = self.counter.is_semaphore() as u32;
         let _ = writeln!(
             out,
-            "eventfd-count: {:16x}\neventfd-semaphore: {semaphore}",
-            self.0.count()
+            "eventfd-count: {count:16x}\neventfd-id: {id}\neventfd-semaphore: {semaphore}"
         );
     }
 }
