@@ -3,6 +3,7 @@
 //! With `console=framed` the byte 0x10 (DLE) starts a control: `o`, `e`, `k` say whose bytes follow (the program's
 //! standard output, its standard error, the kernel's), `r` that input is taken from now on, a second 0x10 is one literal
 //! byte, `x` and three digits the end of the first program: its exit status, or 256 and the number of its signal.
+//! The kernel begins with `k`: what came before is the firmware's.
 
 use crate::arch::{cpu, irq};
 use crate::boot::command_line::parameters;
@@ -129,8 +130,11 @@ impl log::Log for Log {
     fn flush(&self) {}
 }
 
-/// Starts the log at the level the command line asks for.
-pub fn init_log() {
+/// Begins to speak, at the log level the command line asks for.
+pub fn init() {
+    if parameters().framed {
+        serial::write(&[DLE, b'k']);
+    }
     if log::set_logger(&Log).is_ok() {
         log::set_max_level(parameters().log);
     }

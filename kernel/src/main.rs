@@ -33,7 +33,7 @@ use task::{execve, sched};
 /// Every boot door ends here, on CPU 0, with the kernel's own page tables live and the console printing.
 pub fn start(boot: &'static BootInfo) -> ! {
     command_line::parse(boot.command_line);
-    console::init_log();
+    console::init();
     mm::init();
     sched::init_cpu();
     arch::cpu::start_others();

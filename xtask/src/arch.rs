@@ -29,6 +29,14 @@ impl Arch {
         }
     }
 
+    /// The target of programs for the UEFI firmware.
+    pub fn firmware_target(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64-unknown-uefi",
+            Arch::Aarch64 => "aarch64-unknown-uefi",
+        }
+    }
+
     /// The Linux target of the programs.
     pub fn program_target(self) -> &'static str {
         match self {

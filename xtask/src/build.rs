@@ -1,7 +1,7 @@
 //! Builds the kernel and the programs, by cargo with what each target needs.
 
 use crate::arch::Arch;
-use crate::{image, paths, progress, setup};
+use crate::{image, limine, paths, progress, setup};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -67,7 +67,7 @@ pub enum Kernel {
 pub struct Built {
     /// What QEMU's `-kernel` takes.
     pub boot_file: PathBuf,
-    /// With its symbols.
+    /// With its symbols, as boot loaders and debuggers load it.
     pub elf: PathBuf,
 }
 
@@ -140,6 +140,26 @@ pub fn programs(arch: Arch, profile: Profile) -> Result<PathBuf> {
     let built = paths::target()?.join(target).join("bare/hello");
     std::fs::copy(&built, folder.join("hello")).with_context(|| format!("cannot copy {}", built.display()))?;
     Ok(folder)
+}
+
+/// Builds the loader that takes Limine's place in the tests, and gives a folder that looks like a release of it.
+pub fn stand_in(arch: Arch) -> Result<PathBuf> {
+    setup::for_building(arch)?;
+    let _step = progress::step(format!("building the {arch} stand-in for Limine"));
+    finish(stand_in_cargo("build", arch)?, "the stand-in for Limine")?;
+    let built = paths::target()?.join(arch.firmware_target()).join("debug/stand-in.efi");
+    let folder = paths::made("stand-in")?;
+    let loader = folder.join(limine::loader(arch));
+    std::fs::copy(&built, loader).with_context(|| format!("cannot copy {}", built.display()))?;
+    Ok(folder)
+}
+
+/// Cargo for the stand-in.
+pub fn stand_in_cargo(command: &str, arch: Arch) -> Result<Command> {
+    let mut cargo = cargo(command);
+    cargo.args(["--package", "stand-in"]);
+    bare(&mut cargo, arch.firmware_target())?;
+    Ok(cargo)
 }
 
 /// Builds one program of a package statically.

@@ -11,6 +11,8 @@ pub const DUMP: [u8; 2] = [DLE, b'D'];
 /// Whose bytes they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
+    /// Whatever the machine printed before the kernel spoke.
+    Firmware,
     Output,
     Error,
     Kernel,
@@ -68,7 +70,7 @@ pub struct Decoder {
 impl Default for Decoder {
     fn default() -> Self {
         Decoder {
-            stream: Stream::Kernel,
+            stream: Stream::Firmware,
             state: State::Text,
         }
     }
@@ -146,10 +148,11 @@ mod tests {
         Event::Bytes(stream, text.to_vec())
     }
 
-    const SESSION: &[u8] = b"boot\n\x10r\x10oout\x10\x10put\x10eerr\x10kkernel\x10x042";
+    const SESSION: &[u8] = b"firmware\n\x10kboot\n\x10r\x10oout\x10\x10put\x10eerr\x10kkernel\x10x042";
 
     fn expected() -> Vec<Event> {
         vec![
+            bytes(Stream::Firmware, b"firmware\n"),
             bytes(Stream::Kernel, b"boot\n"),
             Event::Listening,
             bytes(Stream::Output, b"out\x10put"),
@@ -191,7 +194,7 @@ mod tests {
     #[test]
     fn unknown_controls_and_broken_statuses_are_passed_over() {
         let events = Decoder::default().decode(b"a\x10?b\x10x1!c");
-        assert_eq!(events, [bytes(Stream::Kernel, b"abc")]);
+        assert_eq!(events, [bytes(Stream::Firmware, b"abc")]);
     }
 
     #[test]
@@ -199,6 +202,9 @@ mod tests {
         assert_eq!(encode(b"a\x10b"), b"a\x10\x10b");
         // What was encoded decodes to itself.
         let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(Decoder::default().decode(&encode(&all)), [bytes(Stream::Kernel, &all)]);
+        assert_eq!(
+            Decoder::default().decode(&encode(&all)),
+            [bytes(Stream::Firmware, &all)]
+        );
     }
 }

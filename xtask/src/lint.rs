@@ -73,6 +73,12 @@ pub fn all() -> Result<Vec<Lint>> {
             });
         }
     }
+    for arch in Arch::ALL {
+        lints.push(Lint {
+            name: format!("clippy {arch} stand-in"),
+            command: denying(build::stand_in_cargo("clippy", arch)?),
+        });
+    }
     let mut hello = clippy();
     hello.args(["--package", "hello", "--profile", "bare"]);
     build::bare(&mut hello, Arch::X86_64.program_target())?;

@@ -1,8 +1,12 @@
 //! The virtual machines as QEMU command lines.
 
 use crate::arch::Arch;
+use crate::build::Built;
+use crate::limine::{Content, Release};
+use crate::setup;
+use anyhow::Result;
 use clap::ValueEnum;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The x86_64 boards.
@@ -36,6 +40,24 @@ pub struct Machine {
     pub pace: Pace,
     /// Features of the x86_64 CPU to switch on or off, as QEMU takes them behind the model.
     pub cpu_features: &'static str,
+    pub door: Door,
+}
+
+/// How the kernel gets into the machine.
+#[derive(Clone, Debug)]
+pub enum Door {
+    /// By QEMU itself.
+    Direct,
+    /// By firmware and Limine.
+    Limine(Release, Firmware),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firmware {
+    /// From an ISO image.
+    Bios,
+    /// From a disk with an EFI system partition.
+    Uefi,
 }
 
 impl Machine {
@@ -49,6 +71,7 @@ impl Machine {
             el2: false,
             pace: Pace::Free,
             cpu_features: "",
+            door: Door::Direct,
         }
     }
 
@@ -67,8 +90,14 @@ impl Machine {
             }
             Arch::Aarch64 => {
                 let virtualization = if self.el2 { ",virtualization=on" } else { "" };
+                // With ACPI, the firmware would keep the device tree to itself.
+                let acpi = if matches!(self.door, Door::Limine(..)) {
+                    ",acpi=off"
+                } else {
+                    ""
+                };
                 qemu.arg("-machine")
-                    .arg(format!("virt,gic-version={}{virtualization}", self.gic));
+                    .arg(format!("virt,gic-version={}{virtualization}{acpi}", self.gic));
                 qemu.args(["-cpu", "cortex-a76", "-semihosting"]);
             }
         }
@@ -92,15 +121,59 @@ impl Machine {
         qemu
     }
 
-    /// QEMU that boots `kernel` directly with the root archive and the kernel parameters.
-    pub fn direct(&self, kernel: &Path, root: &Path, parameters: &str) -> Command {
+    /// QEMU that boots `kernel` with the root archive and the kernel parameters. Media lie beside the archive.
+    pub fn boot(&self, kernel: &Built, root: &Path, parameters: &str) -> Result<Command> {
         let mut qemu = self.qemu();
-        qemu.arg("-kernel")
-            .arg(kernel)
-            .arg("-initrd")
-            .arg(root)
-            .arg("-append")
-            .arg(parameters);
-        qemu
+        match &self.door {
+            Door::Direct => {
+                qemu.arg("-kernel").arg(&kernel.boot_file);
+                qemu.arg("-initrd").arg(root);
+                qemu.arg("-append").arg(parameters);
+            }
+            Door::Limine(release, firmware) => {
+                let content = Content {
+                    arch: self.arch,
+                    release,
+                    kernel: &kernel.elf,
+                    root,
+                    parameters,
+                };
+                self.add_medium(&mut qemu, &content, *firmware)?;
+            }
+        }
+        Ok(qemu)
     }
+
+    fn add_medium(&self, qemu: &mut Command, content: &Content, firmware: Firmware) -> Result<()> {
+        let medium = medium(content.root, firmware);
+        match firmware {
+            Firmware::Bios => {
+                content.write_iso(&medium)?;
+                qemu.arg("-cdrom").arg(medium).args(["-boot", "d"]);
+            }
+            Firmware::Uefi => {
+                content.write_disk(&medium)?;
+                qemu.arg("-bios").arg(setup::for_firmware(self.arch)?);
+                let drive = format!("if=none,id=disk,format=raw,file={}", medium.display());
+                qemu.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk"]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the files of a boot. A leftover costs some disk space only, and hides no result.
+    pub fn clean(&self, root: &Path) {
+        if let Door::Limine(_, firmware) = self.door {
+            let _ = std::fs::remove_file(medium(root, firmware));
+        }
+        let _ = std::fs::remove_file(root);
+    }
+}
+
+/// The medium that carries a root archive.
+fn medium(root: &Path, firmware: Firmware) -> PathBuf {
+    root.with_extension(match firmware {
+        Firmware::Bios => "iso",
+        Firmware::Uefi => "img",
+    })
 }

@@ -1,4 +1,4 @@
-//! Vigil's commands: `cargo xtask setup | build | run | runner | test | fuzz | bench | lint`.
+//! Vigil's commands: `cargo xtask setup | build | run | runner | test | fuzz | bench | image | lint`.
 
 mod arch;
 mod bench;
@@ -8,8 +8,10 @@ mod cpio;
 mod fuzz;
 mod guest;
 mod image;
+mod limine;
 mod lint;
 mod machine;
+mod media;
 mod paths;
 mod program;
 mod progress;
@@ -47,6 +49,8 @@ enum Task {
     Bench(bench::Options),
     /// Run random programs on Linux and in Vigil, and shrink what differs
     Fuzz(fuzz::Options),
+    /// Make boot media with a Limine release
+    Image(media::Options),
     /// Check formatting, and clippy with warnings denied
     Lint,
 }
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::command(&options),
         Task::Bench(options) => bench::command(&options).map(|()| 0),
         Task::Fuzz(options) => fuzz::command(&options),
+        Task::Image(options) => media::command(&options).map(|()| 0),
         Task::Lint => lint::command().map(|()| 0),
     };
     match outcome {

@@ -2,7 +2,8 @@
 
 use crate::arch::Arch;
 use crate::build::{self, Kernel, Profile};
-use crate::machine::{Board, Machine};
+use crate::limine::Release;
+use crate::machine::{Board, Door, Firmware, Machine};
 use crate::root::{self, Start};
 use crate::session::{self, Source};
 use crate::{program, setup};
@@ -41,12 +42,27 @@ pub struct Options {
     /// Enter the aarch64 kernel at EL2
     #[arg(long)]
     el2: bool,
+    /// How the kernel gets in: by QEMU itself, or by firmware and Limine
+    #[arg(long, default_value = "direct")]
+    boot: Boot,
+    /// The folder of a Limine release, for `--boot limine` [default: qemu/limine]
+    #[arg(long, value_name = "DIR")]
+    limine_dir: Option<PathBuf>,
     /// A variable for the program's environment
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
     /// A static Linux program of this computer, with its arguments; the demonstration when left out
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Boot {
+    Direct,
+    /// By BIOS from an ISO image on x86_64 where the release can, otherwise by UEFI from a disk
+    Limine,
+    /// By UEFI from a disk
+    LimineUefi,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -74,32 +90,11 @@ impl Level {
 
 /// Gives the program's exit status.
 pub fn command(options: &Options) -> Result<u8> {
-    ensure!(
-        options.env.iter().all(|variable| variable.contains('=')),
-        "--env takes NAME=VALUE"
-    );
     let arch = options.arch;
     let profile = Profile::of(options.release);
     setup::for_running(arch)?;
-
-    let (path, arguments) = match options.program.split_first() {
-        Some((program, arguments)) => (PathBuf::from(program), arguments),
-        None => (build::programs(arch, profile)?.join("demonstration"), &[][..]),
-    };
-    let contents = program::read(&path, arch)?;
-    let name = path
-        .file_name()
-        .and_then(OsStr::to_str)
-        .context("the program's name is not UTF-8")?;
-    let mut environment = vec!["PATH=/bin".to_string(), "HOME=/root".to_string()];
-    environment.extend(options.env.iter().cloned());
-    let archive = root::archive(&Start {
-        path: &format!("/bin/{name}"),
-        contents: &contents,
-        arguments,
-        environment: &environment,
-        ..Start::default()
-    });
+    let door = door(options)?;
+    let archive = archive(arch, profile, &options.program, &options.env)?;
     let needed_mib = session::needed_mib(archive.len());
     ensure!(
         mib(&options.memory)? >= needed_mib,
@@ -113,11 +108,51 @@ pub fn command(options: &Options) -> Result<u8> {
         board: options.machine,
         gic: options.gic,
         el2: options.el2,
+        door,
         ..Machine::new(arch, options.smp)
     };
     let source = Source::of_stdin();
     let end = session::hold(&machine, &kernel, &archive, &parameters(options), source)?;
     Ok(end.status())
+}
+
+fn door(options: &Options) -> Result<Door> {
+    if options.boot == Boot::Direct {
+        ensure!(options.limine_dir.is_none(), "--limine-dir goes with --boot limine");
+        return Ok(Door::Direct);
+    }
+    let release = Release::find(options.limine_dir.as_deref(), options.arch)?;
+    let by_bios = options.boot == Boot::Limine && options.arch == Arch::X86_64 && release.has_bios();
+    Ok(Door::Limine(
+        release,
+        if by_bios { Firmware::Bios } else { Firmware::Uefi },
+    ))
+}
+
+/// A root archive that boots into `program`, or into the demonstration.
+pub fn archive(arch: Arch, profile: Profile, program: &[String], variables: &[String]) -> Result<Vec<u8>> {
+    ensure!(
+        variables.iter().all(|variable| variable.contains('=')),
+        "--env takes NAME=VALUE"
+    );
+    let (path, arguments) = match program.split_first() {
+        Some((program, arguments)) => (PathBuf::from(program), arguments),
+        None => (build::programs(arch, profile)?.join("demonstration"), &[][..]),
+    };
+    let contents = program::read(&path, arch)?;
+    let name = path
+        .file_name()
+        .and_then(OsStr::to_str)
+        .context("the program's name is not UTF-8")?;
+    let mut environment = vec!["PATH=/bin".to_string(), "HOME=/root".to_string()];
+    environment.extend(variables.iter().cloned());
+    Ok(root::archive(&Start {
+        path: &format!("/bin/{name}"),
+        contents: &contents,
+        arguments,
+        environment: &environment,
+        ..Start::default()
+    }))
 }
 
 fn parameters(options: &Options) -> String {

@@ -27,10 +27,11 @@ pub fn hold(machine: &Machine, kernel: &Built, archive: &[u8], parameters: &str,
     let root_file = paths::made("run")?.join(format!("{}.cpio", std::process::id()));
     std::fs::write(&root_file, archive).with_context(|| format!("cannot write {}", root_file.display()))?;
     let parameters = format!("console=framed stdin={} {parameters}", source.parameter());
-    let qemu = machine.direct(&kernel.boot_file, &root_file, &parameters);
-    let end = Guest::start(qemu).and_then(|guest| attend(guest, source));
-    // A leftover costs some disk space only, and hides no result.
-    let _ = std::fs::remove_file(&root_file);
+    let end = machine
+        .boot(kernel, &root_file, &parameters)
+        .and_then(Guest::start)
+        .and_then(|guest| attend(guest, source));
+    machine.clean(&root_file);
     end
 }
 
@@ -90,10 +91,12 @@ fn attend(mut guest: Guest, source: Source) -> Result<End> {
 /// Shows what the guest says until it ends; `listen` is called when it takes input.
 fn show(guest: &mut Guest, raw: bool, listen: impl FnOnce()) -> Result<End> {
     let mut listen = Some(listen);
+    let mut firmware = Vec::new();
     loop {
         let events = guest.events()?;
         if events.is_empty() {
             let line_end = if raw { "\r\n" } else { "\n" };
+            write(&mut std::io::stderr().lock(), &firmware).context("cannot write the firmware's output")?;
             eprint!("error: the machine stopped without the program's exit status{line_end}");
             return Ok(NO_STATUS);
         }
@@ -104,6 +107,11 @@ fn show(guest: &mut Guest, raw: bool, listen: impl FnOnce()) -> Result<End> {
                     if let Some(listen) = listen.take() {
                         listen();
                     }
+                    Ok(())
+                }
+                // Of interest only where the kernel never spoke.
+                Event::Bytes(Stream::Firmware, bytes) => {
+                    firmware.extend(bytes);
                     Ok(())
                 }
                 Event::Bytes(Stream::Output, bytes) => write(&mut std::io::stdout().lock(), &bytes),

@@ -68,7 +68,7 @@ impl Bench {
         });
         let root = paths::made("bench")?.join(format!("{}.cpio", machine.arch));
         std::fs::write(&root, archive).with_context(|| format!("cannot write {}", root.display()))?;
-        Ok(machine.direct(&self.kernel.boot_file, &root, "console=framed log=error stdin=none"))
+        machine.boot(&self.kernel, &root, "console=framed log=error stdin=none")
     }
 }
 

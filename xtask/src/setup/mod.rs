@@ -29,6 +29,21 @@ pub fn for_building(arch: Arch) -> Result<()> {
     Ok(())
 }
 
+/// What booting `arch` by UEFI firmware needs: the firmware's file.
+pub fn for_firmware(arch: Arch) -> Result<&'static str> {
+    let (package, file) = match arch {
+        Arch::X86_64 => (packages::OVMF, packages::OVMF_FILE),
+        Arch::Aarch64 => (packages::AAVMF, packages::AAVMF_FILE),
+    };
+    packages::need(&[package])?;
+    Ok(file)
+}
+
+/// What making ISO images needs.
+pub fn for_iso() -> Result<()> {
+    packages::need(&[packages::XORRISO])
+}
+
 /// What running a machine of `arch` needs.
 pub fn for_running(arch: Arch) -> Result<()> {
     packages::need(&[match arch {

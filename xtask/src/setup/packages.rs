@@ -33,6 +33,21 @@ pub const CROSS_LIBC: Package = Package {
     brings: Brings::File("/usr/aarch64-linux-gnu/lib/libc.a"),
 };
 
+pub const OVMF_FILE: &str = "/usr/share/ovmf/OVMF.fd";
+pub const OVMF: Package = Package {
+    name: "ovmf",
+    brings: Brings::File(OVMF_FILE),
+};
+pub const AAVMF_FILE: &str = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd";
+pub const AAVMF: Package = Package {
+    name: "qemu-efi-aarch64",
+    brings: Brings::File(AAVMF_FILE),
+};
+pub const XORRISO: Package = Package {
+    name: "xorriso",
+    brings: Brings::Program("xorriso"),
+};
+
 impl Package {
     fn is_there(&self) -> bool {
         match self.brings {

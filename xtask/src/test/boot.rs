@@ -54,7 +54,7 @@ impl Boot<'_> {
         std::fs::write(root_file, self.root).with_context(|| format!("cannot write {}", root_file.display()))?;
         let stdin = if self.input.is_empty() { "none" } else { "pipe" };
         let parameters = format!("console=framed stdin={stdin} {}", self.parameters);
-        let mut guest = Guest::start(self.machine.direct(&self.kernel.boot_file, root_file, &parameters))?;
+        let mut guest = Guest::start(self.machine.boot(self.kernel, root_file, &parameters)?)?;
 
         let input = guest.input();
         let sent = [console::encode(self.input).as_slice(), &console::END_OF_INPUT].concat();
@@ -112,8 +112,7 @@ impl Boot<'_> {
         drop(sign_of_life);
         guest.stop();
         ended.hung = watchdog.join().unwrap_or(false);
-        // A leftover costs some disk space only.
-        let _ = std::fs::remove_file(root_file);
+        self.machine.clean(root_file);
         Ok(ended)
     }
 }

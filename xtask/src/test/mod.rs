@@ -16,7 +16,8 @@ mod skips;
 
 use crate::arch::Arch;
 use crate::build::{self, Profile};
-use crate::machine::Machine;
+use crate::limine::Release;
+use crate::machine::{Board, Door, Firmware, Machine};
 use crate::{paths, setup};
 use anyhow::Result;
 use report::Report;
@@ -64,7 +65,18 @@ enum Kind {
 
 /// A machine the tests run on, as they name it.
 pub fn label(machine: &Machine) -> String {
-    format!("{}-smp{}", machine.arch, machine.cpus)
+    let mut label = machine.arch.to_string();
+    for (is, name) in [
+        (machine.board == Board::Microvm, "-microvm"),
+        (machine.gic == 2, "-gic2"),
+        (machine.el2, "-el2"),
+        (matches!(machine.door, Door::Limine(..)), "-limine"),
+    ] {
+        if is {
+            label.push_str(name);
+        }
+    }
+    format!("{label}-smp{}", machine.cpus)
 }
 
 /// What the suites share.
@@ -79,6 +91,36 @@ impl Plan<'_> {
     /// Whether the command line asks for a test.
     fn wants(&self, name: &str) -> bool {
         self.names.is_empty() || self.names.iter().any(|part| name.contains(part.as_str()))
+    }
+
+    /// The other boards and ways in, with 2 CPUs each. Limine's place is taken by the stand-in.
+    fn boards(&self) -> Result<Vec<Machine>> {
+        let mut boards = Vec::new();
+        for machine in self.machines.iter().filter(|machine| machine.cpus == 2) {
+            let plain = || machine.clone();
+            match machine.arch {
+                Arch::X86_64 => boards.push(Machine {
+                    board: Board::Microvm,
+                    ..plain()
+                }),
+                Arch::Aarch64 => boards.extend([
+                    Machine { gic: 2, ..plain() },
+                    Machine { el2: true, ..plain() },
+                    Machine {
+                        gic: 2,
+                        el2: true,
+                        ..plain()
+                    },
+                ]),
+            }
+            let folder = build::stand_in(machine.arch)?;
+            let release = Release::find(Some(&folder), machine.arch)?;
+            boards.push(Machine {
+                door: Door::Limine(release, Firmware::Uefi),
+                ..plain()
+            });
+        }
+        Ok(boards)
     }
 
     fn architectures(&self) -> impl Iterator<Item = Arch> {

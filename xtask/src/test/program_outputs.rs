@@ -60,6 +60,9 @@ const PROGRAMS: &[Program] = &[
     program("idle"),
 ];
 
+/// What the other boards and ways in run; it uses all of a machine.
+const ON_EVERY_BOARD: &str = "demonstration";
+
 const LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -69,10 +72,19 @@ struct Outcome {
 }
 
 pub fn run(plan: &Plan, guests: &Guests) -> Result<()> {
+    let boards = plan.boards()?;
+    let machines = |program: &Program| {
+        let boards = if program.name == ON_EVERY_BOARD {
+            &boards[..]
+        } else {
+            &[]
+        };
+        plan.machines.iter().chain(boards)
+    };
     let mut expected = Vec::new();
     for program in PROGRAMS {
         let name = name("host", program);
-        let wanted_somewhere = plan.wants(&name) || plan.machines.iter().any(|machine| wants(plan, machine, program));
+        let wanted_somewhere = plan.wants(&name) || machines(program).any(|machine| wants(plan, machine, program));
         if !wanted_somewhere {
             continue;
         }
@@ -87,14 +99,9 @@ pub fn run(plan: &Plan, guests: &Guests) -> Result<()> {
         }
         expected.push((program, outcome));
     }
-    let jobs: Vec<_> = plan
-        .machines
+    let jobs: Vec<_> = expected
         .iter()
-        .flat_map(|machine| {
-            expected
-                .iter()
-                .map(move |(program, outcome)| (machine, *program, outcome))
-        })
+        .flat_map(|(program, outcome)| machines(program).map(move |machine| (machine, *program, outcome)))
         .filter(|(machine, program, _)| wants(plan, machine, program))
         .collect();
     queue::run(

@@ -219,7 +219,7 @@ fn boot(suite: &Suite, machine: &Machine, kernel: &Built, program: &Path, progre
     let root_file = root_file(&progress.prefix)?;
     let ended = boot.run(&root_file, |stream, bytes| match stream {
         Stream::Output => progress.output(bytes),
-        Stream::Error | Stream::Kernel => progress.said.push_str(&String::from_utf8_lossy(bytes)),
+        Stream::Firmware | Stream::Error | Stream::Kernel => progress.said.push_str(&String::from_utf8_lossy(bytes)),
     })?;
     progress.ended(&ended.reason());
     Ok(())

@@ -207,22 +207,16 @@ extern "C" fn pvh(start_info: usize) -> ! {
     // SAFETY: the hypervisor's structures lie in RAM below 4 GiB, which the boot tables map at the direct map; they are
     // read before any frame is handed out. This is the one boot path, so the cells have no other user.
     let info = unsafe { &mut *BOOT.info.get() };
+    // The loader need not align what it leaves: microvm's list of modules begins at an odd address.
     // SAFETY: as above.
-    let start = unsafe { &*(crate::mm::direct(start_info as u64) as *const StartInfo) };
-    // SAFETY: as above.
-    let entries = unsafe {
-        core::slice::from_raw_parts(
-            crate::mm::direct(start.memory_map) as *const MemoryMapEntry,
-            start.memory_map_entries as usize,
-        )
-    };
-    // SAFETY: as above.
-    let modules = unsafe {
-        core::slice::from_raw_parts(
-            crate::mm::direct(start.modules) as *const Module,
-            start.module_count as usize,
-        )
-    };
+    let start = unsafe { (crate::mm::direct(start_info as u64) as *const StartInfo).read_unaligned() };
+    let entries = crate::mm::direct(start.memory_map) as *const MemoryMapEntry;
+    // SAFETY: as above; the count is the list's.
+    let entries = (0..start.memory_map_entries as usize).map(|at| unsafe { entries.add(at).read_unaligned() });
+    let module = (start.module_count > 0).then(|| {
+        // SAFETY: as above.
+        unsafe { (crate::mm::direct(start.modules) as *const Module).read_unaligned() }
+    });
     if start.command_line != 0 {
         // SAFETY: as above; the string ends in a NUL.
         let line = unsafe { CStr::from_ptr(crate::mm::direct(start.command_line) as *const c_char) };
@@ -232,7 +226,7 @@ extern "C" fn pvh(start_info: usize) -> ! {
     info.rsdp = (start.rsdp != 0).then_some(start.rsdp);
 
     let mut map = RegionList::new();
-    for entry in entries.iter().filter(|entry| entry.kind == MEMORY_MAP_RAM) {
+    for entry in entries.filter(|entry| entry.kind == MEMORY_MAP_RAM) {
         map.add(entry.start, entry.start + entry.size);
     }
     let ram_end = map.extent().end;
@@ -240,7 +234,7 @@ extern "C" fn pvh(start_info: usize) -> ! {
     map.remove(0, 0x10_0000);
     let (kernel_start, kernel_end) = kernel_physical();
     map.remove(kernel_start, kernel_end);
-    if let Some(module) = modules.first() {
+    if let Some(module) = module {
         map.remove(module.start, module.start + module.size);
         // SAFETY: the archive stays where it is: its RAM was just taken out of the map.
         info.initramfs =
