@@ -7,6 +7,7 @@ pub mod child;
 pub mod fd;
 pub mod harness;
 pub mod pty;
+pub mod socket;
 
 pub use child::{Status, child};
 pub use fd::Fd;

@@ -7,6 +7,9 @@ use libsyscall::abi::Errno;
 /// The ring's first size; it doubles from there.
 const FIRST_LEN: usize = 4096;
 
+/// What an empty ring keeps for the next bytes; a larger piece goes back.
+const KEPT_LEN: usize = 65536;
+
 pub struct Ring {
     bytes: Vec<u8>,
     start: usize,
@@ -130,6 +133,9 @@ impl Ring {
         self.len -= count;
         if self.len == 0 {
             self.start = 0;
+            if self.bytes.len() > KEPT_LEN {
+                self.bytes = Vec::new();
+            }
         }
     }
 

@@ -105,7 +105,7 @@ impl Socket {
         if total > 0 {
             return Ok(total);
         }
-        let signals = self.0.common().kind != SOCK_DGRAM;
+        let signals = self.0.common().kind == SOCK_STREAM;
         if error == Errno::EPIPE && signals && message.flags & MSG_NOSIGNAL == 0 {
             task::signal_current(SIGPIPE);
         }
@@ -115,6 +115,10 @@ impl Socket {
 
 impl File for Socket {
     fn read(&self, open: &OpenFile, to: &mut Sink) -> Result<usize, Errno> {
+        // Unlike recv(2), which waits for a message even then.
+        if to.len() == 0 {
+            return Ok(0);
+        }
         self.receive(to, 0, &mut Incoming::default(), open.nonblocking())
     }
 

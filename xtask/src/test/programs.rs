@@ -29,6 +29,7 @@ const PROGRAMS: &[&str] = &[
     "tcp",
     "udp",
     "unix_sockets",
+    "unix_datagrams",
 ];
 
 /// Without a word from the program for so long, the test that runs has hung.

@@ -42,7 +42,16 @@ impl Direction {
             cost: cut.cost(len),
             credentials: message.credentials.or_else(|| passes.then(Credentials::running)),
             rights: message.rights.take(),
+            origin: None,
         }
+    }
+
+    /// Puts a segment; what goes with bytes that can't be read goes back.
+    fn put(&mut self, from: &mut Source, segment: Segment, message: &mut Outgoing) -> Result<(), Errno> {
+        self.queue.put(from, segment).map_err(|(error, segment)| {
+            message.rights = segment.rights;
+            error
+        })
     }
 
     /// One message, whole or not at all.
@@ -55,7 +64,7 @@ impl Direction {
             return Err(Errno::EAGAIN);
         }
         let segment = self.segment(len, queue::MESSAGE, message);
-        self.queue.put(from, segment)?;
+        self.put(from, segment, message)?;
         Ok(len)
     }
 
@@ -65,7 +74,7 @@ impl Direction {
         while from.len() > 0 && self.queue.cost() < self.limit {
             let len = from.len().min(STREAM_SEGMENT_MAX).min(self.limit / 2 - STREAM_RESERVE);
             let segment = self.segment(len, queue::STREAM, message);
-            match self.queue.put(from, segment) {
+            match self.put(from, segment, message) {
                 Ok(()) => total += len,
                 Err(_) if total > 0 => break,
                 Err(error) => return Err(error),
@@ -170,17 +179,17 @@ impl Link {
             };
         }
         let segments = incoming.queue.segments();
-        let count = if messages {
-            incoming.queue.receive_message(to, how, message)?
+        let result = if messages {
+            incoming.queue.receive_message(to, how, message).0
         } else {
-            incoming.queue.receive_bytes(to, how, message)?
+            incoming.queue.receive_bytes(to, how, message)
         };
         let has_room = incoming.queue.segments() < segments && incoming.is_writable();
         drop(incoming);
         if has_room {
             self.other().waiting.wake(WRITABLE);
         }
-        Ok(count)
+        result
     }
 
     /// One send: EAGAIN while there is no room, EPIPE when this end or the other has closed that way.

@@ -1,5 +1,6 @@
 //! Which AF_UNIX socket has which name.
 
+use super::datagram::Datagram;
 use super::stream::Stream;
 use crate::fs::access;
 use crate::fs::tmpfs::{self, New};
@@ -14,23 +15,26 @@ use libsyscall::abi::fcntl::W_OK;
 use spin::LazyLock;
 use sync::SpinLock;
 
-/// What an AF_UNIX name is: an abstract one by its bytes, a path by the inode behind it.
+/// What an AF_UNIX name is: an abstract one by its bytes, of which each kind of socket has its own; a path by the inode
+/// behind it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub enum Key {
-    Abstract(Arc<[u8]>),
+enum Key {
+    Abstract(u32, Arc<[u8]>),
     Inode(u64, u64),
 }
 
-/// Who has a name; the kinds share one space.
+/// Who has a name.
 #[derive(Clone)]
 pub enum Owner {
     Stream(Weak<Stream>),
+    Datagram(Weak<Datagram>),
 }
 
 impl Owner {
     fn is_there(&self) -> bool {
         match self {
             Owner::Stream(socket) => socket.strong_count() > 0,
+            Owner::Datagram(socket) => socket.strong_count() > 0,
         }
     }
 }
@@ -48,11 +52,11 @@ struct Bound {
 }
 
 impl Name {
-    /// bind(2); an empty name stands for any abstract one. EINVAL where it has a name, EADDRINUSE where this one is taken,
+    /// bind(2) of a kind of socket, SOCK_*; an empty name stands for any abstract one. EINVAL where it has a name, EADDRINUSE where this one is taken,
     /// ENOSPC where all short ones are, and what making a file may say.
-    pub fn bind(&self, owner: Owner, name: &Arc<[u8]>) -> Result<(), Errno> {
+    pub fn bind(&self, kind: u32, owner: Owner, name: &Arc<[u8]>) -> Result<(), Errno> {
         let key = match name.first() {
-            None => return self.autobind(owner),
+            None => return self.autobind(kind, owner),
             Some(0) => None,
             Some(_) => Some(create_node(name)?),
         };
@@ -60,7 +64,7 @@ impl Name {
         if bound.is_some() {
             return Err(Errno::EINVAL);
         }
-        let key = key.unwrap_or_else(|| Key::Abstract(name.clone()));
+        let key = key.unwrap_or_else(|| Key::Abstract(kind, name.clone()));
         enter(owner, key.clone())?;
         *bound = Some(Bound {
             name: name.clone(),
@@ -70,7 +74,7 @@ impl Name {
     }
 
     /// An abstract name of its own for a socket that has none: a NUL and five digits.
-    pub fn autobind(&self, owner: Owner) -> Result<(), Errno> {
+    pub fn autobind(&self, kind: u32, owner: Owner) -> Result<(), Errno> {
         const NUMBERS: u32 = 0x10_0000;
         let mut bound = self.0.lock();
         if bound.is_some() {
@@ -80,7 +84,7 @@ impl Name {
         for offset in 0..NUMBERS {
             let digits = format!("\0{:05x}", start.wrapping_add(offset) % NUMBERS);
             let name: Arc<[u8]> = digits.as_bytes().into();
-            let key = Key::Abstract(name.clone());
+            let key = Key::Abstract(kind, name.clone());
             match enter(owner.clone(), key.clone()) {
                 Err(Errno::EADDRINUSE) => {}
                 result => {
@@ -163,12 +167,12 @@ fn create_node(path: &[u8]) -> Result<Key, Errno> {
 
 /// Who has a name. A path must lead to a socket that the caller may write to: ENOENT, EACCES, ECONNREFUSED. EINVAL for
 /// the empty name.
-pub fn find(name: &Arc<[u8]>) -> Result<Owner, Errno> {
+pub fn find(kind: u32, name: &Arc<[u8]>) -> Result<Owner, Errno> {
     if name.is_empty() {
         return Err(Errno::EINVAL);
     }
     let key = if name.first() == Some(&0) {
-        Key::Abstract(name.clone())
+        Key::Abstract(kind, name.clone())
     } else {
         let cwd = task::with_current(|thread| thread.process.cwd());
         let stat = walk::resolve(&cwd, name, true)?.stat();

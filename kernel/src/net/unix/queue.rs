@@ -5,6 +5,7 @@
 //! power of two with room for its own administration, and pages for what does not fit.
 
 use super::rights::Rights;
+use super::sender::Origin;
 use crate::mm::user::{Sink, Source};
 use crate::net::message::Incoming;
 use crate::net::protocol::Credentials;
@@ -55,6 +56,8 @@ pub struct Segment {
     pub credentials: Option<Credentials>,
     /// SCM_RIGHTS.
     pub rights: Option<Rights>,
+    /// Whose it is, where a queue has messages of many senders.
+    pub origin: Option<Origin>,
 }
 
 /// How to receive.
@@ -104,18 +107,31 @@ impl Queue {
         self.segments.len()
     }
 
-    /// Adds a segment of `segment.len` bytes, whole or not at all: EFAULT, ENOMEM.
-    pub fn put(&mut self, from: &mut Source, segment: Segment) -> Result<(), Errno> {
+    pub fn first(&self) -> Option<&Segment> {
+        self.segments.front()
+    }
+
+    /// Adds a segment of `segment.len` bytes, whole or not at all: EFAULT, ENOMEM, with what goes with the bytes.
+    pub fn put(&mut self, from: &mut Source, segment: Segment) -> Result<(), (Errno, Segment)> {
+        match self.put_bytes(from, segment.len) {
+            Ok(()) => {
+                self.cost += segment.cost;
+                self.segments.push_back(segment);
+                Ok(())
+            }
+            Err(error) => Err((error, segment)),
+        }
+    }
+
+    fn put_bytes(&mut self, from: &mut Source, len: usize) -> Result<(), Errno> {
         self.segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        if segment.len > 0 {
-            let filled = self.ring.fill_up_to(segment.len, from)?;
-            if filled < segment.len {
+        if len > 0 {
+            let filled = self.ring.fill_up_to(len, from)?;
+            if filled < len {
                 self.ring.unfill(filled);
                 return Err(Errno::EFAULT);
             }
         }
-        self.cost += segment.cost;
-        self.segments.push_back(segment);
         Ok(())
     }
 
@@ -155,29 +171,40 @@ impl Queue {
         Ok(total)
     }
 
-    /// Receives a message: what there is no room for is lost.
-    pub fn receive_message(&mut self, to: &mut Sink, how: Receive, message: &mut Incoming) -> Result<usize, Errno> {
+    /// Receives a message: what there is no room for is lost, and one that can't be copied is lost too. The segment, if
+    /// it is no longer here, is to be dropped without locks.
+    pub fn receive_message(
+        &mut self,
+        to: &mut Sink,
+        how: Receive,
+        message: &mut Incoming,
+    ) -> (Result<usize, Errno>, Option<Segment>) {
         let Some(segment) = self.segments.front_mut() else {
-            return Ok(0);
+            return (Ok(0), None);
         };
         let len = segment.len;
         let wanted = len.min(to.len());
-        // A message that can't be copied is lost too.
         let copied = self.ring.copy(0, len, to);
         message.credentials = segment.credentials;
-        if how.peek {
-            message.rights = segment.rights.as_ref().map(Rights::duplicate).transpose()?;
-        } else {
+        let mut taken = None;
+        if !how.peek {
             message.rights = segment.rights.take();
-            self.consume(len);
-        }
-        if copied? < wanted {
-            return Err(Errno::EFAULT);
+            taken = self.consume(len);
+        } else if let Some(rights) = &segment.rights {
+            match rights.duplicate() {
+                Ok(rights) => message.rights = Some(rights),
+                Err(error) => return (Err(error), None),
+            }
         }
         if wanted < len {
             message.flags |= MSG_TRUNC;
         }
-        Ok(if how.full_len { len } else { wanted })
+        let result = match copied {
+            Ok(copied) if copied < wanted => Err(Errno::EFAULT),
+            Ok(_) => Ok(if how.full_len { len } else { wanted }),
+            Err(error) => Err(error),
+        };
+        (result, taken)
     }
 
     /// Takes `count` bytes off the first segment; the segment, if nothing is left of it.

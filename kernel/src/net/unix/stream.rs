@@ -184,8 +184,8 @@ impl Protocol for Stream {
     }
 
     fn bind(self: Arc<Self>, at: &Address) -> Result<(), Errno> {
-        self.name
-            .bind(Owner::Stream(Arc::downgrade(&self)), names::checked(at)?)
+        let owner = Owner::Stream(Arc::downgrade(&self));
+        self.name.bind(self.kind(), owner, names::checked(at)?)
     }
 
     /// EINVAL where it has no name, or is connected.
@@ -219,13 +219,14 @@ impl Protocol for Stream {
         let name = names::checked(to)?;
         let options = *self.common.options.lock();
         if options.is_on(SO_PASSCRED) {
-            self.name.autobind(Owner::Stream(Arc::downgrade(&self)))?;
+            self.name.autobind(self.kind(), Owner::Stream(Arc::downgrade(&self)))?;
         }
         let deadline_ns = deadline(options.send_timeout_ns);
         loop {
             // Found anew each time: the name may belong to another by now.
-            let listener = match names::find(name)? {
+            let listener = match names::find(self.kind(), name)? {
                 Owner::Stream(socket) => socket.upgrade().ok_or(Errno::ECONNREFUSED)?,
+                Owner::Datagram(_) => return Err(Errno::EPROTOTYPE),
             };
             if listener.kind() != self.kind() {
                 return Err(Errno::EPROTOTYPE);

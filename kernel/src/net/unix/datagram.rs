@@ -1,0 +1,413 @@
+//! A SOCK_DGRAM socket of AF_UNIX.
+
+use super::connection::{ARRIVED, CHANGED, MESSAGE_RESERVE, WRITABLE};
+use super::names::{self, Name, Owner};
+use super::queue::{MESSAGE, Queue, Receive, Segment};
+use super::sender::{Origin, Sender};
+use crate::mm::user::{Sink, Source};
+use crate::net::address::Address;
+use crate::net::message::{Incoming, Outgoing};
+use crate::net::protocol::{Common, Credentials, Protocol};
+use crate::task;
+use alloc::sync::{Arc, Weak};
+use core::ptr;
+use core::sync::atomic::Ordering::Relaxed;
+use event::{EventMask, Pollable, WaitQueue};
+use libsyscall::abi::Errno;
+use libsyscall::abi::socket::*;
+use sync::SpinLock;
+
+/// Messages a queue takes from those it is not connected to; one more is let in, as on Linux.
+pub const QUEUE_LEN: usize = 10;
+
+/// Whom a socket sends to, and how it hears of room there.
+struct Peer {
+    socket: Arc<Datagram>,
+    /// The sender's place among those who wait for the peer's room.
+    entry: u32,
+}
+
+impl Peer {
+    fn new(socket: Arc<Datagram>, sender: &Arc<Sender>) -> Result<Peer, Errno> {
+        let entry = socket.room.add(sender.clone(), 0, EventMask::all())?;
+        Ok(Peer { socket, entry })
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.socket.room.remove(self.entry);
+    }
+}
+
+struct Inner {
+    queue: Queue,
+    peer: Option<Peer>,
+    /// shutdown(2) for reading and writing.
+    shut: (bool, bool),
+    /// The next call's error, SO_ERROR.
+    error: Option<Errno>,
+    closed: bool,
+}
+
+impl Inner {
+    fn is_connected_to(&self, other: *const Datagram) -> bool {
+        self.peer
+            .as_ref()
+            .is_some_and(|peer| ptr::eq(Arc::as_ptr(&peer.socket), other))
+    }
+
+    /// Whether there is no room for a message of `sender`. Two sockets connected to each other are bound by their send
+    /// buffers only.
+    fn is_full_for(&self, sender: *const Datagram) -> bool {
+        self.queue.segments() > QUEUE_LEN && !self.closed && !self.is_connected_to(sender)
+    }
+}
+
+pub struct Datagram {
+    common: Common,
+    me: Weak<Datagram>,
+    sender: Arc<Sender>,
+    inner: SpinLock<Inner>,
+    peer_credentials: Option<Credentials>,
+    /// Who waits for room in this socket's queue.
+    room: WaitQueue,
+}
+
+impl Datagram {
+    pub fn new(common: Common) -> Arc<Datagram> {
+        Datagram::with_peer_credentials(common, None)
+    }
+
+    fn with_peer_credentials(common: Common, peer_credentials: Option<Credentials>) -> Arc<Datagram> {
+        Arc::new_cyclic(|me| Datagram {
+            me: me.clone(),
+            sender: Arc::new(Sender::new(Arc::default(), common.queue.clone())),
+            inner: SpinLock::new(Inner {
+                queue: Queue::new(),
+                peer: None,
+                shut: (false, false),
+                error: None,
+                closed: false,
+            }),
+            peer_credentials,
+            room: WaitQueue::new(),
+            common,
+        })
+    }
+
+    /// socketpair(2): two sockets connected to each other.
+    pub fn pair(commons: [Common; 2]) -> Result<[Arc<dyn Protocol>; 2], Errno> {
+        let [one, other] = commons.map(|common| {
+            let maker = common.maker;
+            Datagram::with_peer_credentials(common, Some(maker))
+        });
+        one.inner.lock().peer = Some(Peer::new(other.clone(), &one.sender)?);
+        other.inner.lock().peer = Some(Peer::new(one.clone(), &other.sender)?);
+        Ok([one, other])
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Datagram(self.me.clone())
+    }
+
+    fn name(&self) -> &Name {
+        &self.sender.name
+    }
+
+    fn passes_credentials(&self) -> bool {
+        self.common.options.lock().is_on(SO_PASSCRED)
+    }
+
+    fn peer(&self) -> Option<Arc<Datagram>> {
+        self.inner.lock().peer.as_ref().map(|peer| peer.socket.clone())
+    }
+
+    /// The socket of this kind that has a name: EPROTOTYPE for another kind's, and what [`names::find`] says.
+    fn find(name: &Arc<[u8]>) -> Result<Arc<Datagram>, Errno> {
+        match names::find(SOCK_DGRAM, name)? {
+            Owner::Datagram(socket) => socket.upgrade().ok_or(Errno::ECONNREFUSED),
+            Owner::Stream(_) => Err(Errno::EPROTOTYPE),
+        }
+    }
+
+    /// Where a message goes: ENOTCONN where nobody says.
+    fn target(&self, message: &Outgoing) -> Result<Arc<Datagram>, Errno> {
+        match &message.to {
+            Some(to) => Datagram::find(names::checked(to)?),
+            None => self.peer().ok_or(Errno::ENOTCONN),
+        }
+    }
+
+    /// Exchanges the peer. What the old one sent and has not been received is lost, and it is told, if it still is
+    /// connected to this socket.
+    fn set_peer(&self, peer: Option<Peer>) {
+        let mut inner = self.inner.lock();
+        let is_same = peer
+            .as_ref()
+            .is_some_and(|peer| inner.is_connected_to(Arc::as_ptr(&peer.socket)));
+        let old = core::mem::replace(&mut inner.peer, peer);
+        let lost = match &old {
+            Some(_) if !is_same => inner.queue.take(),
+            _ => Queue::new(),
+        };
+        drop(inner);
+        if lost.is_empty() {
+            return;
+        }
+        drop(lost);
+        self.room.wake(WRITABLE);
+        if let Some(old) = old {
+            let mut theirs = old.socket.inner.lock();
+            if theirs.closed || !theirs.is_connected_to(self) {
+                return;
+            }
+            theirs.error = Some(Errno::ECONNRESET);
+            drop(theirs);
+            old.socket.common.queue.wake(EventMask::ERR);
+        }
+    }
+
+    /// Takes a message of `sender` in: EPERM where this is connected to another, ECONNREFUSED where it is gone, EPIPE where
+    /// it receives no more, EAGAIN where its queue is full.
+    fn deliver(&self, sender: &Datagram, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
+        let passes = sender.passes_credentials() || self.passes_credentials();
+        let len = from.len();
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Err(Errno::ECONNREFUSED);
+        }
+        if inner.peer.is_some() && !inner.is_connected_to(sender) {
+            return Err(Errno::EPERM);
+        }
+        if inner.shut.0 {
+            return Err(Errno::EPIPE);
+        }
+        if inner.is_full_for(sender) && !ptr::eq(self, sender) {
+            return Err(Errno::EAGAIN);
+        }
+        let cost = MESSAGE.cost(len);
+        let segment = Segment {
+            len,
+            cost,
+            credentials: message.credentials.or_else(|| passes.then(Credentials::running)),
+            rights: message.rights.take(),
+            origin: Some(Origin::new(sender.sender.clone(), cost)),
+        };
+        let put = inner.queue.put(from, segment);
+        drop(inner);
+        put.map_err(|(error, segment)| {
+            message.rights = segment.rights;
+            error
+        })?;
+        self.common.queue.wake(ARRIVED);
+        Ok(len)
+    }
+}
+
+impl Protocol for Datagram {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn bind(self: Arc<Self>, at: &Address) -> Result<(), Errno> {
+        self.name().bind(SOCK_DGRAM, self.owner(), names::checked(at)?)
+    }
+
+    /// Sets the default receiver, and the only sender; AF_UNSPEC: none. EPERM where the other is connected elsewhere.
+    fn connect(self: Arc<Self>, to: &Address, _nonblocking: bool) -> Result<(), Errno> {
+        if *to == Address::Unspecified {
+            self.set_peer(None);
+            return Ok(());
+        }
+        let name = names::checked(to)?;
+        if self.passes_credentials() {
+            self.name().autobind(SOCK_DGRAM, self.owner())?;
+        }
+        let other = Datagram::find(name)?;
+        let theirs = other.inner.lock();
+        if theirs.peer.is_some() && !theirs.is_connected_to(&*self) {
+            return Err(Errno::EPERM);
+        }
+        drop(theirs);
+        self.set_peer(Some(Peer::new(other, &self.sender)?));
+        Ok(())
+    }
+
+    fn local_address(&self) -> Address {
+        self.name().address()
+    }
+
+    fn peer_address(&self) -> Result<Address, Errno> {
+        Ok(self.peer().ok_or(Errno::ENOTCONN)?.name().address())
+    }
+
+    fn peer_credentials(&self) -> Option<Credentials> {
+        self.peer_credentials
+    }
+
+    fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
+        if message.flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self.passes_credentials() {
+            self.name().autobind(SOCK_DGRAM, self.owner())?;
+        }
+        if from.len() + MESSAGE_RESERVE > self.sender.limit.load(Relaxed) {
+            return Err(Errno::EMSGSIZE);
+        }
+        let mut inner = self.inner.lock();
+        if let Some(error) = inner.error.take() {
+            return Err(error);
+        }
+        if inner.shut.1 {
+            return Err(Errno::EPIPE);
+        }
+        drop(inner);
+        if !self.sender.has_room() {
+            return Err(Errno::EAGAIN);
+        }
+        let target = self.target(message)?;
+        let result = target.deliver(self, from, message);
+        match result {
+            Err(Errno::ECONNREFUSED) if message.to.is_none() => self.set_peer(None),
+            // It hears of room, also where it does not wait. If there is some by now it may try again at once.
+            Err(Errno::EAGAIN) if !self.finds_full(&target) => return target.deliver(self, from, message),
+            _ => {}
+        }
+        result
+    }
+
+    fn wait_for_room(&self, message: &Outgoing, deadline_ns: Option<u64>) -> Result<(), Errno> {
+        let interest = EventMask::OUT | EventMask::ALWAYS;
+        let unless = |full: bool| if full { Err(Errno::EAGAIN) } else { Ok(()) };
+        if !self.sender.has_room() {
+            return task::block_on(&self.common.queue, interest, deadline_ns, || {
+                let inner = self.inner.lock();
+                let over = inner.error.is_some() || inner.shut.1;
+                drop(inner);
+                unless(!over && !self.sender.has_room())
+            });
+        }
+        let target = self.target(message)?;
+        task::block_on(&target.room, interest | EventMask::EXCLUSIVE, deadline_ns, || {
+            let inner = target.inner.lock();
+            unless(!inner.shut.0 && inner.is_full_for(self))
+        })
+    }
+
+    fn receive(&self, to: &mut Sink, flags: u32, message: &mut Incoming) -> Result<usize, Errno> {
+        if flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let passes = self.passes_credentials();
+        let how = Receive {
+            peek: flags & MSG_PEEK != 0,
+            full_len: flags & MSG_TRUNC != 0,
+            by_sender: passes,
+        };
+        let mut inner = self.inner.lock();
+        if let Some(error) = inner.error.take() {
+            return Err(error);
+        }
+        if inner.queue.is_empty() {
+            // Who would not wait is not told that there is nothing to wait for.
+            return if inner.shut.0 && flags & MSG_DONTWAIT == 0 {
+                Ok(0)
+            } else {
+                Err(Errno::EAGAIN)
+            };
+        }
+        if message.wants_from {
+            let origin = inner.queue.first().and_then(|segment| segment.origin.as_ref());
+            message.from = origin.and_then(|origin| origin.sender.name.known());
+        }
+        let (result, taken) = inner.queue.receive_message(to, how, message);
+        drop(inner);
+        if taken.is_some() {
+            drop(taken);
+            self.room.wake(WRITABLE);
+        }
+        message.credentials = passes.then(|| message.credentials.unwrap_or(Credentials::UNKNOWN));
+        result
+    }
+
+    /// Works on every socket, connected or not; the other one is not told.
+    fn shut_down(&self, read: bool, write: bool) -> Result<(), Errno> {
+        let mut inner = self.inner.lock();
+        inner.shut.0 |= read;
+        inner.shut.1 |= write;
+        drop(inner);
+        self.common.queue.wake(CHANGED);
+        self.room.wake(WRITABLE);
+        Ok(())
+    }
+
+    fn take_error(&self) -> Option<Errno> {
+        self.inner.lock().error.take()
+    }
+
+    fn option_set(&self, name: i32, value: i32) {
+        if name == SO_SNDBUF {
+            self.sender.limit.store(value as usize, Relaxed);
+            self.common.queue.wake(WRITABLE);
+        }
+    }
+
+    /// The next message's bytes.
+    fn readable_len(&self) -> Result<usize, Errno> {
+        Ok(self.inner.lock().queue.first().map_or(0, |segment| segment.len))
+    }
+
+    fn unsent_len(&self) -> Result<usize, Errno> {
+        Ok(self.sender.cost())
+    }
+
+    fn close(&self) {
+        self.name().give_back();
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        let (peer, lost) = (inner.peer.take(), inner.queue.take());
+        drop(inner);
+        drop((peer, lost));
+        self.room.wake(CHANGED);
+    }
+}
+
+impl Datagram {
+    /// Whether `target` has no room for this socket's messages, which then hears of it, if it is the peer.
+    fn finds_full(&self, target: &Datagram) -> bool {
+        self.sender.finds_full(|| target.inner.lock().is_full_for(self))
+    }
+}
+
+impl Pollable for Datagram {
+    fn readiness(&self) -> EventMask {
+        let inner = self.inner.lock();
+        let mut ready = EventMask::empty();
+        if inner.error.is_some() {
+            ready |= EventMask::ERR;
+        }
+        let (read, write) = inner.shut;
+        if read || !inner.queue.is_empty() {
+            ready |= EventMask::READABLE;
+        }
+        if read {
+            ready |= EventMask::RDHUP;
+        }
+        if read && write {
+            ready |= EventMask::HUP;
+        }
+        let peer = inner.peer.as_ref().map(|peer| peer.socket.clone());
+        // The peer's lock comes without this one: it may be the same.
+        drop(inner);
+        if self.sender.is_writable() && !peer.is_some_and(|peer| self.finds_full(&peer)) {
+            ready |= WRITABLE;
+        }
+        ready
+    }
+
+    fn wait_queue(&self) -> &WaitQueue {
+        &self.common.queue
+    }
+}
