@@ -58,7 +58,7 @@ fn pair_keeps_messages() {
     let (left, right) = Fd::unix_pair(NONBLOCKING);
     assert_eq!(left.write(b"one"), Ok(3));
     assert_eq!(left.write(b"three"), Ok(5));
-    assert_eq!(right.asked_count(libc::FIONREAD as u64), Ok(3));
+    assert_eq!(right.asked_count(libc::FIONREAD), Ok(3));
     let mut buffer = [0; 16];
     assert_eq!(right.read(&mut buffer), Ok(3));
     assert_eq!(right.read(&mut buffer[..2]), Ok(2));
@@ -275,9 +275,9 @@ fn cost_of_messages() {
         (16384, 20736),
     ] {
         left.write(&vec![0; len]).expect("write");
-        assert_eq!(left.asked_count(libc::TIOCOUTQ as u64), Ok(cost), "{len}");
+        assert_eq!(left.asked_count(libc::TIOCOUTQ), Ok(cost), "{len}");
         assert_eq!(right.read(&mut vec![0; len]), Ok(len));
-        assert_eq!(left.asked_count(libc::TIOCOUTQ as u64), Ok(0));
+        assert_eq!(left.asked_count(libc::TIOCOUTQ), Ok(0));
     }
 }
 
@@ -416,12 +416,12 @@ fn packets_of_a_connection() {
     left.write(b"hello").expect("write");
     left.write(b"").expect("write");
     assert_eq!(left.send(b"", 0), Ok(0));
-    assert_eq!(right.asked_count(libc::FIONREAD as u64), Ok(5));
+    assert_eq!(right.asked_count(libc::FIONREAD), Ok(5));
     let mut buffer = [0; 3];
     let received = right.receive_message(&mut buffer, 0, 0).expect("recvmsg");
     assert_eq!((received.len, received.flags & libc::MSG_TRUNC), (3, libc::MSG_TRUNC));
     assert_eq!(right.receive(&mut buffer, 0), Ok(0));
-    assert_eq!(right.asked_count(libc::FIONREAD as u64), Ok(0));
+    assert_eq!(right.asked_count(libc::FIONREAD), Ok(0));
 }
 
 fn packets_listen() {
