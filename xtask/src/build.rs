@@ -64,6 +64,7 @@ pub enum Kernel {
 }
 
 /// A kernel's files.
+#[derive(Clone)]
 pub struct Built {
     /// What QEMU's `-kernel` takes.
     pub boot_file: PathBuf,
@@ -210,7 +211,7 @@ pub fn bare(cargo: &mut Command, target: &str) -> Result<()> {
 }
 
 /// Builds `crates` of the standard library from source instead of taking compiled ones.
-fn build_std(cargo: &mut Command, crates: &str) -> Result<()> {
+pub fn build_std(cargo: &mut Command, crates: &str) -> Result<()> {
     cargo.arg(format!("-Zbuild-std={crates}")).env("RUSTC_BOOTSTRAP", "1");
     if let setup::RustSource::Elsewhere(library) = setup::rust_source()? {
         cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", library);

@@ -1,4 +1,4 @@
-//! Vigil's commands: `cargo xtask setup | build | run | runner | test | fuzz | bench | image | lint`.
+//! Vigil's commands: `cargo xtask setup | build | run | runner | test | suite | fuzz | bench | image | lint`.
 
 mod arch;
 mod bench;
@@ -20,6 +20,7 @@ mod run;
 mod runner;
 mod session;
 mod setup;
+mod suite;
 mod terminal;
 mod test;
 
@@ -51,6 +52,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Make boot media with a Limine release
     Image(media::Options),
+    /// Run a published crate's own tests, on Linux and in Vigil
+    Suite(suite::Options),
     /// Check formatting, and clippy with warnings denied
     Lint,
 }
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::command(&options).map(|()| 0),
         Task::Fuzz(options) => fuzz::command(&options),
         Task::Image(options) => media::command(&options).map(|()| 0),
+        Task::Suite(options) => suite::command(&options),
         Task::Lint => lint::command().map(|()| 0),
     };
     match outcome {

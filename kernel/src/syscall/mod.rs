@@ -21,6 +21,7 @@ pub mod system;
 mod table;
 mod thread;
 mod time;
+mod timer;
 mod tree;
 
 use crate::arch::trap::TrapFrame;

@@ -27,6 +27,7 @@ const FAMILIES: &[&[Line]] = &[
     super::system::CALLS,
     super::thread::CALLS,
     super::time::CALLS,
+    super::timer::CALLS,
     super::tree::CALLS,
     #[cfg(target_arch = "x86_64")]
     super::legacy_files::CALLS,

@@ -1,10 +1,11 @@
-//! Clocks, sleeps and interval timers.
+//! Clocks and sleeps.
 
 use super::Call;
 use super::table::Line;
 use crate::mm::user;
 use crate::task::table;
-use crate::time::{self, interval::IntervalTimer, interval::Setting};
+use crate::time;
+use crate::time::signal_timer::Clock;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 use event::Unparked;
@@ -19,17 +20,17 @@ pub const CALLS: &[Line] = &[
     (nr::NANOSLEEP, nanosleep),
     (nr::GETTIMEOFDAY, gettimeofday),
     (nr::TIMES, times),
-    (nr::GETITIMER, getitimer),
-    (nr::SETITIMER, setitimer),
-    #[cfg(target_arch = "x86_64")]
-    (nr::ALARM, alarm),
     #[cfg(target_arch = "x86_64")]
     (nr::TIME, time),
 ];
 
 /// A struct timespec in user memory as nanoseconds: EFAULT, EINVAL.
 pub fn read_timespec(address: usize) -> Result<u64, Errno> {
-    let [seconds, nanoseconds]: [i64; 2] = user::read(address)?;
+    timespec_ns(user::read(address)?)
+}
+
+/// A struct timespec as nanoseconds: EINVAL.
+pub fn timespec_ns([seconds, nanoseconds]: [i64; 2]) -> Result<u64, Errno> {
     if seconds < 0 || !(0..NANOSECONDS as i64).contains(&nanoseconds) {
         return Err(Errno::EINVAL);
     }
@@ -39,11 +40,16 @@ pub fn read_timespec(address: usize) -> Result<u64, Errno> {
 }
 
 pub fn write_timespec(address: usize, ns: u64) -> Result<(), Errno> {
-    user::write(address, &[ns / NANOSECONDS, ns % NANOSECONDS])
+    user::write(address, &timespec(ns))
+}
+
+/// Nanoseconds as a struct timespec.
+pub fn timespec(ns: u64) -> [u64; 2] {
+    [ns / NANOSECONDS, ns % NANOSECONDS]
 }
 
 /// A struct timeval as nanoseconds: EINVAL.
-fn timeval_ns(seconds: i64, microseconds: i64) -> Result<u64, Errno> {
+pub fn timeval_ns(seconds: i64, microseconds: i64) -> Result<u64, Errno> {
     if seconds < 0 || !(0..1_000_000).contains(&microseconds) {
         return Err(Errno::EINVAL);
     }
@@ -64,18 +70,29 @@ fn read_clock(call: &Call, clock: i32) -> Result<u64, Errno> {
             Ok(time::now_ns())
         }
         CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM | CLOCK_TAI => Ok(time::realtime_ns()),
-        CLOCK_PROCESS_CPUTIME_ID => Ok(call.thread.process.ran_ns()),
-        CLOCK_THREAD_CPUTIME_ID => Ok(call.thread.ran_ns()),
+        _ => cpu_clock(call, clock)?.now_ns().ok_or(Errno::EINVAL),
+    }
+}
+
+/// A clock of CPU time: EINVAL where there is none.
+pub fn cpu_clock(call: &Call, clock: i32) -> Result<Clock, Errno> {
+    let own = call.thread;
+    match clock {
+        CLOCK_PROCESS_CPUTIME_ID => Ok(Clock::Process(Arc::downgrade(&own.process))),
+        CLOCK_THREAD_CPUTIME_ID => Ok(Clock::Thread(Arc::downgrade(own))),
         // clock_getcpuclockid(3): ~pid in the upper bits, bit 2 for a thread's, 2 in the lowest for its own time.
-        _ if clock < 0 && clock & 3 == 2 => {
-            let id = !(clock >> 3);
-            match (id, clock & 4 != 0) {
-                (0, false) => Ok(call.thread.process.ran_ns()),
-                (0, true) => Ok(call.thread.ran_ns()),
-                (_, false) => table::process(id).map(|process| process.ran_ns()).ok_or(Errno::EINVAL),
-                (_, true) => table::thread(id).map(|thread| thread.ran_ns()).ok_or(Errno::EINVAL),
+        _ if clock < 0 && clock & 3 == 2 => match (!(clock >> 3), clock & 4 != 0) {
+            (0, false) => Ok(Clock::Process(Arc::downgrade(&own.process))),
+            (0, true) => Ok(Clock::Thread(Arc::downgrade(own))),
+            (pid, false) => {
+                let process = table::process(pid).ok_or(Errno::EINVAL)?;
+                Ok(Clock::Process(Arc::downgrade(&process)))
             }
-        }
+            (tid, true) => {
+                let thread = table::thread(tid).ok_or(Errno::EINVAL)?;
+                Ok(Clock::Thread(Arc::downgrade(&thread)))
+            }
+        },
         _ => Err(Errno::EINVAL),
     }
 }
@@ -190,80 +207,4 @@ fn clock_nanosleep(call: &mut Call) -> Result<usize, Errno> {
         CLOCK_REALTIME | CLOCK_TAI | CLOCK_REALTIME_ALARM => sleep(call, time::from_realtime_ns(request_ns), None),
         _ => sleep(call, request_ns, None),
     }
-}
-
-/// The process's ITIMER_REAL, made when first used.
-fn interval_timer(call: &Call) -> Result<Arc<IntervalTimer>, Errno> {
-    call.thread.process.interval_timer()
-}
-
-/// (left, interval) of a setting as struct itimerval has them: interval first.
-fn itimerval(setting: Setting) -> [u64; 4] {
-    let left_ns = match setting.deadline_ns {
-        0 => 0,
-        // An armed timer never reads as zero, which would say disarmed.
-        deadline_ns => deadline_ns.saturating_sub(time::now_ns()).max(1000),
-    };
-    let ([interval_s, interval_us], [left_s, left_us]) = (timeval(setting.interval_ns), timeval(left_ns));
-    [interval_s, interval_us, left_s, left_us]
-}
-
-/// EINVAL for a clock that is none; the two CPU-time timers are not there (ENOSYS).
-fn check_which(call: &Call) -> Result<(), Errno> {
-    match call.int(0) {
-        ITIMER_REAL => Ok(()),
-        ITIMER_VIRTUAL | ITIMER_PROF => Err(Errno::ENOSYS),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-fn getitimer(call: &mut Call) -> Result<usize, Errno> {
-    check_which(call)?;
-    user::write(call.arg(1), &itimerval(interval_timer(call)?.setting()))?;
-    Ok(0)
-}
-
-fn setitimer(call: &mut Call) -> Result<usize, Errno> {
-    check_which(call)?;
-    let new = match call.arg(1) {
-        0 => Setting::default(),
-        address => {
-            let [interval_s, interval_us, value_s, value_us]: [i64; 4] = user::read(address)?;
-            let (interval_ns, value_ns) = (timeval_ns(interval_s, interval_us)?, timeval_ns(value_s, value_us)?);
-            let deadline_ns = if value_ns == 0 {
-                0
-            } else {
-                time::now_ns().saturating_add(value_ns)
-            };
-            Setting {
-                deadline_ns,
-                interval_ns,
-            }
-        }
-    };
-    let former = interval_timer(call)?.set(new);
-    if call.arg(2) != 0 {
-        user::write(call.arg(2), &itimerval(former))?;
-    }
-    Ok(0)
-}
-
-#[cfg(target_arch = "x86_64")]
-fn alarm(call: &mut Call) -> Result<usize, Errno> {
-    let seconds = call.uint(0) as u64;
-    let deadline_ns = if seconds == 0 {
-        0
-    } else {
-        time::now_ns() + seconds * NANOSECONDS
-    };
-    let former = interval_timer(call)?.set(Setting {
-        deadline_ns,
-        interval_ns: 0,
-    });
-    let left_ns = match former.deadline_ns {
-        0 => return Ok(0),
-        deadline_ns => deadline_ns.saturating_sub(time::now_ns()),
-    };
-    // alarm(2): an alarm that is still to come is at least a second away.
-    Ok(((left_ns + NANOSECONDS / 2) / NANOSECONDS).max(1) as usize)
 }

@@ -78,9 +78,7 @@ pub fn exit_thread(thread: &Arc<Thread>) -> ! {
 fn end_process(process: &Arc<Process>, default_status: i32) {
     process.begin_ending(default_status);
     let status = process.ending_status().unwrap_or(default_status);
-    if let Some(timer) = process.interval_timer.lock().take() {
-        timer.set(Default::default());
-    }
+    process.timers.clear(true);
     if Arc::strong_count(process.files()) == 1 {
         process.files().close_all();
     }

@@ -6,7 +6,7 @@ use super::{Thread, sched, table};
 use crate::file::FdTable;
 use crate::fs::Place;
 use crate::mm::space::AddressSpace;
-use crate::time::interval::IntervalTimer;
+use crate::time::signal_timer::Timers;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{
@@ -62,7 +62,8 @@ pub struct Process {
     /// Where a signal handler without a restorer returns to, in the process's memory.
     pub(super) signal_return: AtomicUsize,
 
-    pub(super) interval_timer: SpinLock<Option<Arc<IntervalTimer>>>,
+    /// Of setitimer(2) and timer_create(2).
+    pub timers: Timers,
     pub started_ns: u64,
     /// CPU time of threads that have ended.
     pub(super) ended_ns: AtomicU64,
@@ -154,7 +155,7 @@ impl Process {
             executable: SpinLock::default(),
             nice: AtomicI32::new(0),
             signal_return: AtomicUsize::new(0),
-            interval_timer: SpinLock::new(None),
+            timers: Timers::default(),
             started_ns: crate::time::now_ns(),
             ended_ns: AtomicU64::new(0),
             children_ns: AtomicU64::new(0),
@@ -351,17 +352,9 @@ impl Process {
         self.has_executed.store(true, Release);
     }
 
-    /// The ITIMER_REAL, made when first asked for.
-    pub fn interval_timer(self: &Arc<Self>) -> Result<Arc<IntervalTimer>, Errno> {
-        if let Some(timer) = &*self.interval_timer.lock() {
-            return Ok(timer.clone());
-        }
-        let timer = IntervalTimer::new(self)?;
-        Ok(self.interval_timer.lock().get_or_insert(timer).clone())
-    }
-
-    /// execve(2): handlers become the default.
+    /// execve(2): handlers become the default, timers of timer_create(2) go.
     pub(super) fn reset_for_execve(&self) {
+        self.timers.clear(false);
         self.signals.lock().reset_handlers();
     }
 

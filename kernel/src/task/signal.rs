@@ -9,6 +9,7 @@ use super::thread::{KILL, RESTORE_MASK, SIGNAL, STOP, Thread, WORK};
 use super::{Process, current, exit, kinship, sched, wait};
 use crate::arch::signal::{Delivery, Returned};
 use crate::arch::trap::TrapFrame;
+use crate::time::signal_timer::Origin;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::sync::atomic::{
@@ -42,6 +43,8 @@ pub struct Info {
     pub error: i32,
     pub code: i32,
     pub payload: [u8; 32],
+    /// The timer that sent it, which wants to know when it is taken.
+    pub origin: Option<Origin>,
 }
 
 impl Info {
@@ -51,6 +54,7 @@ impl Info {
             error: 0,
             code,
             payload: [0; 32],
+            origin: None,
         }
     }
 
@@ -86,6 +90,18 @@ impl Info {
         self
     }
 
+    /// si_timerid and si_value of SI_TIMER.
+    pub fn with_timer(mut self, number: i32, value: u64) -> Info {
+        self.payload[..4].copy_from_slice(&number.to_ne_bytes());
+        self.payload[8..16].copy_from_slice(&value.to_ne_bytes());
+        self
+    }
+
+    /// si_overrun of SI_TIMER.
+    pub fn set_overrun(&mut self, overrun: i32) {
+        self.payload[4..8].copy_from_slice(&overrun.to_ne_bytes());
+    }
+
     pub fn to_bytes(self) -> [u8; SIGINFO_SIZE] {
         let mut bytes = [0; SIGINFO_SIZE];
         bytes[..4].copy_from_slice(&self.signal.to_ne_bytes());
@@ -104,6 +120,7 @@ impl Info {
             error: int(4),
             code: int(8),
             payload,
+            origin: None,
         }
     }
 }
@@ -129,13 +146,14 @@ impl Pending {
         self.set
     }
 
-    /// Queues a signal; whether it is new: a standard one that waits already merges with it. EAGAIN past the limit.
+    /// Queues a signal; whether it is new: a standard one that waits already merges with it, but for a timer's, which has
+    /// one in the queue at most. EAGAIN past the limit.
     fn push(&mut self, info: Info) -> Result<bool, Errno> {
         let bit = bit(info.signal);
-        if info.signal < SIGRTMIN && self.set & bit != 0 {
+        if info.signal < SIGRTMIN && self.set & bit != 0 && info.origin.is_none() {
             return Ok(false);
         }
-        if self.queue.len() >= QUEUE_LIMIT && info.signal >= SIGRTMIN {
+        if self.queue.len() >= QUEUE_LIMIT && info.signal >= SIGRTMIN && info.origin.is_none() {
             return Err(Errno::EAGAIN);
         }
         self.queue.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
@@ -288,6 +306,8 @@ impl Process {
                 for thread in self.threads().iter() {
                     thread.pending().lock().discard(bit(signal));
                 }
+                drop(signals);
+                self.timers.discarded(bit(signal));
             }
         }
         former
@@ -304,13 +324,23 @@ impl Process {
 
     /// Sends a signal to the process, or to one of its threads. EAGAIN: the queue is full.
     pub fn queue_signal(&self, signal: u32, info: Info, to: Option<&Thread>) -> Result<(), Errno> {
+        self.post(signal, info, to).map(|_| ())
+    }
+
+    /// Sends a timer's signal; whether it is in a queue now, from which somebody will take it.
+    pub fn queue_timer_signal(&self, info: Info, to: Option<&Thread>) -> bool {
+        self.post(info.signal, info, to) == Ok(true)
+    }
+
+    /// [`Process::queue_signal`]; whether the signal is new in its queue: not ignored, not merged.
+    fn post(&self, signal: u32, info: Info, to: Option<&Thread>) -> Result<bool, Errno> {
         let mut signals = self.signals.lock();
         let threads = self.threads();
         if signal == SIGKILL {
             drop(threads);
             drop(signals);
             exit::end_group(self, SIGKILL as i32);
-            return Ok(());
+            return Ok(false);
         }
         let mut continued = false;
         if signal == SIGCONT {
@@ -357,10 +387,13 @@ impl Process {
         if continued {
             wait::child_changed(self, CLD_CONTINUED, SIGCONT as i32);
         }
-        if queued? {
+        if bit(signal) & (STOPS | bit(SIGCONT)) != 0 {
+            self.timers.discarded(STOPS | bit(SIGCONT));
+        }
+        if queued == Ok(true) {
             self.signal_arrivals.wake(event::EventMask::IN);
         }
-        Ok(())
+        queued
     }
 
     /// Has a thread that does not block them look at the process's pending signals: the one meant to has blocked them or
@@ -399,9 +432,19 @@ impl Process {
 
     /// Takes a pending signal among `wanted`: rt_sigtimedwait(2), signalfd(2).
     pub fn take_signal(&self, thread: &Thread, wanted: u64) -> Option<Info> {
-        let mut signals = self.signals.lock();
-        let own = thread.pending().lock().take(wanted);
-        own.or_else(|| signals.pending.take(wanted))
+        self.take_pending(&mut self.signals.lock(), thread, wanted)
+    }
+
+    /// Takes a pending signal; one whose timer does not want it any more is passed over.
+    fn take_pending(&self, signals: &mut ProcessSignals, thread: &Thread, wanted: u64) -> Option<Info> {
+        loop {
+            let own = thread.pending().lock().take(wanted);
+            let mut info = own.or_else(|| signals.pending.take(wanted))?;
+            let origin = info.origin;
+            if origin.is_none_or(|origin| self.timers.taken(origin, &mut info)) {
+                return Some(info);
+            }
+        }
     }
 
     /// The queue that is woken when a signal arrives: signalfd(2).
@@ -466,8 +509,7 @@ impl Thread {
     fn next_signal(&self) -> Option<(Info, Disposition)> {
         let mut signals = self.process.signals.lock();
         let wanted = !self.signals.mask();
-        let own = self.pending().lock().take(wanted);
-        let Some(info) = own.or_else(|| signals.pending.take(wanted)) else {
+        let Some(info) = self.process.take_pending(&mut signals, self, wanted) else {
             self.clear(SIGNAL);
             return None;
         };

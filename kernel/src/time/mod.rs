@@ -1,11 +1,11 @@
 //! Clocks and timers.
 //!
 //! One clock ticks below all others: nanoseconds since the machine started (`arch::timer::now_ns`). CLOCK_REALTIME is it
-//! plus an offset. [`queue`] holds what is to happen at a moment of that clock, a heap per CPU; [`interval`] is
-//! setitimer(2)'s timer.
+//! plus an offset. [`queue`] holds what is to happen at a moment of that clock, a heap per CPU; [`signal_timer`] is
+//! the timer of setitimer(2) and timer_create(2).
 
-pub mod interval;
 pub mod queue;
+pub mod signal_timer;
 #[cfg(feature = "ktest")]
 pub mod tests;
 

@@ -78,6 +78,13 @@ pub const SS_AUTODISARM: u32 = 1 << 31;
 /// MINSIGSTKSZ of the kernel's own check, sigaltstack(2).
 pub const MIN_SIGNAL_STACK: usize = if cfg!(target_arch = "aarch64") { 5120 } else { 2048 };
 
+/// What a timer does, sigevent(3type).
+pub const SIGEV_SIGNAL: u32 = 0;
+pub const SIGEV_NONE: u32 = 1;
+pub const SIGEV_THREAD: u32 = 2;
+/// With SIGEV_SIGNAL: one thread gets the signal.
+pub const SIGEV_THREAD_ID: u32 = 4;
+
 pub const SI_USER: i32 = 0;
 pub const SI_KERNEL: i32 = 0x80;
 pub const SI_QUEUE: i32 = -1;

@@ -66,7 +66,11 @@ pub fn stream(plan: &Plan, mut cargo: Command, kind: &str) -> Result<()> {
         plan.report.failed(&format!("{kind} build"), 0.0, &output);
     }
     for (name, seconds) in failures {
-        plan.report.failed(&name, seconds, &said_by(&output, &name));
+        plan.report.failed(
+            &name,
+            seconds,
+            &libtest::said_by(&output, name.split_once("::").map_or(name.as_str(), |(_, test)| test)),
+        );
     }
     Ok(())
 }
@@ -80,23 +84,6 @@ fn running(line: &str) -> Option<String> {
     let path = line.strip_prefix("Running ")?.rsplit_once('(')?.1.trim_end_matches(')');
     let file = path.rsplit('/').next()?;
     Some(file.rsplit_once('-').map_or(file, |(name, _)| name).to_string())
-}
-
-/// A failed test's own part of libtest's output.
-fn said_by(output: &str, name: &str) -> String {
-    let test = name.split_once("::").map_or(name, |(_, test)| test);
-    let start = format!("---- {test} stdout ----");
-    let Some((_, rest)) = output.split_once(&start) else {
-        return output.to_string();
-    };
-    rest.split("\n---- ")
-        .next()
-        .unwrap_or(rest)
-        .split("\nfailures:")
-        .next()
-        .unwrap_or(rest)
-        .trim()
-        .to_string()
 }
 
 #[cfg(test)]
@@ -116,13 +103,5 @@ mod tests {
         );
         assert_eq!(name("   Doc-tests event").as_deref(), Some("event::doc"));
         assert_eq!(name("running 9 tests"), None);
-    }
-
-    #[test]
-    fn a_failure_says_its_own() {
-        let output =
-            "failures:\n\n---- a::b stdout ----\nleft\n\n---- a::c stdout ----\nright\n\nfailures:\n    a::b\n";
-        assert_eq!(said_by(output, "host x::a::b"), "left");
-        assert_eq!(said_by(output, "host x::a::c"), "right");
     }
 }

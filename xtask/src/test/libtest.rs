@@ -17,6 +17,22 @@ pub fn parse(line: &str) -> Option<(&str, Outcome)> {
     Some((name.split(" - ").next().unwrap_or(name), outcome))
 }
 
+/// A failed test's own part of libtest's output.
+pub fn said_by(output: &str, test: &str) -> String {
+    let start = format!("---- {test} stdout ----");
+    let Some((_, rest)) = output.split_once(&start) else {
+        return output.to_string();
+    };
+    rest.split("\n---- ")
+        .next()
+        .unwrap_or(rest)
+        .split("\nfailures:")
+        .next()
+        .unwrap_or(rest)
+        .trim()
+        .to_string()
+}
+
 /// Takes text in pieces and gives whole lines.
 #[derive(Default)]
 pub struct Lines(Vec<u8>);
@@ -60,5 +76,13 @@ mod tests {
         assert!(lines.push(b"one").is_empty());
         assert_eq!(lines.push(b"\ntwo\nthr"), ["one", "two"]);
         assert_eq!(lines.push(b"ee\n"), ["three"]);
+    }
+
+    #[test]
+    fn a_failure_says_its_own() {
+        let output =
+            "failures:\n\n---- a::b stdout ----\nleft\n\n---- a::c stdout ----\nright\n\nfailures:\n    a::b\n";
+        assert_eq!(said_by(output, "a::b"), "left");
+        assert_eq!(said_by(output, "a::c"), "right");
     }
 }

@@ -5,14 +5,14 @@ mod fuzz;
 mod host;
 mod junit;
 mod kernel;
-mod libtest;
+pub mod libtest;
 mod lints;
 mod program_outputs;
 mod programs;
-mod queue;
-mod report;
+pub mod queue;
+pub mod report;
 mod runner;
-mod skips;
+pub mod skips;
 
 use crate::arch::Arch;
 use crate::build::{self, Profile};
@@ -227,6 +227,6 @@ impl Guests {
 }
 
 /// A file for a root archive, of its own for each machine that runs at the same time.
-fn root_file(name: &str) -> Result<PathBuf> {
+pub fn root_file(name: &str) -> Result<PathBuf> {
     Ok(paths::made("test")?.join(format!("{}.cpio", name.replace([' ', '/', ':'], "-"))))
 }

@@ -1,4 +1,5 @@
-//! `userspace-tests/skips.txt`: tests that cannot run on some machine, each with its reason.
+//! Lists in `userspace-tests`: tests that cannot run on some machine (`skips.txt`) or fail there
+//! (`known-failures.txt`), each with its reason.
 
 use crate::paths;
 use anyhow::{Context, Result, ensure};
@@ -12,8 +13,8 @@ struct Skip {
 }
 
 impl Skips {
-    pub fn read() -> Result<Skips> {
-        let file = paths::repository().join("userspace-tests/skips.txt");
+    pub fn read(list: &str) -> Result<Skips> {
+        let file = paths::repository().join("userspace-tests").join(list);
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         Skips::parse(&text).with_context(|| format!("in {}", file.display()))
     }
@@ -32,13 +33,13 @@ impl Skips {
                 test: word(),
                 reason: word(),
             };
-            ensure!(!skip.reason.is_empty(), "a skip needs machine, test and reason: {line}");
+            ensure!(!skip.reason.is_empty(), "a line needs machine, test and reason: {line}");
             skips.push(skip);
         }
         Ok(Skips(skips))
     }
 
-    /// Why a test does not run on a machine, if so.
+    /// Why a test is listed for a machine, if so.
     pub fn reason(&self, machine: &str, test: &str) -> Option<&str> {
         let skip = self
             .0
