@@ -122,7 +122,7 @@ fn boot(place: &Place, group: &str, binary: &Path, package: &Package, run: &mut 
     let root_file = root_file(&format!("{} {} {group}", run.batch.place, run.batch.suite))?;
     let ended = boot.run(&root_file, |stream, bytes| match stream {
         Stream::Output => run.output(bytes),
-        Stream::Error | Stream::Kernel => run.rest(bytes),
+        _ => run.rest(bytes),
     })?;
     run.end_machine(&ended.reason());
     Ok(())
