@@ -281,6 +281,15 @@ impl<'a> Sink<'a> {
         unsafe { self.put_raw(bytes.as_ptr(), bytes.len()) }
     }
 
+    /// Takes all of some bytes: EFAULT where not all could be.
+    pub fn put_all(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        if self.put(bytes)? == bytes.len() {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
+    }
+
     /// Takes `len` bytes of a frame from `start` on, straight from it; the frame may be mapped by user code.
     #[inline]
     pub fn put_frame(&mut self, frame: &Frame, start: usize, len: usize) -> Result<usize, Errno> {

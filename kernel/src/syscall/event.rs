@@ -2,18 +2,17 @@
 
 use super::descriptor::install;
 use super::table::Line;
-use super::time::{read_timespec, write_timespec};
+use super::time::timespec_ns;
 use super::{Call, poll};
 use crate::arch::USER_END;
 use crate::file::OpenFile;
 use crate::file::anon::epoll::EpollFile;
 use crate::file::anon::eventfd::EventFile;
-use crate::file::anon::signalfd::{SignalFd, SignalFile};
+use crate::file::anon::signalfd::SignalFile;
 use crate::file::anon::timerfd::{Setting, TimerFd, TimerFile};
 use crate::mm::{frame, user};
 use crate::task::signal::UNSTOPPABLE;
 use crate::task::thread::deadline_after;
-use crate::time;
 use alloc::sync::Arc;
 use event::EventMask;
 use event::epoll::Target;
@@ -137,7 +136,7 @@ fn wait(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
 }
 
 /// A timeout in milliseconds as a deadline; negative is for ever.
-pub fn deadline_ms(timeout_ms: i32) -> Option<u64> {
+fn deadline_ms(timeout_ms: i32) -> Option<u64> {
     match timeout_ms {
         0 => Some(0),
         1.. => deadline_after(timeout_ms as u64 * 1_000_000),
@@ -194,7 +193,9 @@ fn timerfd_create(call: &mut Call) -> Result<usize, Errno> {
     if !clocks.contains(&clock) || flags & !(TFD_CLOEXEC | TFD_NONBLOCK) != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = TimerFile(TimerFd::new(clock)?);
+    let timer = TimerFd::new(clock)?;
+    check_alarm(call, timer.is_alarm())?;
+    let file = TimerFile(timer);
     install(
         call,
         OpenFile::new(Arc::new(file), O_RDWR | flags & O_NONBLOCK),
@@ -210,31 +211,26 @@ fn timer(call: &Call) -> Result<Arc<TimerFd>, Errno> {
 
 /// Writes a `struct itimerspec`: the interval, then the time left.
 fn write_setting(address: usize, setting: Setting) -> Result<(), Errno> {
-    // An armed timer never reads as disarmed, however little is left.
-    let left_ns = setting
-        .deadline_ns
-        .map_or(0, |deadline_ns| deadline_ns.saturating_sub(time::now_ns()).max(1));
-    write_timespec(address, setting.interval_ns)?;
-    write_timespec(address + 16, left_ns)
+    let words = |ns: u64| [ns / NANOSECONDS, ns % NANOSECONDS];
+    let ([interval_s, interval_ns], [value_s, value_ns]) = (words(setting.interval_ns), words(setting.value_ns));
+    user::write(address, &[interval_s, interval_ns, value_s, value_ns])
 }
 
 fn timerfd_settime(call: &mut Call) -> Result<usize, Errno> {
     let flags = call.uint(1);
-    let [interval_ns, value_ns] = [read_timespec(call.arg(2))?, read_timespec(call.arg(2) + 16)?];
+    let [interval_s, interval_ns, value_s, value_ns]: [i64; 4] = user::read(call.arg(2))?;
     if flags & !(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL);
     }
-    let timer = timer(call)?;
-    let deadline_ns = match value_ns {
-        0 => None,
-        _ if flags & TFD_TIMER_ABSTIME == 0 => deadline_after(value_ns),
-        _ if matches!(timer.clock, CLOCK_REALTIME | CLOCK_REALTIME_ALARM) => Some(time::from_realtime_ns(value_ns)),
-        _ => Some(value_ns),
+    // Linux counts in signed nanoseconds: some 292 years are the most there is.
+    let ns = |seconds, nanoseconds| timespec_ns([seconds, nanoseconds]).map(|ns| ns.min(i64::MAX as u64));
+    let new = Setting {
+        interval_ns: ns(interval_s, interval_ns)?,
+        value_ns: ns(value_s, value_ns)?,
     };
-    let old = timer.set(Setting {
-        deadline_ns,
-        interval_ns,
-    });
+    let timer = timer(call)?;
+    check_alarm(call, timer.is_alarm())?;
+    let old = timer.set(flags, new)?;
     if call.arg(3) != 0 {
         write_setting(call.arg(3), old)?;
     }
@@ -247,19 +243,31 @@ fn timerfd_gettime(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// EPERM for a timer that wakes a sleeping machine without the privilege.
+fn check_alarm(call: &Call, is_alarm: bool) -> Result<(), Errno> {
+    if is_alarm && !call.thread.process.full_credentials().is_privileged() {
+        Err(Errno::EPERM)
+    } else {
+        Ok(())
+    }
+}
+
 /// signalfd(2): a new descriptor, or another mask for an old one.
 fn new_signalfd(call: &Call, flags: u32) -> Result<usize, Errno> {
-    if call.arg(2) != size_of::<u64>() || flags & !(SFD_CLOEXEC | SFD_NONBLOCK) != 0 {
+    if call.arg(2) != size_of::<u64>() {
         return Err(Errno::EINVAL);
     }
     let mask = user::read::<u64>(call.arg(1))? & !UNSTOPPABLE;
+    if flags & !(SFD_CLOEXEC | SFD_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
     let fd = call.int(0);
     if fd != -1 {
         let open = usable(call, 0)?;
-        open.downcast::<SignalFile>().ok_or(Errno::EINVAL)?.0.set_mask(mask);
+        open.downcast::<SignalFile>().ok_or(Errno::EINVAL)?.set_mask(mask);
         return Ok(fd as usize);
     }
-    let file = SignalFile(Arc::new(SignalFd::new(mask, call.thread.process.clone())));
+    let file = SignalFile::new(mask);
     install(
         call,
         OpenFile::new(Arc::new(file), O_RDWR | flags & O_NONBLOCK),

@@ -1,19 +1,18 @@
 //! poll(2), select(2) and their kind, over the same wait queues as epoll.
 
 use super::Call;
-#[cfg(target_arch = "x86_64")]
-use super::event::deadline_ms;
 use super::table::Line;
-#[cfg(target_arch = "x86_64")]
-use super::time::timeval;
 use super::time::{read_timespec, write_timespec};
+#[cfg(target_arch = "x86_64")]
+use super::time::{relative_deadline, timespec_ns, timeval};
 use crate::file::OpenFile;
 use crate::mm::user;
 use crate::task::Thread;
-use crate::task::thread::deadline_after;
 use crate::time;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+#[cfg(target_arch = "x86_64")]
+use core::sync::atomic::Ordering::Relaxed;
 use event::{Blocked, EventMask, PollItem};
 use libsyscall::abi::epoll::PollFd;
 use libsyscall::abi::fcntl::O_PATH;
@@ -46,7 +45,7 @@ pub fn read_deadline(address: usize) -> Result<Option<u64>, Errno> {
     }
     Ok(match read_timespec(address)? {
         0 => Some(0),
-        timeout_ns => deadline_after(timeout_ns),
+        timeout_ns => Some(time::now_ns().saturating_add(timeout_ns)),
     })
 }
 
@@ -130,26 +129,44 @@ fn poll_fds(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
     result
 }
 
+/// The timeout is a number, so one that a stop interrupts goes on to the deadline it had.
 #[cfg(target_arch = "x86_64")]
 fn poll(call: &mut Call) -> Result<usize, Errno> {
-    poll_fds(call, deadline_ms(call.int(2)))
+    let deadline_ns = match call.int(2) {
+        0 => Some(0),
+        timeout_ms @ 1.. => Some(relative_deadline(call, timeout_ms as u64 * 1_000_000)),
+        _ => None,
+    };
+    let result = poll_fds(call, deadline_ns);
+    if result == Err(Errno::ERESTARTNOHAND) {
+        call.thread.restart_deadline_ns.store(deadline_ns.unwrap_or(0), Relaxed);
+        return Err(Errno::ERESTART_RESTARTBLOCK);
+    }
+    result
 }
 
-/// Nanoseconds left of a deadline; 0 of one that only looks.
-fn left_ns(deadline_ns: u64) -> u64 {
-    deadline_ns.saturating_sub(time::now_ns())
+/// The calls that take their timeout by address write back what is left of it, whatever their result (semantics 162), but
+/// for one that only looked. Where it can't be written the call can't be taken up again after a stop, and that is all.
+fn with_time_left(
+    result: Result<usize, Errno>,
+    deadline_ns: Option<u64>,
+    write: impl FnOnce(u64) -> Result<(), Errno>,
+) -> Result<usize, Errno> {
+    let Some(deadline_ns @ 1..) = deadline_ns else {
+        return result;
+    };
+    let written = write(deadline_ns.saturating_sub(time::now_ns()));
+    match result {
+        Err(Errno::ERESTARTNOHAND) if written.is_err() => Err(Errno::EINTR),
+        result => result,
+    }
 }
 
-/// The raw call writes back what is left of the time (semantics 162).
 fn ppoll(call: &mut Call) -> Result<usize, Errno> {
     let deadline_ns = read_deadline(call.arg(2))?;
     let mask = read_mask(call.arg(3), call.arg(4))?;
     let result = with_mask(call.thread, mask, || poll_fds(call, deadline_ns));
-    if let (Some(deadline_ns), false) = (deadline_ns, call.arg(2) == 0) {
-        // A timeout in memory that can't be written is left as it is, as on Linux.
-        let _ = write_timespec(call.arg(2), left_ns(deadline_ns));
-    }
-    result
+    with_time_left(result, deadline_ns, |left_ns| write_timespec(call.arg(2), left_ns))
 }
 
 /// What each of select's three sets asks for (semantics 164).
@@ -241,7 +258,7 @@ fn select_fds(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
     Ok(total)
 }
 
-/// The timeout is a timeval, and what is left of it is written back.
+/// The timeout is a timeval, whose microseconds may be more than a second.
 #[cfg(target_arch = "x86_64")]
 fn select(call: &mut Call) -> Result<usize, Errno> {
     let address = call.arg(4);
@@ -249,24 +266,14 @@ fn select(call: &mut Call) -> Result<usize, Errno> {
         None
     } else {
         let [seconds, microseconds]: [i64; 2] = user::read(address)?;
-        if seconds < 0 || microseconds < 0 {
-            return Err(Errno::EINVAL);
-        }
-        // Linux carries whole seconds over from the microseconds.
-        let timeout_ns = (seconds as u64)
-            .saturating_mul(1_000_000_000)
-            .saturating_add((microseconds as u64).saturating_mul(1000));
-        if timeout_ns == 0 {
-            Some(0)
-        } else {
-            deadline_after(timeout_ns)
+        let seconds = seconds.checked_add(microseconds / 1_000_000).ok_or(Errno::EINVAL)?;
+        match timespec_ns([seconds, microseconds % 1_000_000 * 1000])? {
+            0 => Some(0),
+            timeout_ns => Some(time::now_ns().saturating_add(timeout_ns)),
         }
     };
     let result = select_fds(call, deadline_ns);
-    if let (Some(deadline_ns), false) = (deadline_ns, address == 0) {
-        let _ = user::write(address, &timeval(left_ns(deadline_ns)));
-    }
-    result
+    with_time_left(result, deadline_ns, |left_ns| user::write(address, &timeval(left_ns)))
 }
 
 /// The sixth argument points to the mask's address and size (semantics 165).
@@ -279,8 +286,5 @@ fn pselect6(call: &mut Call) -> Result<usize, Errno> {
     let deadline_ns = read_deadline(call.arg(4))?;
     let mask = read_mask(mask, size)?;
     let result = with_mask(call.thread, mask, || select_fds(call, deadline_ns));
-    if let (Some(deadline_ns), false) = (deadline_ns, matches!(result, Err(Errno::EINVAL))) {
-        let _ = write_timespec(call.arg(4), left_ns(deadline_ns));
-    }
-    result
+    with_time_left(result, deadline_ns, |left_ns| write_timespec(call.arg(4), left_ns))
 }

@@ -33,6 +33,7 @@ pub const CALLS: &[Line] = &[
     (nr::WAITID, waitid),
     (nr::PIDFD_OPEN, pidfd_open),
     (nr::PIDFD_SEND_SIGNAL, pidfd_send_signal),
+    (nr::PIDFD_GETFD, pidfd_getfd),
     (nr::GETUID, getuid),
     (nr::GETEUID, geteuid),
     (nr::GETGID, getgid),
@@ -154,41 +155,18 @@ fn wait4(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn waitid(call: &mut Call) -> Result<usize, Errno> {
-    let options = call.uint(3);
-    let known = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE;
-    if options & !known != 0 || options & (WEXITED | WSTOPPED | WCONTINUED) == 0 {
-        return Err(Errno::EINVAL);
-    }
-    let mut options = options;
-    let whose = match call.int(0) {
-        P_ALL => Whose::Any,
-        P_PID if call.int(1) > 0 => Whose::Process(call.int(1)),
-        P_PGID if call.int(1) == 0 => Whose::Group(call.thread.process.group()),
-        P_PGID if call.int(1) > 0 => Whose::Group(call.int(1)),
-        P_PIDFD => {
-            let open = call.file(1)?;
-            let process = pidfd::process_of(&open).ok_or(Errno::EBADF)?;
-            if open.nonblocking() {
-                options |= WNOHANG;
-            }
-            Whose::Process(process.pid)
-        }
-        _ => return Err(Errno::EINVAL),
-    };
-    let told = wait::wait(call.thread, whose, options)?;
-    if told.is_none() && options != call.uint(3) {
-        // pidfd_open(2), PIDFD_NONBLOCK.
-        return Err(Errno::EAGAIN);
-    }
+    let told = wait_for_id(call);
     if call.arg(2) != 0 {
-        // Without news the caller finds zeroes where signal and process would stand.
-        let mut words = [0i32; 7];
-        if let Some(told) = told {
-            words = [SIGCHLD as i32, 0, told.code, 0, told.pid, told.uid as i32, told.status];
-        }
-        user::write(call.arg(2), &words)?;
+        // Without news, and after an error too, the caller finds zeroes where signal and process would stand. Between the
+        // two is a gap, which stays as it is.
+        let (signal, process) = match told {
+            Ok(Some(told)) => ([SIGCHLD as i32, 0, told.code], [told.pid, told.uid as i32, told.status]),
+            _ => ([0; 3], [0; 3]),
+        };
+        user::write(call.arg(2), &signal)?;
+        user::write(call.arg(2).wrapping_add(16), &process)?;
     }
-    if let Some(told) = told
+    if let Some(told) = told?
         && call.arg(4) != 0
     {
         user::write(call.arg(4), &rusage(told.ran_ns))?;
@@ -196,18 +174,57 @@ fn waitid(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// What waitid(2) waits for, and what comes of it. EINVAL, ECHILD, EBADF, EAGAIN, ERESTARTSYS.
+fn wait_for_id(call: &Call) -> Result<Option<wait::Told>, Errno> {
+    let options = call.uint(3);
+    let known = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE;
+    if options & !known != 0 || options & (WEXITED | WSTOPPED | WCONTINUED) == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut nonblocking = false;
+    let whose = match call.int(0) {
+        P_ALL => Whose::Any,
+        P_PID if call.int(1) > 0 => Whose::Process(call.int(1)),
+        P_PGID if call.int(1) == 0 => Whose::Group(call.thread.process.group()),
+        P_PGID if call.int(1) > 0 => Whose::Group(call.int(1)),
+        P_PIDFD if call.int(1) >= 0 => {
+            let open = call.file(1)?;
+            nonblocking = open.nonblocking();
+            Whose::Process(pidfd::child_number(&open)?)
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    if !nonblocking || options & WNOHANG != 0 {
+        return wait::wait(call.thread, whose, options);
+    }
+    // pidfd_open(2), PIDFD_NONBLOCK.
+    match wait::wait(call.thread, whose, options | WNOHANG)? {
+        None => Err(Errno::EAGAIN),
+        told => Ok(told),
+    }
+}
+
 fn pidfd_open(call: &mut Call) -> Result<usize, Errno> {
     pidfd::open(call.thread, call.int(0), call.uint(1))
 }
 
 fn pidfd_send_signal(call: &mut Call) -> Result<usize, Errno> {
-    let open = call.file(0)?;
-    let process = pidfd::process_of(&open).ok_or(Errno::EBADF)?;
-    let signal = call.uint(1);
-    if call.uint(3) != 0 || signal > SIGNAL_COUNT {
+    // The whole process is what a pidfd stands for here; threads and groups have kill(2) and tgkill(2).
+    if call.uint(3) & !PIDFD_SIGNAL_THREAD_GROUP != 0 {
         return Err(Errno::EINVAL);
     }
-    pidfd::send_signal(call.thread, &process, signal, call.arg(2)).map(|()| 0)
+    let open = call.file(0)?;
+    let process = pidfd::process_of(&open)?;
+    pidfd::send_signal(call.thread, &process, call.uint(1), call.arg(2)).map(|()| 0)
+}
+
+fn pidfd_getfd(call: &mut Call) -> Result<usize, Errno> {
+    if call.uint(2) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let open = call.file(0)?;
+    let process = pidfd::process_of(&open)?;
+    pidfd::take_descriptor(call.thread, &process, call.int(1))
 }
 
 fn getuid(call: &mut Call) -> Result<usize, Errno> {

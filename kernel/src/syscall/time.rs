@@ -8,7 +8,7 @@ use crate::time;
 use crate::time::signal_timer::Clock;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
-use event::Unparked;
+use event::{EventMask, Unparked};
 use libsyscall::abi::time::*;
 use libsyscall::abi::{Errno, nr};
 
@@ -175,8 +175,22 @@ fn sleep(call: &Call, deadline_ns: u64, remaining: Option<usize>) -> Result<usiz
     Err(Errno::ERESTART_RESTARTBLOCK)
 }
 
+/// Sleeps until CLOCK_REALTIME reads `goal_ns`, also where that clock is set meanwhile.
+fn sleep_to_realtime(call: &Call, goal_ns: u64) -> Result<usize, Errno> {
+    let entry = time::CLOCK_SET.add(call.thread.clone(), 0, EventMask::IN)?;
+    let result = loop {
+        match call.thread.park_until(Some(time::from_realtime_ns(goal_ns))) {
+            Unparked::TimedOut if time::realtime_ns() >= goal_ns => break Ok(0),
+            Unparked::TimedOut | Unparked::Woken => {}
+            Unparked::Interrupted => break Err(Errno::ERESTARTNOHAND),
+        }
+    };
+    time::CLOCK_SET.remove(entry);
+    result
+}
+
 /// The deadline of a relative sleep: a new one, or that of the sleep a stop interrupted.
-fn relative_deadline(call: &Call, duration_ns: u64) -> u64 {
+pub fn relative_deadline(call: &Call, duration_ns: u64) -> u64 {
     match call.thread.restart_deadline_ns.swap(0, Relaxed) {
         0 => time::now_ns().saturating_add(duration_ns),
         deadline_ns => deadline_ns,
@@ -204,7 +218,7 @@ fn clock_nanosleep(call: &mut Call) -> Result<usize, Errno> {
         return sleep(call, relative_deadline(call, request_ns), Some(call.arg(3)));
     }
     match clock {
-        CLOCK_REALTIME | CLOCK_TAI | CLOCK_REALTIME_ALARM => sleep(call, time::from_realtime_ns(request_ns), None),
+        CLOCK_REALTIME | CLOCK_TAI | CLOCK_REALTIME_ALARM => sleep_to_realtime(call, request_ns),
         _ => sleep(call, request_ns, None),
     }
 }

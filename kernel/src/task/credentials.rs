@@ -76,4 +76,10 @@ impl Credentials {
                 .iter()
                 .any(|id| [self.uid.real, self.uid.effective].contains(id))
     }
+
+    /// ptrace(2), "Ptrace access mode checking": whether the bearer may look into a process of `target`.
+    pub fn may_trace(&self, target: &Credentials) -> bool {
+        let all = |ids: &Ids, id| [ids.real, ids.effective, ids.saved].iter().all(|&other| other == id);
+        self.is_privileged() || (all(&target.uid, self.uid.real) && all(&target.gid, self.gid.real))
+    }
 }

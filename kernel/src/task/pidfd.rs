@@ -11,18 +11,23 @@ use core::fmt::Write;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::{O_NONBLOCK, O_RDWR};
-use libsyscall::abi::signal::{SI_USER, SIGINFO_SIZE};
+use libsyscall::abi::signal::{SI_TKILL, SI_USER, SIGINFO_SIZE, SIGNAL_COUNT};
 
 /// A process as a file: readable when it has ended, hung up when it has been waited for.
 struct Pidfd {
     process: Arc<Process>,
 }
 
+/// Whether a process has been waited for.
+fn is_reaped(process: &Arc<Process>) -> bool {
+    table::process(process.pid).is_none_or(|other| !Arc::ptr_eq(&other, process))
+}
+
 impl Pollable for Pidfd {
     fn readiness(&self) -> EventMask {
         if !self.process.is_zombie() {
             EventMask::empty()
-        } else if table::process(self.process.pid).is_some_and(|process| Arc::ptr_eq(&process, &self.process)) {
+        } else if !is_reaped(&self.process) {
             EventMask::IN | EventMask::RDNORM
         } else {
             EventMask::IN | EventMask::RDNORM | EventMask::HUP
@@ -39,7 +44,7 @@ impl File for Pidfd {
         Stat {
             dev: ANONYMOUS_DEVICE,
             ino: self.process.pid as u64,
-            mode: 0o600,
+            mode: 0o700,
             nlink: 1,
             ..Stat::default()
         }
@@ -49,16 +54,12 @@ impl File for Pidfd {
         Some(self)
     }
 
-    fn seek_stream(&self) -> Result<u64, Errno> {
-        Ok(0)
-    }
-
     fn link_name(&self) -> String {
         String::from("anon_inode:[pidfd]")
     }
 
     fn fdinfo(&self, out: &mut String) {
-        let pid = self.process.pid;
+        let pid = if is_reaped(&self.process) { -1 } else { self.process.pid };
         let _ = write!(out, "Pid:\t{pid}\nNSpid:\t{pid}\n");
     }
 }
@@ -71,7 +72,7 @@ fn open_for(thread: &Thread, process: Arc<Process>, flags: u32) -> Result<i32, E
         .insert(open, true, 0, thread.process.file_limit())
 }
 
-/// pidfd_open(2): PIDFD_NONBLOCK is O_NONBLOCK. EINVAL, ESRCH, EMFILE.
+/// pidfd_open(2): PIDFD_NONBLOCK is O_NONBLOCK. EINVAL, ESRCH, ENOENT, EMFILE.
 pub fn open(thread: &Thread, pid: i32, flags: u32) -> Result<usize, Errno> {
     if flags & !O_NONBLOCK != 0 || pid <= 0 {
         return Err(Errno::EINVAL);
@@ -79,7 +80,7 @@ pub fn open(thread: &Thread, pid: i32, flags: u32) -> Result<usize, Errno> {
     let process = match table::process(pid) {
         Some(process) => process,
         // A thread that is not its process's first.
-        None if table::thread(pid).is_some() => return Err(Errno::EINVAL),
+        None if table::thread(pid).is_some() => return Err(Errno::ENOENT),
         None => return Err(Errno::ESRCH),
     };
     open_for(thread, process, flags).map(|fd| fd as usize)
@@ -91,23 +92,41 @@ pub fn open_for_clone(thread: &Thread, process: &Arc<Process>, address: usize) -
     user::write(address, &fd).inspect_err(|_| drop(thread.process.files().close(fd)))
 }
 
-/// The process a descriptor stands for.
-pub fn process_of(open: &OpenFile) -> Option<Arc<Process>> {
-    open.downcast::<Pidfd>().map(|pidfd| pidfd.process.clone())
+/// The process a descriptor stands for: EBADF where it is no pidfd.
+pub fn process_of(open: &OpenFile) -> Result<Arc<Process>, Errno> {
+    let pidfd = open.downcast::<Pidfd>().ok_or(Errno::EBADF)?;
+    Ok(pidfd.process.clone())
 }
 
-/// pidfd_send_signal(2): `info` is a siginfo_t in user memory or null. ESRCH, EPERM, EINVAL.
-pub fn send_signal(thread: &Thread, process: &Process, signal: u32, info: usize) -> Result<(), Errno> {
+/// For waitid(2): which child, ECHILD where it has been waited for and its number may be another's.
+pub fn child_number(open: &OpenFile) -> Result<i32, Errno> {
+    let process = process_of(open)?;
+    if is_reaped(&process) {
+        return Err(Errno::ECHILD);
+    }
+    Ok(process.pid)
+}
+
+/// pidfd_getfd(2): a copy of another process's descriptor. ESRCH, EPERM, EBADF, EMFILE.
+pub fn take_descriptor(thread: &Thread, process: &Process, fd: i32) -> Result<usize, Errno> {
     if process.is_zombie() {
         return Err(Errno::ESRCH);
     }
     let bearer = thread.process.full_credentials().clone();
-    if process.pid != thread.process.pid && !bearer.may_signal(&process.full_credentials()) {
+    if process.pid != thread.process.pid && !bearer.may_trace(&process.full_credentials()) {
         return Err(Errno::EPERM);
     }
-    if signal == 0 {
-        return Ok(());
-    }
+    let open = process.files().get_any(fd)?;
+    let copy = thread
+        .process
+        .files()
+        .insert(open, true, 0, thread.process.file_limit())?;
+    Ok(copy as usize)
+}
+
+/// pidfd_send_signal(2): `info` is a siginfo_t in user memory or null. ESRCH, EPERM, EINVAL, EFAULT.
+pub fn send_signal(thread: &Thread, process: &Process, signal: u32, info: usize) -> Result<(), Errno> {
+    let is_own = process.pid == thread.process.pid;
     let info = if info == 0 {
         Info::from_running(signal, SI_USER)
     } else {
@@ -116,7 +135,25 @@ pub fn send_signal(thread: &Thread, process: &Process, signal: u32, info: usize)
         if u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) != signal {
             return Err(Errno::EINVAL);
         }
-        Info::from_bytes(signal, &bytes)
+        let info = Info::from_bytes(signal, &bytes);
+        // What only the kernel says of others, and what tgkill(2) says, is not to be forged.
+        if !is_own && (info.code >= SI_USER || info.code == SI_TKILL) {
+            return Err(Errno::EPERM);
+        }
+        info
     };
+    if process.is_zombie() {
+        return Err(Errno::ESRCH);
+    }
+    if signal > SIGNAL_COUNT {
+        return Err(Errno::EINVAL);
+    }
+    let bearer = thread.process.full_credentials().clone();
+    if !is_own && !bearer.may_signal(&process.full_credentials()) {
+        return Err(Errno::EPERM);
+    }
+    if signal == 0 {
+        return Ok(());
+    }
     process.queue_signal(signal, info, None)
 }

@@ -47,6 +47,25 @@ pub struct Info {
     pub origin: Option<Origin>,
 }
 
+/// The kinds of siginfo_t, sigaction(2), "The siginfo_t argument".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// si_pid, si_uid.
+    Kill,
+    /// The same and si_value.
+    Queue,
+    /// si_timerid, si_overrun, si_value.
+    Timer,
+    /// si_band, si_fd.
+    Poll,
+    /// si_pid, si_uid, si_status, si_utime, si_stime.
+    Child,
+    /// si_addr.
+    Fault,
+    /// si_call_addr, si_syscall, si_arch.
+    System,
+}
+
 impl Info {
     pub fn new(signal: u32, code: i32) -> Info {
         Info {
@@ -100,6 +119,21 @@ impl Info {
     /// si_overrun of SI_TIMER.
     pub fn set_overrun(&mut self, overrun: i32) {
         self.payload[4..8].copy_from_slice(&overrun.to_ne_bytes());
+    }
+
+    /// Which members of the union it has.
+    pub fn layout(&self) -> Layout {
+        match (self.code, self.signal) {
+            (SI_TIMER, _) => Layout::Timer,
+            (SI_SIGIO, _) => Layout::Poll,
+            (..SI_USER, _) => Layout::Queue,
+            (SI_USER | SI_KERNEL.., _) => Layout::Kill,
+            (_, SIGCHLD) => Layout::Child,
+            (_, SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP) => Layout::Fault,
+            (_, SIGIO) => Layout::Poll,
+            (_, SIGSYS) => Layout::System,
+            _ => Layout::Kill,
+        }
     }
 
     pub fn to_bytes(self) -> [u8; SIGINFO_SIZE] {

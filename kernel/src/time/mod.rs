@@ -11,11 +11,15 @@ pub mod tests;
 
 use crate::arch;
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use event::{EventMask, WaitQueue};
 use spin::Once;
 
 /// What clock_settime(2) has moved CLOCK_REALTIME by.
 static REALTIME_SHIFT_NS: AtomicI64 = AtomicI64::new(0);
 static EPOCH_NS: Once<u64> = Once::new();
+
+/// Woken when CLOCK_REALTIME has been set: who waits for a time of it works out anew when that is.
+pub static CLOCK_SET: WaitQueue = WaitQueue::new();
 
 /// CLOCK_MONOTONIC: nanoseconds since the machine started.
 #[inline]
@@ -45,4 +49,5 @@ pub fn from_realtime_ns(realtime_ns: u64) -> u64 {
 pub fn set_realtime_ns(realtime_ns: u64) {
     let now = self::realtime_ns();
     REALTIME_SHIFT_NS.fetch_add(realtime_ns.wrapping_sub(now) as i64, Relaxed);
+    CLOCK_SET.wake(EventMask::IN);
 }

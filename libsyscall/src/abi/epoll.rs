@@ -13,6 +13,8 @@ pub const TFD_CLOEXEC: u32 = 0o2000000;
 pub const TFD_NONBLOCK: u32 = 0o4000;
 pub const TFD_TIMER_ABSTIME: u32 = 1;
 pub const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
+/// ioctl(2) of a timerfd: the count that the next read gives.
+pub const TFD_IOC_SET_TICKS: u32 = 0x4008_5400;
 
 pub const SFD_CLOEXEC: u32 = 0o2000000;
 pub const SFD_NONBLOCK: u32 = 0o4000;

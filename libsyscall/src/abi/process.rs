@@ -44,6 +44,9 @@ pub const P_PID: i32 = 1;
 pub const P_PGID: i32 = 2;
 pub const P_PIDFD: i32 = 3;
 
+/// pidfd_send_signal(2): the signal is for the process, as without a flag.
+pub const PIDFD_SIGNAL_THREAD_GROUP: u32 = 2;
+
 pub const FUTEX_WAIT: u32 = 0;
 pub const FUTEX_WAKE: u32 = 1;
 pub const FUTEX_REQUEUE: u32 = 3;

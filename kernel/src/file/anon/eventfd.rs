@@ -44,7 +44,7 @@ impl File for EventFile {
             }
             result => result?,
         };
-        to.put(&value.to_ne_bytes())?;
+        to.put_all(&value.to_ne_bytes())?;
         Ok(LEN)
     }
 

@@ -3,7 +3,7 @@
 use crate::file::{File, OpenFile};
 use crate::fs::Stat;
 use crate::mm::user::Sink;
-use crate::task::signal::Info;
+use crate::task::signal::{Info, Layout};
 use crate::task::{self, Process};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -15,17 +15,26 @@ use libsyscall::abi::Errno;
 /// sizeof(struct signalfd_siginfo).
 const LEN: usize = 128;
 
-pub struct SignalFd {
-    mask: AtomicU64,
-    /// Whose arrivals wake it: the process that made it. Which signals it sees is the reader's own pending set.
+/// A signalfd. It has a set of signals only: whose pending signals they are is for each reader to say, and a child that
+/// inherits it reads its own.
+pub struct SignalFile {
+    mask: Arc<AtomicU64>,
+}
+
+/// What a process polls, or has an epoll watch: its own signals' arrivals.
+struct Arrivals {
+    mask: Arc<AtomicU64>,
     process: Arc<Process>,
 }
 
-impl SignalFd {
-    pub fn new(mask: u64, process: Arc<Process>) -> SignalFd {
-        SignalFd {
-            mask: AtomicU64::new(mask),
-            process,
+fn own_process() -> Arc<Process> {
+    task::with_current(|thread| thread.process.clone())
+}
+
+impl SignalFile {
+    pub fn new(mask: u64) -> SignalFile {
+        SignalFile {
+            mask: Arc::new(AtomicU64::new(mask)),
         }
     }
 
@@ -36,14 +45,15 @@ impl SignalFd {
     /// signalfd(2) on an existing descriptor.
     pub fn set_mask(&self, mask: u64) {
         self.mask.store(mask, Ordering::Relaxed);
-        self.wait_queue().wake(EventMask::IN);
+        own_process().signal_arrivals().wake(EventMask::IN);
     }
 }
 
-impl Pollable for SignalFd {
+impl Pollable for Arrivals {
+    /// By the asking thread's signals, whoever registered (semantics 152).
     fn readiness(&self) -> EventMask {
         let pending = task::with_current(|thread| thread.process.pending_for(thread));
-        if pending & self.mask() != 0 {
+        if pending & self.mask.load(Ordering::Relaxed) != 0 {
             EventMask::IN
         } else {
             EventMask::empty()
@@ -55,58 +65,63 @@ impl Pollable for SignalFd {
     }
 }
 
-/// `struct signalfd_siginfo` of a siginfo_t: the same facts at other places, by the signal's kind.
-fn encode(info: Info) -> [u8; LEN] {
-    let from = info.to_bytes();
+/// `struct signalfd_siginfo` of a siginfo_t: the same facts at other places, by the kind of signal.
+fn encode(info: &Info) -> [u8; LEN] {
     let mut to = [0; LEN];
-    to[..4].copy_from_slice(&from[..4]);
-    to[4..8].copy_from_slice(&from[4..8]);
-    to[8..12].copy_from_slice(&from[8..12]);
-    // si_pid, si_uid; si_fd and si_tid have places of their own that stay 0.
-    to[12..20].copy_from_slice(&from[16..24]);
-    const SIGCHLD: u8 = 17;
-    if from[0] == SIGCHLD {
-        to[40..44].copy_from_slice(&from[24..28]);
-        to[56..72].copy_from_slice(&from[32..48]);
-    } else {
-        // si_int, si_ptr.
-        to[44..48].copy_from_slice(&from[24..28]);
-        to[48..56].copy_from_slice(&from[24..32]);
+    to[..4].copy_from_slice(&info.signal.to_ne_bytes());
+    to[4..8].copy_from_slice(&info.error.to_ne_bytes());
+    to[8..12].copy_from_slice(&info.code.to_ne_bytes());
+    // (place there, place in the payload, length), by the names of signalfd(2).
+    const PID_UID: (usize, usize, usize) = (12, 0, 8);
+    const INT: (usize, usize, usize) = (44, 8, 4);
+    const PTR: (usize, usize, usize) = (48, 8, 8);
+    let fields: &[(usize, usize, usize)] = match info.layout() {
+        Layout::Kill => &[PID_UID],
+        Layout::Queue => &[PID_UID, INT, PTR],
+        // tid, overrun.
+        Layout::Timer => &[(24, 0, 4), (32, 4, 4), INT, PTR],
+        // band, fd.
+        Layout::Poll => &[(28, 0, 4), (20, 8, 4)],
+        // status; utime and stime.
+        Layout::Child => &[PID_UID, (40, 8, 4), (56, 16, 16)],
+        // addr.
+        Layout::Fault => &[(72, 0, 8)],
+        // call_addr; syscall; arch.
+        Layout::System => &[(88, 0, 8), (84, 8, 4), (96, 12, 4)],
+    };
+    for &(place, from, len) in fields {
+        to[place..place + len].copy_from_slice(&info.payload[from..from + len]);
     }
     to
 }
 
-pub struct SignalFile(pub Arc<SignalFd>);
-
 impl File for SignalFile {
-    /// As many signals as fit; sleeps for the first only.
+    /// As many signals as fit; sleeps for the first only. A signal whose place can't be written is taken all the same.
     fn read(&self, open: &OpenFile, to: &mut Sink) -> Result<usize, Errno> {
         if to.len() < LEN {
             return Err(Errno::EINVAL);
         }
         let attempt = || {
-            let taken = task::with_current(|thread| thread.process.take_signal(thread, self.0.mask()));
+            let taken = task::with_current(|thread| thread.process.take_signal(thread, self.mask()));
             taken.ok_or(Errno::EAGAIN)
         };
         let mut next = match attempt() {
             Err(Errno::EAGAIN) if !open.nonblocking() => {
-                task::block_on(self.0.wait_queue(), EventMask::IN, None, attempt)
+                task::block_on(own_process().signal_arrivals(), EventMask::IN, None, attempt)
             }
             result => result,
         };
         let mut total = 0;
-        while let Ok(info) = next {
-            to.put(&encode(info))?;
-            total += LEN;
+        loop {
+            match next.and_then(|info| to.put_all(&encode(&info))) {
+                Ok(()) => total += LEN,
+                Err(error) if total == 0 => return Err(error),
+                Err(_) => return Ok(total),
+            }
             if to.len() < LEN {
-                break;
+                return Ok(total);
             }
             next = attempt();
-        }
-        if total > 0 {
-            Ok(total)
-        } else {
-            Err(next.err().unwrap_or(Errno::EAGAIN))
         }
     }
 
@@ -119,7 +134,10 @@ impl File for SignalFile {
     }
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
-        Some(self.0.clone())
+        Some(Arc::new(Arrivals {
+            mask: self.mask.clone(),
+            process: own_process(),
+        }))
     }
 
     fn link_name(&self) -> String {
@@ -127,6 +145,6 @@ impl File for SignalFile {
     }
 
     fn fdinfo(&self, out: &mut String) {
-        let _ = writeln!(out, "sigmask:\t{:016x}", self.0.mask());
+        let _ = writeln!(out, "sigmask:\t{:016x}", self.mask());
     }
 }
