@@ -389,8 +389,11 @@ fn limit_of_descriptors() {
     assert_eq!(child.wait(), Status::Exited(0));
 }
 
+/// A call that waits, by its name.
+type Wait = (&'static str, Box<dyn Fn() -> Result<usize, Errno>>);
+
 /// The calls that wait, each for `milliseconds` with nothing to come.
-fn waits(milliseconds: i32) -> [(&'static str, Box<dyn Fn() -> Result<usize, Errno>>); 5] {
+fn waits(milliseconds: i32) -> [Wait; 5] {
     let epoll = Fd::epoll();
     let other = Fd::epoll();
     [
