@@ -295,7 +295,7 @@ fn registered_by_a_parent() {
     let (fd, epoll) = (blocked(&[libc::SIGUSR1]), Fd::epoll());
     epoll.add(&fd, EPOLLIN);
     send(libc::SIGUSR1);
-    let child = child(|| i32::from(epoll.ready() != []));
+    let child = child(|| i32::from(!epoll.ready().is_empty()));
     assert_eq!(child.wait(), Status::Exited(0));
     // The child's look took the registration off the list, where its signals put it back.
     send(libc::SIGUSR1);
