@@ -324,6 +324,8 @@ fn exec_broken_headers() {
 /// rt_sigreturn(2) from nowhere reads a frame of nonsense.
 fn bad_signal_return() {
     let child = child(|| {
+        // SAFETY: takes no pointers. Rust's own handler would return, and the program go on.
+        unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
         // SAFETY: not sound, and meant so: the child ends here.
         let _ = unsafe { raw(nr::RT_SIGRETURN, [0; 6]) };
         0

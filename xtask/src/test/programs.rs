@@ -9,13 +9,15 @@ use super::{Guests, Plan, label, queue, root_file};
 use crate::build::Built;
 use crate::console::Stream;
 use crate::machine::Machine;
+use crate::paths;
 use crate::root::{self, Start};
 use anyhow::{Context, Result, ensure};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The programs, by their name in `userspace-tests/src/bin`.
+/// The programs, by their name in `src/bin` of `userspace-tests` and `userspace-tests/event-loops`.
 const PROGRAMS: &[&str] = &[
     "basic",
     "files",
@@ -26,6 +28,7 @@ const PROGRAMS: &[&str] = &[
     "time",
     "timers_posix",
     "pipes",
+    "hostile",
     "eventfd",
     "epoll",
     "poll",
@@ -39,12 +42,34 @@ const PROGRAMS: &[&str] = &[
     "udp",
     "unix_sockets",
     "unix_datagrams",
+    "strands",
+    "readiness_loop",
+    "reactor",
 ];
+
+/// Programs beside them that are no tests: what `program_outputs`, the suites, the fuzzer and the benchmark run.
+const OTHERS: &[&str] = &["batch", "bench", "die", "differ", "echo_input", "std_hello"];
 
 /// Without a word from the program for so long, the test that runs has hung.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Boots for one program: each hang or crash costs one, and the tests behind it get another.
 const BOOTS: usize = 4;
+
+/// A program that nobody lists would never be run.
+fn every_program_is_listed() -> Result<()> {
+    for folder in ["userspace-tests/src/bin", "userspace-tests/event-loops/src/bin"] {
+        let folder = paths::repository().join(folder);
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let path = entry?.path();
+            let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+            ensure!(
+                PROGRAMS.contains(&name) || OTHERS.contains(&name),
+                "{name} is in no list of xtask/src/test/programs.rs"
+            );
+        }
+    }
+    Ok(())
+}
 
 /// One program and its tests that were asked for.
 struct Suite {
@@ -54,6 +79,7 @@ struct Suite {
 
 pub fn run(plan: &Plan, guests: &Guests) -> Result<()> {
     let skips = Skips::read("skips.txt")?;
+    every_program_is_listed()?;
     let mut suites = Vec::new();
     for &program in PROGRAMS {
         let listed = list(&guests.host_programs.join(program))?;
