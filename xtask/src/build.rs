@@ -128,7 +128,14 @@ pub fn programs(arch: Arch, profile: Profile) -> Result<PathBuf> {
 
     let step = progress::step(format!("building the {arch} programs ({})", profile.name()));
     let mut std_programs = std_program(arch, profile)?;
-    std_programs.args(["--package", "userspace-tests", "--package", "tokio-programs", "--package", "event-loops"]);
+    std_programs.args([
+        "--package",
+        "userspace-tests",
+        "--package",
+        "tokio-programs",
+        "--package",
+        "event-loops",
+    ]);
     finish(std_programs, "the programs")?;
     drop(step);
 

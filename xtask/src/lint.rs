@@ -45,7 +45,14 @@ pub fn all() -> Result<Vec<Lint>> {
     let mut host = clippy();
     host.arg("--all-targets");
     let mut programs = clippy();
-    programs.args(["--package", "userspace-tests", "--package", "tokio-programs", "--package", "event-loops"]);
+    programs.args([
+        "--package",
+        "userspace-tests",
+        "--package",
+        "tokio-programs",
+        "--package",
+        "event-loops",
+    ]);
     let mut lints = vec![
         Lint {
             name: "format".to_string(),

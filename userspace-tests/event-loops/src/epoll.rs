@@ -41,7 +41,10 @@ impl Epoll {
     }
 
     fn control(&self, operation: i32, fd: RawFd, mask: u32, data: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: mask, u64: data };
+        let mut event = libc::epoll_event {
+            events: mask,
+            u64: data,
+        };
         // SAFETY: the event outlives the call.
         checked(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), operation, fd, &raw mut event) }).map(drop)
     }
@@ -75,7 +78,8 @@ impl EventFd {
     pub fn new() -> io::Result<EventFd> {
         // SAFETY: as in `Epoll::new`.
         unsafe {
-            checked(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK)).map(|fd| EventFd(OwnedFd::from_raw_fd(fd)))
+            checked(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))
+                .map(|fd| EventFd(OwnedFd::from_raw_fd(fd)))
         }
     }
 
@@ -107,7 +111,9 @@ impl TimerFd {
     pub fn new() -> io::Result<TimerFd> {
         let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
         // SAFETY: as in `Epoll::new`.
-        unsafe { checked(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags)).map(|fd| TimerFd(OwnedFd::from_raw_fd(fd))) }
+        unsafe {
+            checked(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags)).map(|fd| TimerFd(OwnedFd::from_raw_fd(fd)))
+        }
     }
 
     /// Expires once, after `delay`; at once for none. `None` disarms it. Setting it forgets an expiration not yet read.
@@ -121,7 +127,8 @@ impl TimerFd {
             },
         };
         // SAFETY: the setting outlives the call; no old one is asked for.
-        checked(unsafe { libc::timerfd_settime(self.as_raw_fd(), 0, &raw const setting, std::ptr::null_mut()) }).map(drop)
+        checked(unsafe { libc::timerfd_settime(self.as_raw_fd(), 0, &raw const setting, std::ptr::null_mut()) })
+            .map(drop)
     }
 
     /// Takes note of expirations: it is not ready until the next.

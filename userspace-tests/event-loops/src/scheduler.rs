@@ -39,7 +39,9 @@ enum Reactor {
     /// A thread is in epoll, and comes back by itself.
     Looking,
     /// A thread is in epoll until something happens.
-    Waiting { interrupted: bool },
+    Waiting {
+        interrupted: bool,
+    },
 }
 
 /// Who waits for a descriptor.
@@ -114,7 +116,11 @@ impl Budget {
     const UNASSISTED: usize = 4;
 
     fn of_round(&self, assisted: bool) -> usize {
-        if assisted { self.0 } else { self.0.min(Budget::UNASSISTED) }
+        if assisted {
+            self.0
+        } else {
+            self.0.min(Budget::UNASSISTED)
+        }
     }
 
     fn adapt(&mut self, used_all: bool) {

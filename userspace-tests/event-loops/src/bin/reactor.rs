@@ -93,7 +93,10 @@ fn dispatched_tasks_within_the_budget() {
     let (first, first_depths) = (own.clone(), depths.clone());
     own.post(move || link(first, first_depths, Arc::default(), 12));
     own.run();
-    assert_eq!(*depths.lock().expect("no panics"), [0, 1, 2, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
+    assert_eq!(
+        *depths.lock().expect("no panics"),
+        [0, 1, 2, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
+    );
     let (outside, outside_log) = (own.clone(), Log::default());
     outside.restart();
     outside.dispatch(outside_log.note(1));

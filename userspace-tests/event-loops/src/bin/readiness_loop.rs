@@ -108,11 +108,17 @@ fn a_wake_from_another_thread() {
             waker.wake();
         });
         let mut events = Vec::new();
-        assert!(own.wait(Deadline::NEVER, &mut events).expect("it waits"), "the waker ends it");
+        assert!(
+            own.wait(Deadline::NEVER, &mut events).expect("it waits"),
+            "the waker ends it"
+        );
         assert_eq!(events, []);
     });
     waker.wake();
-    assert!(own.wait(Deadline::NEVER, &mut Vec::new()).expect("it waits"), "a wake before the wait");
+    assert!(
+        own.wait(Deadline::NEVER, &mut Vec::new()).expect("it waits"),
+        "a wake before the wait"
+    );
 }
 
 fn deadlines() {

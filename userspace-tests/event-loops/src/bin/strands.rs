@@ -322,7 +322,10 @@ fn one_modify_a_wait() {
     .expect("they run");
     // Each of the two waits for its first byte by an ADD. The far one finds that byte there, so its waits are one fewer.
     assert_eq!(counts.adds, 2);
-    assert!((2 * ROUNDS - 3..=2 * ROUNDS - 2).contains(&counts.modifies), "{counts:?}");
+    assert!(
+        (2 * ROUNDS - 3..=2 * ROUNDS - 2).contains(&counts.modifies),
+        "{counts:?}"
+    );
 }
 
 fn a_reused_descriptor_is_added_again() {
@@ -364,7 +367,10 @@ fn ten_thousand_strands_echo() {
         rlim_cur: descriptors,
         rlim_max: descriptors,
     };
-    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: both structures outlive the calls.
     unsafe {
         libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut before);
