@@ -37,6 +37,7 @@ const PROGRAMS: &[&str] = &[
     "signalfd",
     "pidfd",
     "select",
+    "pointers",
     "terminal",
     "tcp",
     "udp",

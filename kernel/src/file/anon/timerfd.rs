@@ -274,8 +274,7 @@ impl File for TimerFile {
             Err(Errno::EAGAIN) if !open.nonblocking() => task::block_on(&self.0.queue, EventMask::IN, None, attempt)?,
             result => result?,
         };
-        to.put_all(&count.to_ne_bytes())?;
-        Ok(LEN)
+        to.put(&count.to_ne_bytes())
     }
 
     fn ioctl(&self, _open: &OpenFile, command: u32, argument: usize) -> Result<usize, Errno> {
