@@ -88,9 +88,12 @@ pub fn current_ignores(signal: u32) -> bool {
     })
 }
 
-/// The session a process group is in.
+/// The session a process group is in; where no group has the number, that of the process that has it.
 pub fn group_session(group: i32) -> Option<i32> {
-    table::group(group).first().map(|process| process.session())
+    let member = table::group(group).into_iter().next();
+    member
+        .or_else(|| table::process(group))
+        .map(|process| process.session())
 }
 
 pub use crate::dump::dump;

@@ -39,6 +39,7 @@ const PROGRAMS: &[&str] = &[
     "select",
     "pointers",
     "terminal",
+    "job_control",
     "tcp",
     "udp",
     "unix_sockets",
