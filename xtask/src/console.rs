@@ -7,6 +7,13 @@ pub const DLE: u8 = 0x10;
 pub const END_OF_INPUT: [u8; 2] = [DLE, b'E'];
 /// Asks the guest for a dump of its state.
 pub const DUMP: [u8; 2] = [DLE, b'D'];
+/// The terminal has gone, for the guest.
+pub const HANG_UP: [u8; 2] = [DLE, b'H'];
+
+/// The terminal's size, for the guest.
+pub fn window((rows, columns): (u16, u16)) -> Vec<u8> {
+    [&[DLE, b'W'], format!("{rows:05}{columns:05}").as_bytes()].concat()
+}
 
 /// Whose bytes they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

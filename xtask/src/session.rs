@@ -5,10 +5,13 @@ use crate::console::{self, End, Event, Stream};
 use crate::guest::{Guest, Input};
 use crate::machine::Machine;
 use crate::paths;
-use crate::terminal::Raw;
+use crate::terminal::{self, Raw};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
+use signal_hook::iterator::Signals;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::sync::Arc;
 use std::thread;
 
 /// The status when the machine ends without saying one, as env(1) and its like use for their own failures.
@@ -26,7 +29,10 @@ pub fn needed_mib(archive: usize) -> u64 {
 pub fn hold(machine: &Machine, kernel: &Built, archive: &[u8], parameters: &str, source: Source) -> Result<End> {
     let root_file = paths::made("run")?.join(format!("{}.cpio", std::process::id()));
     std::fs::write(&root_file, archive).with_context(|| format!("cannot write {}", root_file.display()))?;
-    let parameters = format!("console=framed stdin={} {parameters}", source.parameter());
+    let mut parameters = format!("console=framed stdin={} {parameters}", source.parameter());
+    if let Some((rows, columns)) = terminal::window().filter(|_| source == Source::Terminal) {
+        parameters.push_str(&format!(" window={rows}x{columns}"));
+    }
     let end = machine
         .boot(kernel, &root_file, &parameters)
         .and_then(Guest::start)
@@ -74,8 +80,11 @@ impl Source {
 
 /// Passes bytes both ways until the machine ends.
 fn attend(mut guest: Guest, source: Source) -> Result<End> {
-    let raw = (source == Source::Terminal).then(Raw::enter).flatten();
+    let raw = (source == Source::Terminal).then(Raw::enter).flatten().map(Arc::new);
     let input = guest.input();
+    if let Some(raw) = &raw {
+        watch_signals(raw.clone(), input.clone())?;
+    }
     let listen = || match source {
         Source::Nothing => {}
         // These threads may never see an end of their input; the process ends without them.
@@ -84,7 +93,9 @@ fn attend(mut guest: Guest, source: Source) -> Result<End> {
     };
     let status = show(&mut guest, raw.is_some(), listen);
     guest.stop();
-    drop(raw);
+    if let Some(raw) = raw {
+        raw.restore();
+    }
     status
 }
 
@@ -154,11 +165,45 @@ fn forward_bytes(input: &Input) {
     }
 }
 
+/// Passes on what the terminal tells by signals. One that ends this process puts the terminal back first; the machine
+/// ends with the process.
+fn watch_signals(raw: Arc<Raw>, input: Input) -> Result<()> {
+    let mut signals = Signals::new([SIGWINCH, SIGCONT, SIGHUP, SIGTERM, SIGINT, SIGQUIT])?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            // The main thread sees it when the machine has gone.
+            let _ = match signal {
+                SIGWINCH => send_window(&input),
+                SIGCONT => {
+                    raw.again();
+                    send_window(&input)
+                }
+                SIGHUP => input.send(&console::HANG_UP),
+                signal => {
+                    raw.restore();
+                    signal_hook::low_level::emulate_default_handler(signal)
+                }
+            };
+        }
+    });
+    Ok(())
+}
+
+fn send_window(input: &Input) -> std::io::Result<()> {
+    match terminal::window() {
+        Some(size) => input.send(&console::window(size)),
+        None => Ok(()),
+    }
+}
+
 /// Keys go to the guest's terminal, but for control-A, which speaks to the machine: `x` ends it, `d` shows its state.
 fn forward_keys(input: &Input) {
     const CONTROL_A: u8 = 1;
     let mut escaped = false;
     let mut key = [0];
+    if send_window(input).is_err() {
+        return;
+    }
     while let Ok(1) = std::io::stdin().lock().read(&mut key) {
         let sent = match (escaped, key[0]) {
             (false, CONTROL_A) => {
@@ -177,4 +222,6 @@ fn forward_keys(input: &Input) {
             return;
         }
     }
+    // The terminal has gone. So may have the machine.
+    let _ = input.send(&console::HANG_UP);
 }

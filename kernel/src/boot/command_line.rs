@@ -26,6 +26,8 @@ pub struct Parameters {
     /// Seconds without progress after which the machine's state is dumped.
     pub watchdog_s: Option<u64>,
     pub stdin: Stdin,
+    /// Rows and columns of the console's terminal.
+    pub window: (u16, u16),
     /// The program to run where the initramfs does not name one.
     pub init: Option<&'static str>,
 }
@@ -45,6 +47,7 @@ static DEFAULT: Parameters = Parameters {
     ktest: None,
     watchdog_s: None,
     stdin: Stdin::Tty,
+    window: (24, 80),
     init: None,
 };
 
@@ -68,10 +71,17 @@ pub fn parse(line: &'static str) {
                         _ => Stdin::Tty,
                     }
                 }
+                "window" => parameters.window = window(value).unwrap_or(parameters.window),
                 "init" => parameters.init = Some(value),
                 _ => {}
             }
         }
         parameters
     });
+}
+
+/// A size written as `24x80`.
+fn window(text: &str) -> Option<(u16, u16)> {
+    let (rows, columns) = text.split_once('x')?;
+    Some((rows.parse().ok()?, columns.parse().ok()?))
 }

@@ -4,6 +4,7 @@
 //! there is room for; the rest waits in the line, which has flow control.
 
 use super::TERMINAL;
+use super::terminal::Terminal;
 use crate::boot::command_line::{Stdin, parameters};
 use crate::console::DLE;
 use crate::driver::serial;
@@ -14,14 +15,24 @@ use crate::pipe;
 use alloc::sync::Arc;
 use event::{EventMask, Pollable};
 use libsyscall::abi::fcntl::O_NONBLOCK;
+use libsyscall::abi::ioctl::Winsize;
 use sync::SpinLock;
 
 /// Bytes taken from the line at a time.
 const CHUNK: usize = 256;
 
+/// Where the line is within a control of the framed console.
+#[derive(Clone, Copy)]
+enum Frame {
+    Text,
+    /// Behind a DLE.
+    Control,
+    /// Within a window's size, with the digits so far and how many they are.
+    Window(u64, u32),
+}
+
 struct Input {
-    /// The last byte was a DLE.
-    escaped: bool,
+    frame: Frame,
     /// Where standard input is a pipe: its ends. The reading one goes to the first program, the writing one goes at the
     /// end of input.
     reader: Option<Arc<OpenFile>>,
@@ -35,7 +46,7 @@ struct Writer {
 
 /// Held while bytes are taken from the line, so that they arrive in order.
 static INPUT: SpinLock<Input> = SpinLock::new(Input {
-    escaped: false,
+    frame: Frame::Text,
     reader: None,
     writer: None,
 });
@@ -45,7 +56,12 @@ enum Item {
     Byte(u8),
     EndOfFile,
     Dump,
+    HangUp,
+    Window(Winsize),
 }
+
+/// Rows and columns of a window, five digits each.
+const WINDOW_DIGITS: u32 = 10;
 
 /// Makes the pipe that standard input is.
 pub fn make_pipe() {
@@ -96,6 +112,12 @@ pub fn pump() {
     drop(closed);
 }
 
+fn with_terminal(act: impl FnOnce(&Arc<Terminal>)) {
+    if let Some(terminal) = TERMINAL.get() {
+        act(terminal);
+    }
+}
+
 impl Input {
     /// Bytes that can be put where they go.
     fn room(&self) -> usize {
@@ -124,6 +146,8 @@ impl Input {
                 }
                 Some(Item::EndOfFile) => return (count, true),
                 Some(Item::Dump) => crate::task::dump(),
+                Some(Item::HangUp) => with_terminal(|terminal| terminal.hang_up()),
+                Some(Item::Window(window)) => with_terminal(|terminal| terminal.set_window(window)),
             }
         }
         (count, false)
@@ -133,15 +157,33 @@ impl Input {
         if !parameters().framed {
             return Some(Item::Byte(byte));
         }
-        match (core::mem::take(&mut self.escaped), byte) {
-            (false, DLE) => {
-                self.escaped = true;
-                None
+        let (next, item) = match (self.frame, byte) {
+            (Frame::Text, DLE) => (Frame::Control, None),
+            (Frame::Text, byte) | (Frame::Control, byte @ DLE) => (Frame::Text, Some(Item::Byte(byte))),
+            (Frame::Control, b'W') => (Frame::Window(0, 0), None),
+            (Frame::Control, b'E') => (Frame::Text, Some(Item::EndOfFile)),
+            (Frame::Control, b'D') => (Frame::Text, Some(Item::Dump)),
+            (Frame::Control, b'H') => (Frame::Text, Some(Item::HangUp)),
+            (Frame::Control, _) => (Frame::Text, None),
+            (Frame::Window(digits, count), b'0'..=b'9') => {
+                let digits = digits * 10 + u64::from(byte - b'0');
+                match count + 1 {
+                    WINDOW_DIGITS => (Frame::Text, Some(Item::Window(window(digits)))),
+                    count => (Frame::Window(digits, count), None),
+                }
             }
-            (false, byte) | (true, byte @ DLE) => Some(Item::Byte(byte)),
-            (true, b'E') => Some(Item::EndOfFile),
-            (true, b'D') => Some(Item::Dump),
-            (true, _) => None,
-        }
+            (Frame::Window(..), _) => (Frame::Text, None),
+        };
+        self.frame = next;
+        item
+    }
+}
+
+/// Ten digits as a size.
+fn window(digits: u64) -> Winsize {
+    Winsize {
+        ws_row: (digits / 100_000) as u16,
+        ws_col: (digits % 100_000) as u16,
+        ..Winsize::default()
     }
 }

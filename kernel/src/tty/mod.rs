@@ -42,9 +42,10 @@ pub fn init() {
     match parameters().stdin {
         Stdin::Tty => {
             TERMINAL.call_once(|| {
+                let (ws_row, ws_col) = parameters().window;
                 let window = Winsize {
-                    ws_row: 24,
-                    ws_col: 80,
+                    ws_row,
+                    ws_col,
                     ..Winsize::default()
                 };
                 Terminal::new(Far::Console, line::DEFAULTS, window)

@@ -112,10 +112,8 @@ fn news(child: &Child) -> i32 {
     let mut status = 0;
     let options = libc::WUNTRACED | libc::WCONTINUED;
     // SAFETY: the kernel writes one status.
-    assert_eq!(
-        checked(unsafe { libc::waitpid(child.0, &mut status, options) }),
-        Ok(child.0)
-    );
+    let told = checked(unsafe { libc::waitpid(child.0, &mut status, options) });
+    assert_eq!(told, Ok(child.0));
     status
 }
 
