@@ -3,7 +3,7 @@
 use crate::arch::Arch;
 use crate::{image, limine, paths, progress, setup};
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 #[derive(clap::Args)]
@@ -170,6 +170,28 @@ pub fn stand_in_cargo(command: &str, arch: Arch) -> Result<Command> {
     Ok(cargo)
 }
 
+/// Builds the program on Boost.Asio, unless it is newer than its source, into the folder of the others.
+pub fn boost_asio(arch: Arch, folder: &Path) -> Result<()> {
+    let source = paths::repository().join("userspace-tests/boost-asio/demonstration.cpp");
+    let program = folder.join("boost_asio");
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    if let (Ok(built), Ok(written)) = (changed(&program), changed(&source))
+        && built > written
+    {
+        return Ok(());
+    }
+    let compiler = setup::for_boost(arch)?;
+    let _step = progress::step(format!("building the Boost.Asio program for {arch}"));
+    let mut command = Command::new(compiler);
+    command.args(["-O1", "-std=c++17", "-Wall", "-Wextra", "-static", "-pthread"]);
+    if !arch.is_host() {
+        // Boost is headers for every machine; the machine's own come first.
+        command.args(["-idirafter", "/usr/include"]);
+    }
+    command.arg("-o").arg(&program).arg(source);
+    finish(command, "the Boost.Asio program")
+}
+
 /// Builds one program of a package statically.
 pub fn program(arch: Arch, profile: Profile, package: &str, name: &str) -> Result<PathBuf> {
     setup::for_building(arch)?;
@@ -226,9 +248,12 @@ pub fn build_std(cargo: &mut Command, crates: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs cargo; what it says comes out when it fails or warns.
+/// Runs cargo or a compiler; what it says comes out when it fails or warns.
 fn finish(mut cargo: Command, what: &str) -> Result<()> {
-    let output = cargo.stdin(Stdio::null()).output().context("cannot run cargo")?;
+    let output = cargo
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot build {what}"))?;
     let messages = String::from_utf8_lossy(&output.stderr);
     if !messages.trim().is_empty() {
         eprint!("{messages}");

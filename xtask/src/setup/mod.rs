@@ -7,7 +7,7 @@ mod rust_source;
 pub use rust_source::{RustSource, find as rust_source};
 
 use crate::arch::Arch;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 /// Everything, for both machines.
 pub fn all() -> Result<()> {
@@ -42,6 +42,18 @@ pub fn for_firmware(arch: Arch) -> Result<&'static str> {
 /// What making ISO images needs.
 pub fn for_iso() -> Result<()> {
     packages::need(&[packages::XORRISO])
+}
+
+/// What building C++ programs on Boost needs: the compiler's name.
+pub fn for_boost(arch: Arch) -> Result<&'static str> {
+    let (package, compiler) = if arch.is_host() {
+        (packages::CXX, "g++")
+    } else {
+        ensure!(arch == Arch::Aarch64, "no C++ compiler is known here for {arch}");
+        (packages::CROSS_CXX, "aarch64-linux-gnu-g++")
+    };
+    packages::need(&[package, packages::BOOST])?;
+    Ok(compiler)
 }
 
 /// What running a machine of `arch` needs.

@@ -48,6 +48,19 @@ pub const XORRISO: Package = Package {
     brings: Brings::Program("xorriso"),
 };
 
+pub const CXX: Package = Package {
+    name: "g++",
+    brings: Brings::Program("g++"),
+};
+pub const CROSS_CXX: Package = Package {
+    name: "g++-aarch64-linux-gnu",
+    brings: Brings::Program("aarch64-linux-gnu-g++"),
+};
+pub const BOOST: Package = Package {
+    name: "libboost-dev",
+    brings: Brings::File("/usr/include/boost/asio.hpp"),
+};
+
 impl Package {
     fn is_there(&self) -> bool {
         match self.brings {

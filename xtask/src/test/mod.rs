@@ -204,17 +204,19 @@ impl Guests {
         let mut built = Vec::new();
         for arch in plan.architectures() {
             // A machine whose kernel does not build fails its tests; the other one's still run.
-            let both = build::kernel(arch, plan.profile, build::Kernel::Plain)
-                .and_then(|kernel| Ok((kernel, build::programs(arch, plan.profile)?)));
+            let both = build::kernel(arch, plan.profile, build::Kernel::Plain).and_then(|kernel| {
+                let programs = build::programs(arch, plan.profile)?;
+                build::boost_asio(arch, &programs)?;
+                Ok((kernel, programs))
+            });
             match both {
                 Ok((kernel, programs)) => built.push((arch, kernel, programs)),
                 Err(error) => plan.report.failed(&format!("{arch} build"), 0.0, &format!("{error:#}")),
             }
         }
-        Ok(Guests {
-            built,
-            host_programs: build::programs(host, plan.profile)?,
-        })
+        let host_programs = build::programs(host, plan.profile)?;
+        build::boost_asio(host, &host_programs)?;
+        Ok(Guests { built, host_programs })
     }
 
     /// Kernel and program folder for a machine, when they built.

@@ -58,6 +58,7 @@ const PROGRAMS: &[Program] = &[
     program("unix_pair"),
     program("timers"),
     program("idle"),
+    program("boost_asio"),
 ];
 
 /// What the other boards and ways in run; it uses all of a machine.
