@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "Builds, runs and tests Vigil")]
-struct Command {
+pub struct Command {
     #[command(subcommand)]
     task: Task,
 }

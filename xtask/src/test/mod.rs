@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test there is, each named, on this computer and in QEMU.
 
 pub mod boot;
+mod documents;
 mod fuzz;
 mod host;
 mod junit;
@@ -61,6 +62,8 @@ enum Kind {
     Runner,
     /// Random programs whose results in Vigil must be Linux's
     Fuzz,
+    /// The commands in the documents
+    Documents,
 }
 
 /// A machine the tests run on, as they name it.
@@ -178,6 +181,9 @@ pub fn command(options: &Options) -> Result<u8> {
         if wanted(Kind::Fuzz) {
             fuzz::run(&plan, &guests)?;
         }
+    }
+    if wanted(Kind::Documents) {
+        documents::run(&plan)?;
     }
     if wanted(Kind::Runner) {
         runner::run(&plan)?;
