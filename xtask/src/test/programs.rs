@@ -31,6 +31,8 @@ const PROGRAMS: &[&str] = &[
     "hostile",
     "eventfd",
     "epoll",
+    "epoll_targets",
+    "epoll_waits",
     "poll",
     "waiters",
     "timerfd",
