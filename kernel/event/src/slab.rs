@@ -6,6 +6,16 @@ use libsyscall::abi::Errno;
 /// No number.
 pub const NONE: u32 = u32::MAX;
 
+/// Room for one more. Most slabs have one value and no need of room for four; large ones grow by an eighth, so that little
+/// of a long list lies idle.
+pub fn reserve<T>(slots: &mut Vec<T>) -> Result<(), Errno> {
+    let len = slots.len();
+    if len == slots.capacity() {
+        slots.try_reserve_exact((len / 8).max(1)).map_err(|_| Errno::ENOMEM)?;
+    }
+    Ok(())
+}
+
 enum Slot<T> {
     Full(T),
     /// The next free slot, or [`NONE`].
@@ -45,7 +55,7 @@ impl<T> Slab<T> {
         if self.first_free != NONE {
             return Ok(self.first_free);
         }
-        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        reserve(&mut self.slots)?;
         Ok(self.slots.len() as u32)
     }
 

@@ -4,33 +4,25 @@
 //! interest, because a wake-up needs it and must not take the interests' lock.
 
 use crate::EventMask;
-use crate::slab::NONE;
+use crate::slab::{self, NONE};
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// No interest has this number.
-    Vacant,
-    /// Waiting for a wake-up.
-    Idle,
-    /// On the list.
-    Queued,
-}
+/// [`Slot::next`] of an interest that is not on the list: it waits for a wake-up.
+const IDLE: u32 = NONE - 1;
 
 #[derive(Clone, Copy)]
 struct Slot {
+    /// Empty where no interest has this number: an interest has ERR and HUP, or was one-shot.
     mask: EventMask,
     previous: u32,
     next: u32,
-    state: State,
 }
 
 const VACANT: Slot = Slot {
     mask: EventMask::empty(),
     previous: NONE,
-    next: NONE,
-    state: State::Vacant,
+    next: IDLE,
 };
 
 pub(super) struct ReadyList {
@@ -74,18 +66,11 @@ impl ReadyList {
 
     /// Room for an interest's number, with its mask.
     pub fn insert(&mut self, number: u32, mask: EventMask) -> Result<(), Errno> {
-        let len = number as usize + 1;
-        if self.slots.len() < len {
-            self.slots
-                .try_reserve(len - self.slots.len())
-                .map_err(|_| Errno::ENOMEM)?;
-            self.slots.resize(len, VACANT);
+        while self.slots.len() <= number as usize {
+            slab::reserve(&mut self.slots)?;
+            self.slots.push(VACANT);
         }
-        *self.slot(number) = Slot {
-            mask,
-            state: State::Idle,
-            ..VACANT
-        };
+        *self.slot(number) = Slot { mask, ..VACANT };
         Ok(())
     }
 
@@ -115,7 +100,7 @@ impl ReadyList {
         let slot = self.slots.get(number as usize)?;
         let mask = slot.mask;
         let bits = mask.difference(EventMask::PRIVATE);
-        if slot.state == State::Vacant || bits.is_empty() || !(events.is_empty() || bits.intersects(events)) {
+        if bits.is_empty() || !(events.is_empty() || bits.intersects(events)) {
             return None;
         }
         self.push_last(number);
@@ -139,15 +124,10 @@ impl ReadyList {
             (self.last, NONE)
         };
         let slot = self.slot(number);
-        if slot.state != State::Idle {
+        if slot.next != IDLE {
             return false;
         }
-        *slot = Slot {
-            previous,
-            next,
-            state: State::Queued,
-            ..*slot
-        };
+        (slot.previous, slot.next) = (previous, next);
         self.join(previous, number);
         self.join(number, next);
         self.len += 1;
@@ -166,16 +146,11 @@ impl ReadyList {
 
     fn unlink(&mut self, number: u32) {
         let slot = self.slot(number);
-        if slot.state != State::Queued {
+        if slot.next == IDLE {
             return;
         }
         let (previous, next) = (slot.previous, slot.next);
-        *slot = Slot {
-            previous: NONE,
-            next: NONE,
-            state: State::Idle,
-            ..*slot
-        };
+        slot.next = IDLE;
         self.join(previous, next);
         self.len -= 1;
     }
