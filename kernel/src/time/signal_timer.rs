@@ -9,6 +9,7 @@ use crate::task::signal::{Info, bit};
 use crate::task::{Process, Thread};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 use libsyscall::abi::signal::{SI_TIMER, SIGALRM, SIGPROF, SIGVTALRM};
 use libsyscall::abi::{
     Errno,
@@ -79,6 +80,7 @@ impl Setting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     slot: u32,
+    made: u32,
     serial: u32,
 }
 
@@ -102,6 +104,8 @@ pub struct SignalTimer {
     /// What is sent; nothing for a timer that is only looked at.
     signal: Option<Info>,
     slot: u32,
+    /// Tells it from the timers that had its slot before: a signal of theirs is void.
+    made: u32,
     state: SpinLock<State>,
 }
 
@@ -153,9 +157,12 @@ impl SignalTimer {
     }
 
     /// Its signal has been taken: counts the overrun and goes on. False where the signal is void.
-    fn taken(self: &Arc<Self>, serial: u32, info: &mut Info) -> bool {
+    fn taken(self: &Arc<Self>, origin: Origin, info: &mut Info) -> bool {
+        if self.made != origin.made {
+            return false;
+        }
         let mut state = self.state.lock();
-        if state.serial != serial {
+        if state.serial != origin.serial {
             // setitimer(2) takes nothing back.
             return self.is_interval_timer();
         }
@@ -223,6 +230,7 @@ impl Expire for SignalTimer {
         };
         info.origin = Some(Origin {
             slot: self.slot,
+            made: self.made,
             serial: state.serial,
         });
         state.is_queued = true;
@@ -245,7 +253,11 @@ const INTERVAL_TIMERS: u32 = 3;
 
 /// A process's timers: the three of setitimer(2), made when first used, then those of timer_create(2).
 #[derive(Default)]
-pub struct Timers(SpinLock<Vec<Option<Arc<SignalTimer>>>>);
+pub struct Timers {
+    slots: SpinLock<Vec<Option<Arc<SignalTimer>>>>,
+    /// Timers made by timer_create(2) so far.
+    made: AtomicU32,
+}
 
 /// What timer_create(2) asks for.
 pub struct Request {
@@ -262,7 +274,7 @@ impl Timers {
     pub fn interval(&self, which: i32, process: &Arc<Process>) -> Result<Arc<SignalTimer>, Errno> {
         let slot = which as usize;
         let find = |timers: &[Option<Arc<SignalTimer>>]| timers.get(slot).cloned().flatten();
-        if let Some(timer) = find(&self.0.lock()) {
+        if let Some(timer) = find(&self.slots.lock()) {
             return Ok(timer);
         }
         let (signal, clock) = match which {
@@ -278,9 +290,10 @@ impl Timers {
             thread: None,
             signal: Some(Info::kernel(signal)),
             slot: slot as u32,
+            made: 0,
             state: SpinLock::default(),
         });
-        let mut timers = self.0.lock();
+        let mut timers = self.slots.lock();
         // Another thread may have been first.
         if let Some(timer) = find(&timers) {
             return Ok(timer);
@@ -293,7 +306,7 @@ impl Timers {
     /// timer_create(2): the new timer's number. EAGAIN past `limit` of them, ENOMEM.
     pub fn create(&self, process: &Arc<Process>, request: Request, limit: u64) -> Result<i32, Errno> {
         let timer = Timer::new()?;
-        let mut timers = self.0.lock();
+        let mut timers = self.slots.lock();
         let made = timers.iter().skip(INTERVAL_TIMERS as usize).flatten().count() as u64;
         if made >= limit {
             return Err(Errno::EAGAIN);
@@ -313,6 +326,7 @@ impl Timers {
             thread: request.thread,
             signal,
             slot: slot as u32,
+            made: self.made.fetch_add(1, Ordering::Relaxed),
             state: SpinLock::default(),
         }));
         Ok(number)
@@ -325,14 +339,14 @@ impl Timers {
     }
 
     fn at(&self, slot: usize) -> Option<Arc<SignalTimer>> {
-        self.0.lock().get(slot).cloned().flatten()
+        self.slots.lock().get(slot).cloned().flatten()
     }
 
     /// timer_delete(2): EINVAL.
     pub fn delete(&self, number: i32) -> Result<(), Errno> {
         let slot = slot_of(number)?;
         let timer = self
-            .0
+            .slots
             .lock()
             .get_mut(slot)
             .and_then(Option::take)
@@ -348,7 +362,7 @@ impl Timers {
         } else {
             INTERVAL_TIMERS as usize
         };
-        let mut timers = self.0.lock();
+        let mut timers = self.slots.lock();
         let ended = if timers.len() > first {
             timers.split_off(first)
         } else {
@@ -363,13 +377,13 @@ impl Timers {
     /// A timer's signal has been taken out of its queue. False where it is void: its timer was deleted or set anew.
     pub fn taken(&self, origin: Origin, info: &mut Info) -> bool {
         let timer = self.at(origin.slot as usize);
-        timer.is_some_and(|timer| timer.taken(origin.serial, info))
+        timer.is_some_and(|timer| timer.taken(origin, info))
     }
 
     /// Queued signals of this set were thrown away: their timers go on without them.
     pub fn discarded(&self, signals: u64) {
         for slot in 0.. {
-            let timer = match self.0.lock().get(slot) {
+            let timer = match self.slots.lock().get(slot) {
                 None => return,
                 Some(timer) => timer.clone(),
             };

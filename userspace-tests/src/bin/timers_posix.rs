@@ -237,7 +237,11 @@ fn deleting_takes_the_signal_back() {
     timer.set(0, milliseconds(5), Duration::ZERO).expect("set");
     std::thread::sleep(milliseconds(30));
     drop(timer);
+    // Nor is it taken for one of the timer that comes next.
+    let timer = Timer::with_signal();
+    timer.set(0, LONG, Duration::ZERO).expect("set");
     assert!(next(SIGNAL, milliseconds(20)).is_none());
+    drop(timer);
 }
 
 fn setting_anew_takes_the_signal_back() {
