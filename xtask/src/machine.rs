@@ -125,11 +125,7 @@ impl Machine {
     pub fn boot(&self, kernel: &Built, root: &Path, parameters: &str) -> Result<Command> {
         let mut qemu = self.qemu();
         match &self.door {
-            Door::Direct => {
-                qemu.arg("-kernel").arg(&kernel.boot_file);
-                qemu.arg("-initrd").arg(root);
-                qemu.arg("-append").arg(parameters);
-            }
+            Door::Direct => return Ok(self.direct(&kernel.boot_file, root, parameters)),
             Door::Limine(release, firmware) => {
                 let content = Content {
                     arch: self.arch,
@@ -142,6 +138,14 @@ impl Machine {
             }
         }
         Ok(qemu)
+    }
+
+    /// QEMU that boots an image by itself, whatever the door.
+    pub fn direct(&self, image: &Path, root: &Path, parameters: &str) -> Command {
+        let mut qemu = self.qemu();
+        qemu.arg("-kernel").arg(image).arg("-initrd").arg(root);
+        qemu.arg("-append").arg(parameters);
+        qemu
     }
 
     fn add_medium(&self, qemu: &mut Command, content: &Content, firmware: Firmware) -> Result<()> {

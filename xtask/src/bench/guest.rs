@@ -1,28 +1,69 @@
-//! Boots a machine into the benchmark program and reads its results.
+//! Boots a kernel into the benchmark program and reads its results.
 
 use super::history::Measured;
+use crate::arch::Arch;
 use crate::build::Built;
-use crate::console::{End, Event};
+use crate::console::Event;
 use crate::guest::Guest;
 use crate::machine::Machine;
 use crate::root::{self, Start};
 use crate::{paths, progress};
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is measured, and by what.
-pub struct Bench {
-    pub kernel: Built,
-    pub program: PathBuf,
+/// Whose operations are measured.
+pub enum System {
+    Vigil(Built),
+    /// A kernel image that QEMU boots directly.
+    Linux(PathBuf),
 }
 
-impl Bench {
-    /// Measures `cases`, or all of them.
-    pub fn run(&self, machine: &Machine, cases: &[String]) -> Result<Vec<Measured>> {
-        let step = progress::step(format!("measuring on {}", machine.arch));
-        let mut guest = Guest::start(self.qemu(machine, cases)?)?;
-        let (mut measured, mut said) = (Vec::new(), String::new());
+/// The program, as the machine gets it.
+const PROGRAM: &str = "/bin/bench";
+
+/// Nothing that a benchmark of operations would not want: no mitigations, no auditing, no hardening, no randomness.
+const LINUX_PARAMETERS: &str = "quiet mitigations=off nokaslr audit=0 init_on_alloc=0 randomize_kstack_offset=off \
+                                hardened_usercopy=off preempt=none panic=-1";
+
+impl System {
+    fn name(&self) -> &'static str {
+        match self {
+            System::Vigil(_) => "Vigil",
+            System::Linux(_) => "Linux",
+        }
+    }
+
+    /// QEMU with a machine that boots this kernel into `program`.
+    pub fn qemu(&self, machine: &Machine, program: &Path, arguments: &[String]) -> Result<Command> {
+        let contents = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+        let archive = root::archive(&Start {
+            path: PROGRAM,
+            contents: &contents,
+            arguments,
+            ..Start::default()
+        });
+        let root = paths::made("bench")?.join(format!("{}.cpio", machine.arch));
+        std::fs::write(&root, archive).with_context(|| format!("cannot write {}", root.display()))?;
+        match self {
+            System::Vigil(kernel) => machine.boot(kernel, &root, "console=framed log=error stdin=none"),
+            System::Linux(image) => {
+                let machines = match machine.arch {
+                    Arch::X86_64 => "console=ttyS0 nopti",
+                    Arch::Aarch64 => "console=ttyAMA0 kpti=off",
+                };
+                let arguments = arguments.join(" ");
+                let parameters = format!("{LINUX_PARAMETERS} {machines} rdinit={PROGRAM} -- {arguments}");
+                Ok(machine.direct(image, &root, &parameters))
+            }
+        }
+    }
+
+    /// Measures the cases that `arguments` name, or all of them.
+    pub fn run(&self, machine: &Machine, program: &Path, arguments: &[String]) -> Result<Vec<Measured>> {
+        let step = progress::step(format!("measuring {} on {}", self.name(), machine.arch));
+        let mut guest = Guest::start(self.qemu(machine, program, arguments)?)?;
+        let (mut measured, mut said, mut done) = (Vec::new(), String::new(), false);
         let status = loop {
             let events = guest.events()?;
             if events.is_empty() {
@@ -32,6 +73,7 @@ impl Bench {
             for event in events {
                 match event {
                     Event::Exit(end) => status = Some(end),
+                    // Linux's console does not say whose bytes they are.
                     Event::Bytes(_, bytes) => said.push_str(&String::from_utf8_lossy(&bytes)),
                     Event::Listening => {}
                 }
@@ -40,35 +82,21 @@ impl Bench {
                 let line: String = said.drain(..=end).collect();
                 match parse(line.trim_end()) {
                     Some(result) => measured.push(result),
+                    None if line.trim_end() == "done" => done = true,
                     None => eprint!("{line}"),
                 }
             }
-            if status.is_some() {
+            if status.is_some() || done {
                 break status;
             }
         };
         guest.stop();
         drop(step);
         match status {
-            Some(End::Exited(0)) => Ok(measured),
+            _ if done => Ok(measured),
             Some(end) => bail!("the benchmark ended with status {}", end.status()),
             None => bail!("the machine stopped in the middle of the benchmark"),
         }
-    }
-
-    /// QEMU with a machine that boots into the program.
-    pub fn qemu(&self, machine: &Machine, arguments: &[String]) -> Result<Command> {
-        let contents =
-            std::fs::read(&self.program).with_context(|| format!("cannot read {}", self.program.display()))?;
-        let archive = root::archive(&Start {
-            path: "/bin/bench",
-            contents: &contents,
-            arguments,
-            ..Start::default()
-        });
-        let root = paths::made("bench")?.join(format!("{}.cpio", machine.arch));
-        std::fs::write(&root, archive).with_context(|| format!("cannot write {}", root.display()))?;
-        machine.boot(&self.kernel, &root, "console=framed log=error stdin=none")
     }
 }
 

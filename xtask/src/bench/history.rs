@@ -14,8 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Serialize, Deserialize)]
 pub struct Record {
     pub arch: String,
-    /// The commit that was measured; a `+` says that there were changes beside it.
-    pub commit: String,
+    /// The kernel and its version.
+    pub system: String,
     pub seconds_since_epoch: u64,
     pub cases: Vec<Measured>,
 }
@@ -31,10 +31,10 @@ pub struct Measured {
 }
 
 impl Record {
-    pub fn new(arch: Arch, cases: Vec<Measured>) -> Record {
+    pub fn new(arch: Arch, system: &str, cases: Vec<Measured>) -> Record {
         Record {
             arch: arch.name().to_string(),
-            commit: commit().unwrap_or_else(|| "unknown".to_string()),
+            system: system.to_string(),
             seconds_since_epoch: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_secs()),
@@ -47,7 +47,42 @@ impl Record {
     }
 }
 
-fn commit() -> Option<String> {
+/// The fastest batch of several runs, for each case of the first.
+pub fn fastest(runs: &[Vec<Measured>]) -> Vec<Measured> {
+    let mut fastest = runs.first().cloned().unwrap_or_default();
+    for measured in &mut fastest {
+        // The figure of work on several CPUs is a speed.
+        let better = if measured.unit == "times" { f64::max } else { f64::min };
+        measured.best = bests(runs, &measured.case).reduce(better);
+    }
+    fastest
+}
+
+/// How far the runs lie apart: the median, over the cases, of the slowest run's part above the fastest.
+pub fn noise(runs: &[Vec<Measured>]) -> f64 {
+    let timed = runs.iter().flatten().filter(|measured| measured.unit == "ticks");
+    let mut apart: Vec<f64> = timed
+        .filter_map(|measured| {
+            let fastest = bests(runs, &measured.case).reduce(f64::min)?;
+            let slowest = bests(runs, &measured.case).reduce(f64::max)?;
+            Some(slowest / fastest - 1.0)
+        })
+        .collect();
+    apart.sort_by(f64::total_cmp);
+    apart.get(apart.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn bests<'a>(runs: &'a [Vec<Measured>], case: &'a str) -> impl Iterator<Item = f64> + 'a {
+    let of_case = runs.iter().flatten().filter(move |measured| measured.case == case);
+    of_case.filter_map(|measured| measured.best)
+}
+
+/// The commit that is measured; a `+` says that there are changes beside it.
+pub fn commit() -> String {
+    described().unwrap_or_else(|| "of no commit".to_string())
+}
+
+fn described() -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git")
             .arg("-C")

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what operations cost, in instructions, beside their budgets and an earlier run.
+//! `cargo xtask bench`: what operations cost, in instructions, beside their budgets, an earlier run, or Linux.
 
 mod budgets;
 mod guest;
@@ -12,9 +12,9 @@ use crate::build::{self, Kernel, Profile};
 use crate::machine::{Machine, Pace};
 use crate::setup;
 use anyhow::Result;
-use guest::Bench;
-use history::Record;
-use std::path::PathBuf;
+use guest::System;
+use history::{Measured, Record};
+use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -23,6 +23,18 @@ pub struct Options {
     /// These cases only
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     cases: Vec<String>,
+    /// Measure Linux too: Debian's newest kernel for clouds
+    #[arg(long)]
+    vs_linux: bool,
+    /// Measure this Linux too: an image that QEMU boots
+    #[arg(long, value_name = "VMLINUZ")]
+    linux: Option<PathBuf>,
+    /// Fetch Debian's kernel again, for there may be a newer one
+    #[arg(long)]
+    refresh_linux: bool,
+    /// Take the time as well, on two CPUs: so many boots of each kernel by turns
+    #[arg(long, value_name = "BOOTS", default_value_t = 0)]
+    wall: usize,
     /// Show where the instructions of one operation of a case go, instead of measuring
     #[arg(long, value_name = "CASE")]
     profile: Option<String>,
@@ -51,23 +63,85 @@ fn machine(arch: Arch, pace: Pace, cpus: u32) -> Machine {
     }
 }
 
+/// A kernel under its full name.
+struct Contestant {
+    name: String,
+    system: System,
+}
+
+/// Vigil as it is now, and the Linux that was asked for.
+fn contestants(options: &Options) -> Result<(Contestant, Option<Contestant>)> {
+    let arch = options.arch;
+    let vigil = Contestant {
+        name: format!("Vigil {}", history::commit()),
+        system: System::Vigil(build::kernel(arch, Profile::Release, Kernel::Plain)?),
+    };
+    let (image, name) = match &options.linux {
+        Some(image) => (image.clone(), image.display().to_string()),
+        None if options.vs_linux || options.refresh_linux => {
+            let (image, version) = setup::linux(arch, options.refresh_linux)?;
+            (image, format!("Linux {version}"))
+        }
+        None => return Ok((vigil, None)),
+    };
+    let system = System::Linux(image);
+    Ok((vigil, Some(Contestant { name, system })))
+}
+
 pub fn command(options: &Options) -> Result<()> {
     let arch = options.arch;
     setup::for_running(arch)?;
     let before = options.compare.as_deref().map(history::read).transpose()?;
-    let bench = Bench {
-        kernel: build::kernel(arch, Profile::Release, Kernel::Plain)?,
-        program: build::program(arch, Profile::Release, "userspace-tests", "bench")?,
-    };
+    let (vigil, linux) = contestants(options)?;
+    let program = build::program(arch, Profile::Release, "userspace-tests", "bench")?;
+    let counting = machine(arch, Pace::Counted, 1);
     if let Some(case) = &options.profile {
-        return profile::print(&bench, &machine(arch, Pace::Counted, 1), case);
+        // Of Linux only the addresses: its image has no symbols.
+        let system = linux.as_ref().map_or(&vigil.system, |linux| &linux.system);
+        return profile::print(system, &counting, &program, case);
     }
-    let measured = bench.run(&machine(arch, Pace::Counted, 1), &options.cases)?;
-    let record = Record::new(arch, measured);
-    table::print(&record, before.as_ref());
-    history::append(&record)?;
-    match &options.save {
-        Some(file) => history::write(file, &record),
-        None => Ok(()),
+
+    let record = |contestant: &Contestant| {
+        let measured = contestant.system.run(&counting, &program, &options.cases)?;
+        let record = Record::new(arch, &contestant.name, measured);
+        history::append(&record)?;
+        Ok::<_, anyhow::Error>(record)
+    };
+    let ours = record(&vigil)?;
+    let theirs = linux.as_ref().map(record).transpose()?;
+    println!("instructions of an operation, or what is said behind it");
+    table::print(&ours, theirs.as_ref(), before.as_ref());
+    if let Some(file) = &options.save {
+        history::write(file, &ours)?;
     }
+    if options.wall > 0 {
+        wall(options, &program, &vigil, linux.as_ref())?;
+    }
+    Ok(())
+}
+
+/// Takes times, on two CPUs that run at once. Kernels take turns, so that whatever else the computer does meets both.
+fn wall(options: &Options, program: &Path, vigil: &Contestant, linux: Option<&Contestant>) -> Result<()> {
+    let timing = machine(options.arch, Pace::Free, 2);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..options.wall {
+        ours.push(vigil.system.run(&timing, program, &options.cases)?);
+        if let Some(linux) = linux {
+            theirs.push(linux.system.run(&timing, program, &options.cases)?);
+        }
+    }
+    println!(
+        "\nticks of the computer's counter, the fastest batch of {} boots; ratios only",
+        options.wall
+    );
+    let best = |contestant: &Contestant, runs: &[Vec<Measured>]| {
+        Record::new(options.arch, &contestant.name, history::fastest(runs))
+    };
+    let theirs = linux.map(|linux| best(linux, &theirs));
+    table::print(&best(vigil, &ours), theirs.as_ref(), None);
+    println!(
+        "noise: the same case of the same kernel differed by {:.0}% between boots",
+        100.0 * history::noise(&ours)
+    );
+    Ok(())
 }

@@ -4,7 +4,7 @@
 //! and logs each one's address; what lies between two marks is an operation. Nothing is sampled, so the counts add up and
 //! come out the same in every run.
 
-use super::guest::Bench;
+use super::guest::System;
 use super::symbols::Symbols;
 use crate::console::Event;
 use crate::guest::Guest;
@@ -33,7 +33,7 @@ struct Counts {
 }
 
 /// Prints the profile of a case, and leaves the counts of single addresses in a file.
-pub fn print(bench: &Bench, machine: &Machine, case: &str) -> Result<()> {
+pub fn print(system: &System, machine: &Machine, program: &Path, case: &str) -> Result<()> {
     let folder = paths::made("bench")?;
     let (log, monitor) = (folder.join("instructions"), folder.join("monitor"));
     for leftover in [&log, &monitor] {
@@ -42,7 +42,7 @@ pub fn print(bench: &Bench, machine: &Machine, case: &str) -> Result<()> {
     }
     let status = Command::new("mkfifo").arg(&log).status().context("cannot run mkfifo")?;
     ensure!(status.success(), "cannot make a FIFO at {}", log.display());
-    let mut qemu = bench.qemu(machine, &["--profile".to_string(), case.to_string()])?;
+    let mut qemu = system.qemu(machine, program, &["--profile".to_string(), case.to_string()])?;
     qemu.arg("-D").arg(&log);
     qemu.arg("-chardev").arg(format!(
         "socket,id=monitor,server=on,wait=off,path={}",
@@ -58,8 +58,10 @@ pub fn print(bench: &Bench, machine: &Machine, case: &str) -> Result<()> {
     drop(guest);
 
     let mut symbols = Symbols::default();
-    symbols.add(&bench.kernel.elf, "", None)?;
-    symbols.add(&bench.program, "program: ", Some((MARK, mark)))?;
+    if let System::Vigil(kernel) = system {
+        symbols.add(&kernel.elf, "", None)?;
+    }
+    symbols.add(program, "program: ", Some((MARK, mark)))?;
     report(&counts, &symbols);
     let file = folder.join(format!("profile-{}-{case}.txt", machine.arch));
     save(&file, &counts, &symbols).with_context(|| format!("cannot write {}", file.display()))?;
@@ -79,7 +81,7 @@ fn wait_for_mark(guest: &mut Guest) -> Result<u64> {
         }
         let complete = said.rfind('\n').map_or("", |end| &said[..end]);
         if let Some(address) = complete.lines().find_map(|line| line.strip_prefix("profiling 0x")) {
-            return Ok(u64::from_str_radix(address, 16)?);
+            return Ok(u64::from_str_radix(address.trim_end(), 16)?);
         }
         if events.is_empty() || events.iter().any(|event| matches!(event, Event::Exit(_))) {
             bail!("the benchmark ended without an operation to profile:\n{said}");

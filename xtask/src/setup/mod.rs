@@ -1,9 +1,12 @@
 //! `cargo xtask setup`: what building and running needs beyond cargo. Each part looks first and fetches only what is
 //! missing, so the other commands call it whenever they start.
 
+mod debian;
+mod linux;
 mod packages;
 mod rust_source;
 
+pub use linux::find as linux;
 pub use rust_source::{RustSource, find as rust_source};
 
 use crate::arch::Arch;
