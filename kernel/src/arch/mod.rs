@@ -28,6 +28,8 @@ mod aarch64;
 #[cfg(target_arch = "aarch64")]
 pub use aarch64::*;
 
+mod occupied;
+
 /// CPUs the kernel's tables have room for.
 pub const MAX_CPUS: usize = 32;
 pub const PAGE_SIZE: usize = 4096;

@@ -21,7 +21,7 @@ pub struct FdTable {
     slots: SpinLock<Slots>,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Slots {
     files: Vec<Option<Arc<OpenFile>>>,
     /// One bit a number, a multiple of 64 of them: in use, closed by execve(2).
@@ -29,6 +29,8 @@ struct Slots {
     cloexec: Vec<u64>,
     /// One bit a word of `used`: all ones.
     full: Vec<u64>,
+    /// Words of `used` behind the last that has a bit: a table that once was large costs a fork no more than what is open.
+    words: usize,
 }
 
 impl Slots {
@@ -97,6 +99,7 @@ impl Slots {
     fn put(&mut self, fd: usize, file: Arc<OpenFile>, cloexec: bool) -> Option<Arc<OpenFile>> {
         let word = fd / 64;
         self.used[word] |= 1 << (fd % 64);
+        self.words = self.words.max(word + 1);
         if self.used[word] == !0 {
             self.full[word / 64] |= 1 << (word % 64);
         }
@@ -109,14 +112,33 @@ impl Slots {
         let word = fd / 64;
         self.used[word] &= !(1 << (fd % 64));
         self.full[word / 64] &= !(1 << (word % 64));
+        while self.words > 0 && self.used[self.words - 1] == 0 {
+            self.words -= 1;
+        }
         Some(file)
+    }
+
+    /// The same numbers for the same files; ENOMEM.
+    fn duplicate(&self) -> Result<Slots, Errno> {
+        let mut copy = Slots::default();
+        let Some(last) = (self.words * 64).checked_sub(1) else {
+            return Ok(copy);
+        };
+        copy.reserve(last)?;
+        copy.files[..=last].clone_from_slice(&self.files[..=last]);
+        copy.used[..self.words].copy_from_slice(&self.used[..self.words]);
+        copy.cloexec[..self.words].copy_from_slice(&self.cloexec[..self.words]);
+        let full = self.words.div_ceil(64);
+        copy.full[..full].copy_from_slice(&self.full[..full]);
+        copy.words = self.words;
+        Ok(copy)
     }
 
     /// The next number in use from `from` on.
     fn next_used(&self, from: usize) -> Option<usize> {
         let mut word = from / 64;
         let mut mask = !0 << (from % 64);
-        while word < self.used.len() {
+        while word < self.words {
             let bits = self.used[word] & mask;
             if bits != 0 {
                 return Some(word * 64 + bits.trailing_zeros() as usize);
@@ -225,9 +247,9 @@ impl FdTable {
         self.slots.lock().files.len()
     }
 
-    /// fork(2).
+    /// fork(2): ENOMEM.
     pub fn duplicate(&self) -> Result<Arc<FdTable>, Errno> {
-        Ok(FdTable::with(self.slots.lock().clone()))
+        Ok(FdTable::with(self.slots.lock().duplicate()?))
     }
 
     /// execve(2).

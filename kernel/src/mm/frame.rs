@@ -24,6 +24,8 @@ pub const MAX_ORDER: usize = 12;
 const ORDERS: usize = MAX_ORDER + 1;
 /// Frames that a CPU keeps for itself, and how many it takes or gives at a time (2^BATCH_ORDER).
 const CACHE_LEN: usize = 64;
+/// Frames full of zeroes that a CPU keeps: the page tables of a process that ends are those of the next one.
+const ZEROED_LEN: usize = 32;
 const BATCH_ORDER: usize = 5;
 /// No frame: the end of a list.
 pub(super) const NONE: u32 = u32::MAX;
@@ -185,12 +187,33 @@ struct Cache(SpinLock<CacheList>);
 struct CacheList {
     len: usize,
     frames: [u32; CACHE_LEN],
+    zeroed_len: usize,
+    zeroed: [u32; ZEROED_LEN],
+}
+
+impl CacheList {
+    /// One of either kind, for whoever finds nothing else.
+    fn last(&mut self) -> Option<u32> {
+        if let Some(last) = self.len.checked_sub(1) {
+            self.len = last;
+            return Some(self.frames[last]);
+        }
+        self.last_zeroed()
+    }
+
+    fn last_zeroed(&mut self) -> Option<u32> {
+        let last = self.zeroed_len.checked_sub(1)?;
+        self.zeroed_len = last;
+        Some(self.zeroed[last])
+    }
 }
 
 static CACHES: [Cache; MAX_CPUS] = [const {
     Cache(SpinLock::new(CacheList {
         len: 0,
         frames: [0; CACHE_LEN],
+        zeroed_len: 0,
+        zeroed: [0; ZEROED_LEN],
     }))
 }; MAX_CPUS];
 
@@ -259,12 +282,7 @@ fn take_one() -> Option<u32> {
         }
     }
     // The last free frames may lie in other caches. Our own lock is dropped: two CPUs that do this don't meet crosswise.
-    CACHES.iter().find_map(|other| {
-        let mut cache = other.0.lock();
-        let last = cache.len.checked_sub(1)?;
-        cache.len = last;
-        Some(cache.frames[last])
-    })
+    CACHES.iter().find_map(|other| other.0.lock().last())
 }
 
 fn refill(cache: &mut CacheList) {
@@ -323,6 +341,11 @@ impl Frame {
     }
 
     pub fn zeroed() -> Result<Frame, OutOfFrames> {
+        let kept = CACHES[this_cpu()].0.lock().last_zeroed();
+        if let Some(index) = kept {
+            info(index).owners.store(1, Ordering::Relaxed);
+            return Ok(Frame(physical_of(index)));
+        }
         let frame = Frame::new()?;
         // SAFETY: a fresh frame, mapped by the direct map and by nothing else.
         unsafe { frame.bytes().write_bytes(0, PAGE_SIZE) };
@@ -334,6 +357,20 @@ impl Frame {
         // SAFETY: two frames, both in the direct map; user code that writes the other one races as on any shared memory.
         unsafe { frame.bytes().copy_from_nonoverlapping(other.bytes(), PAGE_SIZE) };
         Ok(frame)
+    }
+
+    /// Gives up the only share of a frame that is all zeroes: [`Frame::zeroed`] need not make it so again.
+    pub fn give_zeroed(self) {
+        debug_assert!(self.is_sole());
+        let mut cache = CACHES[this_cpu()].0.lock();
+        let len = cache.zeroed_len;
+        if len < ZEROED_LEN {
+            cache.zeroed[len] = index_of(self.into_raw());
+            cache.zeroed_len += 1;
+        } else {
+            // Dropping it takes the lock again.
+            drop(cache);
+        }
     }
 
     #[inline]
@@ -411,7 +448,11 @@ pub fn total() -> usize {
 
 /// Frames in all, and free ones.
 pub fn totals() -> (usize, usize) {
-    let cached: usize = CACHES.iter().map(|cache| cache.0.lock().len).sum();
+    let kept = |cache: &Cache| {
+        let cache = cache.0.lock();
+        cache.len + cache.zeroed_len
+    };
+    let cached: usize = CACHES.iter().map(kept).sum();
     let free = BUDDY.lock().free;
     (table().total, free + cached)
 }

@@ -4,6 +4,7 @@
 //! all CPUs and spaces. All address spaces have the same identifier (ASID 0), so activating one forgets the other's entries.
 
 use super::{DIRECT_MAP, boot, symbols};
+use crate::arch::occupied::for_each_occupied;
 use crate::boot::Region;
 use crate::mm::{direct, frame};
 use bitflags::bitflags;
@@ -148,15 +149,15 @@ fn publish() {
     unsafe { asm!("dsb ishst", "isb", options(nostack)) };
 }
 
-/// Walks from `root` to the last-level entry of `address`, making tables on the way with `allocate`.
+/// Walks from `root` to the last-level table of `address`, making tables on the way with `allocate`.
 ///
 /// # Safety
 /// `root` is a root table, and the caller has the right to change it.
-unsafe fn entry_or_make<'a>(
+unsafe fn leaf_or_make<'a>(
     root: u64,
     address: usize,
     allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
-) -> Result<&'a AtomicU64, OutOfFrames> {
+) -> Result<&'a Table, OutOfFrames> {
     let mut physical = root;
     for level in [3, 2, 1] {
         // SAFETY: `physical` came from a present entry of a table above it.
@@ -170,17 +171,30 @@ unsafe fn entry_or_make<'a>(
         physical = value & ADDRESS;
     }
     // SAFETY: as above.
-    Ok(&unsafe { table(physical) }[index(address, 0)])
+    Ok(unsafe { table(physical) })
+}
+
+/// The last-level entry of `address`, its tables made on the way.
+///
+/// # Safety
+/// As for [`leaf_or_make`].
+unsafe fn entry_or_make<'a>(
+    root: u64,
+    address: usize,
+    allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
+) -> Result<&'a AtomicU64, OutOfFrames> {
+    // SAFETY: the caller's promise.
+    Ok(&unsafe { leaf_or_make(root, address, allocate)? }[index(address, 0)])
 }
 
 /// The last-level entry of `address`, where its tables exist.
 ///
 /// # Safety
-/// As for [`entry_or_make`].
+/// As for [`leaf_or_make`].
 unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a AtomicU64> {
     let mut physical = root;
     for level in [3, 2, 1] {
-        // SAFETY: as in `entry_or_make`.
+        // SAFETY: as in `leaf_or_make`.
         let value = unsafe { table(physical) }[index(address, level)].load(Ordering::Relaxed);
         if value & PRESENT == 0 || value & TABLE == 0 {
             return None;
@@ -249,41 +263,89 @@ impl PageTable {
         true
     }
 
+    /// The last-level table that has `at`, or the next address that one may have.
+    fn leaf(&self, at: usize) -> Result<&Table, usize> {
+        let mut physical = self.root;
+        for level in [3, 2, 1] {
+            // SAFETY: tables of this space, from present entries.
+            let value = unsafe { table(physical) }[index(at, level)].load(Ordering::Acquire);
+            if value & PRESENT == 0 {
+                let span = 1usize << (12 + 9 * level);
+                return Err((at & !(span - 1)) + span);
+            }
+            physical = value & ADDRESS;
+        }
+        // SAFETY: as above.
+        Ok(unsafe { table(physical) })
+    }
+
+    /// Shows every part of a range that a last-level table has: its first address and its entries.
+    fn leaves(&self, range: Range<usize>, mut show: impl FnMut(usize, &[AtomicU64])) {
+        let mut at = range.start;
+        while at < range.end {
+            match self.leaf(at) {
+                Err(next) => at = next,
+                Ok(leaf) => {
+                    let first = index(at, 0);
+                    let count = ((range.end - at) / 4096).min(ENTRIES - first);
+                    show(at, &leaf[first..first + count]);
+                    at += count * 4096;
+                }
+            }
+        }
+    }
+
     /// Shows every mapped page of a range to `judge`, as (address, frame, flags), and does as it says. Empty tables are
     /// stepped over. No flush, as with [`PageTable::map`].
     pub fn visit(&mut self, range: Range<usize>, judge: &mut dyn FnMut(usize, u64, PageFlags) -> Verdict) {
-        let mut at = range.start;
-        'from_root: while at < range.end {
-            let mut physical = self.root;
-            for level in [3, 2, 1] {
-                // SAFETY: tables of this space, from present entries.
-                let value = unsafe { table(physical) }[index(at, level)].load(Ordering::Acquire);
-                if value & PRESENT == 0 {
-                    let span = 1usize << (12 + 9 * level);
-                    at = (at & !(span - 1)) + span;
-                    continue 'from_root;
-                }
-                physical = value & ADDRESS;
-            }
-            // SAFETY: as above.
-            let last = unsafe { table(physical) };
-            let first = index(at, 0);
-            let count = ((range.end - at) / 4096).min(ENTRIES - first);
-            for (slot, entry) in last[first..first + count].iter().enumerate() {
-                let value = entry.load(Ordering::Relaxed);
-                if value == 0 {
-                    continue;
-                }
+        self.leaves(range, |at, entries| {
+            for_each_occupied(entries, |slot, entry, value| {
                 match judge(at + slot * 4096, value & ADDRESS, decode(value)) {
                     Verdict::Keep => {}
                     // The CPU sets bits of its own in an entry, never ones that this depends on.
                     Verdict::Unmap => entry.store(0, Ordering::Release),
                     Verdict::Protect(flags) => entry.store(value & ADDRESS | encode(flags), Ordering::Release),
                 }
-            }
-            at += count * 4096;
-        }
+            });
+        });
         publish();
+    }
+
+    /// fork(2): every page of a range in `child` too, and without the right to write in both. `share` makes the child's
+    /// share of a frame. No flush.
+    pub fn share_with(
+        &mut self,
+        child: &mut PageTable,
+        range: Range<usize>,
+        share: &mut dyn FnMut(u64),
+    ) -> Result<(), OutOfFrames> {
+        let mut result = Ok(());
+        self.leaves(range, |at, entries| {
+            if result.is_err() {
+                return;
+            }
+            // Made for the first page there is: a table without one is not copied.
+            let mut copies: Option<&Table> = None;
+            for_each_occupied(entries, |slot, entry, value| {
+                let copies = match copies {
+                    Some(copies) => copies,
+                    // SAFETY: `child` owns the tables of its user half, and `&mut` makes this the only change.
+                    None => match unsafe { leaf_or_make(child.root, at, &mut zeroed_table) } {
+                        Ok(made) => *copies.insert(made),
+                        Err(error) => {
+                            result = Err(error);
+                            return;
+                        }
+                    },
+                };
+                share(value & ADDRESS);
+                let read_only = value | READ_ONLY;
+                copies[index(at, 0) + slot].store(read_only, Ordering::Release);
+                entry.store(read_only, Ordering::Release);
+            });
+        });
+        publish();
+        result
     }
 
     /// Gives up all pages, each frame to `give`, and the tables of the user half but for the root.
@@ -291,20 +353,16 @@ impl PageTable {
         /// Empties the table of level `level` up to `slots`.
         fn empty(physical: u64, level: usize, slots: usize, give: &mut dyn FnMut(u64)) {
             // SAFETY: a table of a space that no CPU has active any more.
-            for entry in &unsafe { table(physical) }[..slots] {
-                let value = entry.load(Ordering::Relaxed);
-                if value == 0 {
-                    continue;
-                }
+            for_each_occupied(&unsafe { table(physical) }[..slots], |_, entry, value| {
+                entry.store(0, Ordering::Relaxed);
                 if level == 0 {
                     give(value & ADDRESS);
                 } else {
                     empty(value & ADDRESS, level - 1, ENTRIES, give);
                     // SAFETY: the share was given up by `zeroed_table`, and is taken back once, here.
-                    drop(unsafe { frame::Frame::from_raw(value & ADDRESS) });
-                    entry.store(0, Ordering::Relaxed);
+                    unsafe { frame::Frame::from_raw(value & ADDRESS) }.give_zeroed();
                 }
-            }
+            });
         }
         empty(self.root, 3, USER_SLOTS, give);
     }

@@ -2,7 +2,6 @@
 
 use super::{AddressSpace, OnFork};
 use crate::arch::USER_END;
-use crate::arch::paging::{PageFlags, Verdict};
 use crate::mm::frame::Frame;
 use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
@@ -38,21 +37,13 @@ impl AddressSpace {
             if mapping.on_fork == OnFork::Empty || !mapping.backing.is_private() {
                 continue;
             }
-            let mut result = Ok(());
-            parent.table.visit(range, &mut |page, frame, flags| {
-                let read_only = flags - PageFlags::WRITE;
-                if result.is_err() {
-                    return Verdict::Keep;
-                }
-                result = child.table.map(page, frame, read_only);
-                if result.is_ok() {
-                    // SAFETY: the parent's share stays the parent's; the new one is the child's entry's.
-                    ManuallyDrop::new(unsafe { Frame::from_raw(frame) }).clone_share();
-                    child.resident += 1;
-                }
-                Verdict::Protect(read_only)
+            let resident = &mut child.resident;
+            let shared = parent.table.share_with(&mut child.table, range, &mut |frame| {
+                // SAFETY: the parent's share stays the parent's; the new one is the child's entry's.
+                ManuallyDrop::new(unsafe { Frame::from_raw(frame) }).clone_share();
+                *resident += 1;
             });
-            result.map_err(|_| Errno::ENOMEM)?;
+            shared.map_err(|_| Errno::ENOMEM)?;
         }
         Ok(())
     }
