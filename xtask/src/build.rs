@@ -150,6 +150,35 @@ pub fn programs(arch: Arch, profile: Profile) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Builds the programs of the interactive system statically and gives the folder they are in. The first time takes
+/// minutes; then they are kept.
+pub fn userland(arch: Arch) -> Result<PathBuf> {
+    setup::for_building(arch)?;
+    let _step = progress::step(format!(
+        "building the {arch} shell and its tools: some minutes the first time"
+    ));
+    let target = paths::target()?.join("userland");
+    let own = ["init", "hello-server", "tools"];
+    // Cargo finds published packages among the dependencies of the package it is called in.
+    for (folder, packages) in [
+        ("userland/packages", ["brush-shell", "mini-redis"].as_slice()),
+        ("userland", &own),
+    ] {
+        let mut cargo = cargo("build");
+        cargo.current_dir(paths::repository().join(folder));
+        cargo.args(["--locked", "--bins", "--target", arch.program_target()]);
+        cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+        cargo
+            .env("CARGO_TARGET_DIR", &target)
+            .env("RUSTFLAGS", "-C target-feature=+crt-static");
+        if !arch.is_host() {
+            build_std(&mut cargo, "std,panic_unwind")?;
+        }
+        finish(cargo, "the interactive system")?;
+    }
+    Ok(target.join(arch.program_target()).join("debug"))
+}
+
 /// Builds the loader that takes Limine's place in the tests, and gives a folder that looks like a release of it.
 pub fn stand_in(arch: Arch) -> Result<PathBuf> {
     setup::for_building(arch)?;

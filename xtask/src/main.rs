@@ -12,7 +12,9 @@ mod limine;
 mod lint;
 mod machine;
 mod media;
+mod pack;
 mod paths;
+mod payload;
 mod program;
 mod progress;
 mod root;
@@ -23,6 +25,7 @@ mod setup;
 mod suite;
 mod terminal;
 mod test;
+mod userland;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -40,7 +43,7 @@ enum Task {
     Setup,
     /// Build the kernel and the programs
     Build(build::Options),
-    /// Boot a machine into a static Linux program, or into the demonstration
+    /// Boot a machine into a shell, a static Linux program, or the demonstration
     Run(run::Options),
     /// Run a program for cargo: `--print` says how to set it up
     Runner(runner::Options),

@@ -3,7 +3,8 @@
 use crate::arch::Arch;
 use crate::build::{self, Kernel, Profile};
 use crate::limine::{Content, Release};
-use crate::{paths, run};
+use crate::paths;
+use crate::payload::Payload;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
@@ -20,19 +21,15 @@ pub struct Options {
     /// Where the images go [default: target/vigil/images]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// A variable for the program's environment
-    #[arg(long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
-    /// A static Linux program of this computer, with its arguments; the demonstration when left out
-    #[arg(last = true, value_name = "PROGRAM")]
-    program: Vec<String>,
+    #[command(flatten)]
+    payload: Payload,
 }
 
 pub fn command(options: &Options) -> Result<()> {
     let arch = options.arch;
     let release = Release::find(options.limine_dir.as_deref(), arch)?;
     let profile = Profile::of(options.release);
-    let archive = run::archive(arch, profile, &options.program, &options.env)?;
+    let archive = options.payload.archive(arch, profile, false)?;
     let kernel = build::kernel(arch, profile, Kernel::Plain)?;
     let folder = match &options.out {
         Some(folder) => {

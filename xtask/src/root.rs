@@ -7,6 +7,7 @@ use crate::cpio::Archive;
 pub struct Start<'a> {
     /// The program's path, which is its first argument too; a relative one starts from `directory`.
     pub path: &'a str,
+    /// What is there; nothing where it is among the `files`.
     pub contents: &'a [u8],
     /// Those behind the first.
     pub arguments: &'a [String],
@@ -48,7 +49,9 @@ pub fn archive(start: &Start) -> Vec<u8> {
         true => start.path.to_string(),
         false => format!("{directory}/{}", start.path),
     };
-    archive.file(&program, 0o755, start.contents);
+    if !start.contents.is_empty() {
+        archive.file(&program, 0o755, start.contents);
+    }
     let arguments = [start.path]
         .into_iter()
         .chain(start.arguments.iter().map(String::as_str));

@@ -4,11 +4,10 @@ use crate::arch::Arch;
 use crate::build::{self, Kernel, Profile};
 use crate::limine::Release;
 use crate::machine::{Board, Door, Firmware, Machine};
-use crate::root::{self, Start};
+use crate::payload::Payload;
 use crate::session::{self, Source};
-use crate::{program, setup};
+use crate::setup;
 use anyhow::{Context, Result, bail, ensure};
-use std::ffi::OsStr;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -48,12 +47,8 @@ pub struct Options {
     /// The folder of a Limine release, for `--boot limine` [default: qemu/limine]
     #[arg(long, value_name = "DIR")]
     limine_dir: Option<PathBuf>,
-    /// A variable for the program's environment
-    #[arg(long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
-    /// A static Linux program of this computer, with its arguments; the demonstration when left out
-    #[arg(last = true, value_name = "PROGRAM")]
-    program: Vec<String>,
+    #[command(flatten)]
+    payload: Payload,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -94,7 +89,8 @@ pub fn command(options: &Options) -> Result<u8> {
     let profile = Profile::of(options.release);
     setup::for_running(arch)?;
     let door = door(options)?;
-    let archive = archive(arch, profile, &options.program, &options.env)?;
+    let source = Source::of_stdin();
+    let archive = options.payload.archive(arch, profile, source == Source::Terminal)?;
     let needed_mib = session::needed_mib(archive.len());
     ensure!(
         mib(&options.memory)? >= needed_mib,
@@ -111,7 +107,6 @@ pub fn command(options: &Options) -> Result<u8> {
         door,
         ..Machine::new(arch, options.smp)
     };
-    let source = Source::of_stdin();
     let end = session::hold(&machine, &kernel, &archive, &parameters(options), source)?;
     Ok(end.status())
 }
@@ -127,32 +122,6 @@ fn door(options: &Options) -> Result<Door> {
         release,
         if by_bios { Firmware::Bios } else { Firmware::Uefi },
     ))
-}
-
-/// A root archive that boots into `program`, or into the demonstration.
-pub fn archive(arch: Arch, profile: Profile, program: &[String], variables: &[String]) -> Result<Vec<u8>> {
-    ensure!(
-        variables.iter().all(|variable| variable.contains('=')),
-        "--env takes NAME=VALUE"
-    );
-    let (path, arguments) = match program.split_first() {
-        Some((program, arguments)) => (PathBuf::from(program), arguments),
-        None => (build::programs(arch, profile)?.join("demonstration"), &[][..]),
-    };
-    let contents = program::read(&path, arch)?;
-    let name = path
-        .file_name()
-        .and_then(OsStr::to_str)
-        .context("the program's name is not UTF-8")?;
-    let mut environment = vec!["PATH=/bin".to_string(), "HOME=/root".to_string()];
-    environment.extend(variables.iter().cloned());
-    Ok(root::archive(&Start {
-        path: &format!("/bin/{name}"),
-        contents: &contents,
-        arguments,
-        environment: &environment,
-        ..Start::default()
-    }))
 }
 
 fn parameters(options: &Options) -> String {

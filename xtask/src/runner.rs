@@ -11,11 +11,10 @@ use crate::cpio::Archive;
 use crate::machine::Machine;
 use crate::root::{self, Start};
 use crate::session::{self, Source};
-use crate::{program, setup};
+use crate::{pack, program, setup};
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, Signal};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -149,9 +148,9 @@ fn files(contents: &[u8], program: &Path) -> Result<Vec<u8>> {
         .filter(|folder| folder.ends_with("deps"))
         .and_then(Path::parent)
     {
-        for path in sorted(profile)? {
+        for path in pack::sorted(profile)? {
             if contains(contents, path.as_os_str().as_encoded_bytes()) && program::read_any(&path).is_ok() {
-                pack(&mut archive, &path)?;
+                pack::entry(&mut archive, &path, &path.to_string_lossy())?;
             }
         }
         archive.directory(&profile.with_file_name("tmp").to_string_lossy(), 0o755);
@@ -171,7 +170,7 @@ fn files(contents: &[u8], program: &Path) -> Result<Vec<u8>> {
 /// Packs a folder with all in it but what is built or is git's; whether everything went in.
 fn pack_folder(archive: &mut Archive, folder: &Path) -> Result<bool> {
     archive.directory(&folder.to_string_lossy(), 0o755);
-    for path in sorted(folder)? {
+    for path in pack::sorted(folder)? {
         let about = path
             .symlink_metadata()
             .with_context(|| format!("cannot look at {}", path.display()))?;
@@ -181,7 +180,7 @@ fn pack_folder(archive: &mut Archive, folder: &Path) -> Result<bool> {
         } else if archive.len() as u64 + about.len() > FILES_MAX as u64 {
             false
         } else {
-            pack(archive, &path)?;
+            pack::entry(archive, &path, &path.to_string_lossy())?;
             true
         };
         if !is_whole {
@@ -189,34 +188,6 @@ fn pack_folder(archive: &mut Archive, folder: &Path) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// Packs a file or a link; a socket, a device and what may not be read stay here.
-fn pack(archive: &mut Archive, path: &Path) -> Result<()> {
-    let about = path
-        .symlink_metadata()
-        .with_context(|| format!("cannot look at {}", path.display()))?;
-    let name = path.to_string_lossy();
-    if about.is_symlink() {
-        let target = path.read_link().with_context(|| format!("cannot read {name}"))?;
-        archive.symbolic_link(&name, &target.to_string_lossy());
-    } else if about.is_file()
-        && let Ok(contents) = std::fs::read(path)
-    {
-        archive.file(&name, about.permissions().mode() & 0o7777, &contents);
-    }
-    Ok(())
-}
-
-fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = folder
-        .read_dir()
-        .with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut paths = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<Vec<_>>>()?;
-    paths.sort();
-    Ok(paths)
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

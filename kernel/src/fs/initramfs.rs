@@ -93,6 +93,13 @@ fn place_member(root: &Place, member: &Member<'static>, linked: &mut BTreeMap<u6
         }
         return tmpfs::link(&ROOT, first, &directory, name);
     } else {
+        // A later member takes the place of an earlier one; two directories are one.
+        if kind != S_IFDIR {
+            match tmpfs::remove(&ROOT, &directory, name, false) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(error) => return Err(error),
+            }
+        }
         match kind {
             S_IFREG => tmpfs::attach(&directory, name, Node::archived(mode, owner, member.data))?,
             S_IFDIR => match tmpfs::create(&ROOT, &directory, name, New::Directory { mode }) {
