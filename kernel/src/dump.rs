@@ -1,24 +1,50 @@
-//! The state of the machine as text on the console: asked for by DLE `D`, or by the watchdog when nothing moves.
+//! The state of the machine as text: on the console, asked for by DLE `D` or by the watchdog when nothing moves, and to be
+//! read in /proc/vigil.
 
 use crate::boot::command_line::parameters;
 use crate::console::{self, Stream};
 use crate::task::{Process, Thread, futex, sched, table};
 use crate::{mm, time};
 use alloc::string::String;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use event::EventMask;
+use event::epoll::{Epoll, Registration};
 use libsyscall::abi::nr;
 use libsyscall::abi::time::NANOSECONDS;
 
+/// Bytes that a text takes at most, however many files a program opens.
+const TEXT_MAX: usize = 1 << 20;
+
+/// A text that takes no more when it is full.
+struct Limited<'a>(&'a mut String);
+
+impl Write for Limited<'_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        if self.0.len() + piece.len() > TEXT_MAX {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(piece);
+        Ok(())
+    }
+}
+
 /// Prints run queues, timers, and every thread with what it waits for.
 pub fn dump() {
-    // One write, so that nothing comes between its lines; a String can't fail to be written to.
+    // One write, so that nothing comes between its lines.
     let mut text = String::new();
-    let _ = describe(&mut text);
+    write_state(&mut text);
     console::write(Stream::Kernel, text.as_bytes());
 }
 
-fn describe(out: &mut String) -> core::fmt::Result {
+/// The same to read.
+pub fn write_state(text: &mut String) {
+    if describe(&mut Limited(text)).is_err() {
+        text.push_str("\nvigil: more than fits here\n");
+    }
+}
+
+fn describe(out: &mut impl Write) -> fmt::Result {
     let now_ns = time::now_ns();
     let (total, free) = mm::frame::totals();
     let (seconds, ms) = (now_ns / NANOSECONDS, now_ns / 1_000_000 % 1000);
@@ -46,7 +72,7 @@ fn describe(out: &mut String) -> core::fmt::Result {
         describe_thread(out, &thread)?;
     }
     for process in table::processes() {
-        describe_event_files(out, &process)?;
+        describe_files(out, &process)?;
     }
     futex::each_waiter(|thread, place| {
         let _ = writeln!(out, "futex {place:#x}: thread {} waits", thread.tid());
@@ -54,7 +80,7 @@ fn describe(out: &mut String) -> core::fmt::Result {
     Ok(())
 }
 
-fn describe_thread(out: &mut String, thread: &Thread) -> core::fmt::Result {
+fn describe_thread(out: &mut impl Write, thread: &Thread) -> fmt::Result {
     let (tid, pid, name) = (thread.tid(), thread.process.pid, thread.name());
     write!(out, "thread {tid} of process {pid} ({name}): {}", thread.state_letter())?;
     write!(
@@ -79,22 +105,53 @@ fn describe_thread(out: &mut String, thread: &Thread) -> core::fmt::Result {
     }
 }
 
-/// What stands behind a process's nameless descriptors: epoll sets with their interests, eventfds with their counts.
-fn describe_event_files(out: &mut String, process: &Process) -> core::fmt::Result {
+/// What of a process's descriptors can be waited for: what is ready, and who waits.
+fn describe_files(out: &mut impl Write, process: &Process) -> fmt::Result {
     let files = process.files();
     let mut next = files.next(0);
     while let Some(fd) = next {
         if let Ok(open) = files.get(fd)
-            && open.file.link_name().starts_with("anon_inode:")
+            && let Some(source) = open.file.clone().pollable()
         {
-            writeln!(out, "process {} fd {fd}: {}", process.pid, open.file.link_name())?;
-            let mut lines = String::new();
-            open.file.fdinfo(&mut lines);
-            lines.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+            write!(out, "process {} fd {fd}: {}; ", process.pid, open.file.link_name())?;
+            let watchers = source.wait_queue().len();
+            if let Some(epoll) = source.as_epoll() {
+                writeln!(out, "{} threads wait in it, {watchers} watch it", epoll.sleepers())?;
+                describe_interests(out, epoll)?;
+            } else {
+                describe_mask(out, "ready", source.readiness())?;
+                writeln!(out, "; {watchers} in its wait queue")?;
+            }
         }
         next = files.next(fd + 1);
     }
     Ok(())
+}
+
+fn describe_interests(out: &mut impl Write, epoll: &Epoll) -> fmt::Result {
+    let mut result = Ok(());
+    epoll.for_each_interest(|registration| {
+        if result.is_ok() {
+            result = describe_registration(out, &registration);
+        }
+    });
+    result
+}
+
+fn describe_registration(out: &mut impl Write, registration: &Registration) -> fmt::Result {
+    write!(out, "    fd {} data {:#x}: ", registration.fd, registration.data)?;
+    describe_mask(out, "wants", registration.mask)?;
+    // To ask an epoll takes stale entries off its ready list; this is to change nothing.
+    if registration.source.as_epoll().is_none() {
+        describe_mask(out, ", ready", registration.source.readiness())?;
+    }
+    let place = if registration.is_listed { "on" } else { "not on" };
+    writeln!(out, ", {place} the ready list")
+}
+
+fn describe_mask(out: &mut impl Write, what: &str, mask: EventMask) -> fmt::Result {
+    write!(out, "{what}:")?;
+    mask.iter_names().try_for_each(|(name, _)| write!(out, " {name}"))
 }
 
 /// When the machine last did something, and how many switches it had made.

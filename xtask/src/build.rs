@@ -158,24 +158,20 @@ pub fn userland(arch: Arch) -> Result<PathBuf> {
         "building the {arch} shell and its tools: some minutes the first time"
     ));
     let target = paths::target()?.join("userland");
-    let own = ["init", "hello-server", "tools"];
-    // Cargo finds published packages among the dependencies of the package it is called in.
-    for (folder, packages) in [
-        ("userland/packages", ["brush-shell", "mini-redis"].as_slice()),
-        ("userland", &own),
-    ] {
-        let mut cargo = cargo("build");
-        cargo.current_dir(paths::repository().join(folder));
-        cargo.args(["--locked", "--bins", "--target", arch.program_target()]);
-        cargo.args(packages.iter().flat_map(|package| ["--package", package]));
-        cargo
-            .env("CARGO_TARGET_DIR", &target)
-            .env("RUSTFLAGS", "-C target-feature=+crt-static");
-        if !arch.is_host() {
-            build_std(&mut cargo, "std,panic_unwind")?;
-        }
-        finish(cargo, "the interactive system")?;
+    let mut cargo = cargo("build");
+    cargo.current_dir(paths::repository().join("userland"));
+    cargo.args(["--locked", "--bins", "--target", arch.program_target()]);
+    // The published packages are found among the dependencies of the first.
+    for package in ["packages", "brush-shell", "mini-redis", "init", "hello-server", "tools"] {
+        cargo.args(["--package", package]);
     }
+    cargo
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    if !arch.is_host() {
+        build_std(&mut cargo, "std,panic_unwind")?;
+    }
+    finish(cargo, "the interactive system")?;
     Ok(target.join(arch.program_target()).join("debug"))
 }
 

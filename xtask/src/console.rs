@@ -3,6 +3,8 @@
 
 /// Starts a control.
 pub const DLE: u8 = 0x10;
+/// The end of bytes that were typed together, for a guest that has a terminal.
+pub const END_OF_PIECE: [u8; 2] = [DLE, b'.'];
 /// The end of the input, for the guest.
 pub const END_OF_INPUT: [u8; 2] = [DLE, b'E'];
 /// Asks the guest for a dump of its state.

@@ -89,6 +89,7 @@ fn attend(mut guest: Guest, source: Source) -> Result<End> {
         Source::Nothing => {}
         // These threads may never see an end of their input; the process ends without them.
         Source::Bytes => drop(thread::spawn(move || forward_bytes(&input))),
+        // The main thread sees it when the machine has gone.
         Source::Terminal => drop(thread::spawn(move || forward_keys(&input))),
     };
     let status = show(&mut guest, raw.is_some(), listen);
@@ -197,31 +198,31 @@ fn send_window(input: &Input) -> std::io::Result<()> {
 }
 
 /// Keys go to the guest's terminal, but for control-A, which speaks to the machine: `x` ends it, `d` shows its state.
-fn forward_keys(input: &Input) {
+fn forward_keys(input: &Input) -> std::io::Result<()> {
     const CONTROL_A: u8 = 1;
     let mut escaped = false;
-    let mut key = [0];
-    if send_window(input).is_err() {
-        return;
-    }
-    while let Ok(1) = std::io::stdin().lock().read(&mut key) {
-        let sent = match (escaped, key[0]) {
-            (false, CONTROL_A) => {
-                escaped = true;
-                continue;
-            }
-            (true, b'x') => {
-                input.end_machine();
-                return;
-            }
-            (true, b'd') => input.send(&console::DUMP),
-            (_, byte) => input.send(&console::encode(&[byte])),
+    let mut keys = [0; 256];
+    send_window(input)?;
+    loop {
+        let count = match std::io::stdin().lock().read(&mut keys) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            // The terminal has gone.
+            Ok(0) | Err(_) => return input.send(&console::HANG_UP),
+            Ok(count) => count,
         };
-        escaped = false;
-        if sent.is_err() {
-            return;
+        let mut bytes = Vec::new();
+        for &key in &keys[..count] {
+            match (std::mem::take(&mut escaped), key) {
+                (false, CONTROL_A) => escaped = true,
+                (true, b'x') => {
+                    input.end_machine();
+                    return Ok(());
+                }
+                (true, b'd') => bytes.extend(console::DUMP),
+                _ => bytes.extend(console::encode(&[key])),
+            }
         }
+        bytes.extend(console::END_OF_PIECE);
+        input.send(&bytes)?;
     }
-    // The terminal has gone. So may have the machine.
-    let _ = input.send(&console::HANG_UP);
 }

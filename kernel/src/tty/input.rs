@@ -2,6 +2,10 @@
 //!
 //! [`pump`] runs from the line's interrupt, and again whenever a reader has made room. It takes from the line only what
 //! there is room for; the rest waits in the line, which has flow control.
+//!
+//! What a terminal sends for one key, or answers to one question, are several bytes, and programs tell an escape key from
+//! an escape sequence by whether more can be read. The line is slower than a program, so the framed console says where
+//! bytes that were sent together end, and they are held until then.
 
 use super::TERMINAL;
 use super::terminal::Terminal;
@@ -33,6 +37,9 @@ enum Frame {
 
 struct Input {
     frame: Frame,
+    /// Bytes for the terminal whose last ones are still on the line.
+    held: [u8; CHUNK],
+    held_len: usize,
     /// Where standard input is a pipe: its ends. The reading one goes to the first program, the writing one goes at the
     /// end of input.
     reader: Option<Arc<OpenFile>>,
@@ -47,6 +54,8 @@ struct Writer {
 /// Held while bytes are taken from the line, so that they arrive in order.
 static INPUT: SpinLock<Input> = SpinLock::new(Input {
     frame: Frame::Text,
+    held: [0; CHUNK],
+    held_len: 0,
     reader: None,
     writer: None,
 });
@@ -54,6 +63,7 @@ static INPUT: SpinLock<Input> = SpinLock::new(Input {
 /// What came over the line.
 enum Item {
     Byte(u8),
+    EndOfPiece,
     EndOfFile,
     Dump,
     HangUp,
@@ -85,7 +95,7 @@ pub fn pump() {
     let mut room = input.room();
     while room > 0 {
         let mut bytes = [0; CHUNK];
-        let (count, ended) = input.gather(&mut bytes[..room.min(CHUNK)]);
+        let (count, ended) = input.gather(&mut bytes, room);
         let bytes = &bytes[..count];
         if count == 0 && !ended {
             break;
@@ -133,13 +143,23 @@ impl Input {
         }
     }
 
-    /// Collects bytes until the line is empty, `bytes` is full, or the input ended (true).
-    fn gather(&mut self, bytes: &mut [u8]) -> (usize, bool) {
-        let mut count = 0;
-        while count < bytes.len() {
-            let Some(byte) = serial::read() else { break };
+    /// Collects bytes until the line is empty, `room` of them are there, or the input ended (true). Those of a piece are
+    /// given when it is complete.
+    fn gather(&mut self, bytes: &mut [u8; CHUNK], room: usize) -> (usize, bool) {
+        let mut count = core::mem::take(&mut self.held_len);
+        bytes[..count].copy_from_slice(&self.held[..count]);
+        while count < room.min(CHUNK) {
+            let Some(byte) = serial::read() else {
+                if parameters().framed && parameters().stdin == Stdin::Tty {
+                    self.held[..count].copy_from_slice(&bytes[..count]);
+                    self.held_len = count;
+                    count = 0;
+                }
+                break;
+            };
             match self.decode(byte) {
-                None => {}
+                Some(Item::EndOfPiece) if count > 0 => return (count, false),
+                None | Some(Item::EndOfPiece) => {}
                 Some(Item::Byte(byte)) => {
                     bytes[count] = byte;
                     count += 1;
@@ -161,6 +181,7 @@ impl Input {
             (Frame::Text, DLE) => (Frame::Control, None),
             (Frame::Text, byte) | (Frame::Control, byte @ DLE) => (Frame::Text, Some(Item::Byte(byte))),
             (Frame::Control, b'W') => (Frame::Window(0, 0), None),
+            (Frame::Control, b'.') => (Frame::Text, Some(Item::EndOfPiece)),
             (Frame::Control, b'E') => (Frame::Text, Some(Item::EndOfFile)),
             (Frame::Control, b'D') => (Frame::Text, Some(Item::Dump)),
             (Frame::Control, b'H') => (Frame::Text, Some(Item::HangUp)),

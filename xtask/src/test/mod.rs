@@ -13,7 +13,6 @@ mod programs;
 pub mod queue;
 pub mod report;
 mod runner;
-mod shell;
 pub mod skips;
 
 use crate::arch::Arch;
@@ -61,8 +60,6 @@ enum Kind {
     Outputs,
     /// A package's tests by cargo through the runner
     Runner,
-    /// The shell on a terminal, as a person types at it
-    Shell,
     /// Random programs whose results in Vigil must be Linux's
     Fuzz,
     /// The commands in the documents
@@ -187,9 +184,6 @@ pub fn command(options: &Options) -> Result<u8> {
     }
     if wanted(Kind::Documents) {
         documents::run(&plan)?;
-    }
-    if wanted(Kind::Shell) {
-        shell::run(&plan)?;
     }
     if wanted(Kind::Runner) {
         runner::run(&plan)?;

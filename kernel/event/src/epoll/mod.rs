@@ -36,6 +36,17 @@ struct Interest {
     entry: u32,
 }
 
+/// A registration as fdinfo and the state dump tell of it.
+pub struct Registration<'a> {
+    pub fd: i32,
+    pub mask: EventMask,
+    pub data: u64,
+    pub node: Node,
+    /// Whether the ready list has it.
+    pub is_listed: bool,
+    pub source: &'a dyn Pollable,
+}
+
 struct Interests {
     slab: Slab<Interest>,
     /// Numbers by (description, fd).
@@ -440,13 +451,28 @@ impl Epoll {
         result
     }
 
-    /// Calls `f` with each registration, for fdinfo: number of the descriptor, mask, data, file.
-    pub fn for_each_interest(&self, mut f: impl FnMut(i32, EventMask, u64, Node)) {
+    /// Calls `f` with each registration. It may ask the source's readiness, and nothing of this epoll.
+    pub fn for_each_interest(&self, mut f: impl FnMut(Registration)) {
         let interests = self.interests.lock();
         for (number, interest) in interests.slab.iter() {
-            let mask = self.ready.lock().mask(number);
-            f(interest.fd, mask, interest.data, interest.watches.node());
+            let (mask, is_listed) = {
+                let ready = self.ready.lock();
+                (ready.mask(number), ready.is_listed(number))
+            };
+            f(Registration {
+                fd: interest.fd,
+                mask,
+                data: interest.data,
+                node: interest.watches.node(),
+                is_listed,
+                source: &*interest.source,
+            });
         }
+    }
+
+    /// Threads that wait in it.
+    pub fn sleepers(&self) -> usize {
+        self.sleepers.len()
     }
 
     /// Registrations now.

@@ -107,6 +107,10 @@ impl ReadyList {
         Some(mask)
     }
 
+    pub fn is_listed(&self, number: u32) -> bool {
+        self.slots.get(number as usize).is_some_and(|slot| slot.next != IDLE)
+    }
+
     /// Puts an idle interest at the list's end; whether it was idle.
     pub fn push_last(&mut self, number: u32) -> bool {
         self.push(number, false)

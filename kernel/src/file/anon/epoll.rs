@@ -92,8 +92,9 @@ impl File for EpollFile {
     }
 
     fn fdinfo(&self, out: &mut String) {
-        self.epoll.for_each_interest(|fd, mask, data, node| {
-            let (events, ino, device) = (mask.bits(), node.inode, node.device);
+        self.epoll.for_each_interest(|registration| {
+            let (fd, events, data) = (registration.fd, registration.mask.bits(), registration.data);
+            let (ino, device) = (registration.node.inode, registration.node.device);
             let _ = writeln!(
                 out,
                 "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:0 ino:{ino:x} sdev:{device:x}"

@@ -56,6 +56,10 @@ pub const ROOT: &[Item] = &[
         name: "version",
         what: What::Text(version),
     },
+    Item {
+        name: "vigil",
+        what: What::Text(crate::dump::write_state),
+    },
 ];
 
 const SYS: &[Item] = &[
