@@ -2,6 +2,7 @@
 //! from memory. Seeded from the hardware's generator, where it has one, and from the clock.
 
 use crate::arch::{cpu, timer};
+use crate::boot::command_line::parameters;
 use crate::mm::user::Sink;
 use libsyscall::abi::Errno;
 use spin::Once;
@@ -46,6 +47,15 @@ pub fn number() -> u64 {
     let mut bytes = [0; 8];
     fill(&mut bytes);
     u64::from_ne_bytes(bytes)
+}
+
+/// A random place among `places` in an address space; always the first with `aslr=off`.
+pub fn place(places: usize) -> usize {
+    if parameters().aslr {
+        (number() % places as u64) as usize
+    } else {
+        0
+    }
 }
 
 impl Generator {

@@ -6,6 +6,7 @@ use crate::limine::{Content, Release};
 use crate::setup;
 use anyhow::Result;
 use clap::ValueEnum;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,6 +42,8 @@ pub struct Machine {
     /// Features of the x86_64 CPU to switch on or off, as QEMU takes them behind the model.
     pub cpu_features: &'static str,
     pub door: Door,
+    /// Where QEMU listens for gdb; then the machine waits for it to say `continue`.
+    pub debugger: Option<PathBuf>,
 }
 
 /// How the kernel gets into the machine.
@@ -72,6 +75,7 @@ impl Machine {
             pace: Pace::Free,
             cpu_features: "",
             door: Door::Direct,
+            debugger: None,
         }
     }
 
@@ -100,6 +104,12 @@ impl Machine {
                     .arg(format!("virt,gic-version={}{virtualization}{acpi}", self.gic));
                 qemu.args(["-cpu", "cortex-a76", "-semihosting"]);
             }
+        }
+        if let Some(socket) = &self.debugger {
+            let server = format!("unix:{},server=on,wait=off", socket.display());
+            qemu.args(["-gdb", &server, "-S"]);
+            // Control-C on the terminal is for gdb.
+            qemu.process_group(0);
         }
         match self.pace {
             Pace::Free => qemu.args(["-accel", "tcg,thread=multi"]),

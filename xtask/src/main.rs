@@ -1,10 +1,11 @@
-//! Vigil's commands: `cargo xtask setup | build | run | runner | test | suite | fuzz | bench | image | lint`.
+//! Vigil's commands: `cargo xtask setup | build | run | runner | test | suite | fuzz | bench | debug | image | lint`.
 
 mod arch;
 mod bench;
 mod build;
 mod console;
 mod cpio;
+mod debug;
 mod fuzz;
 mod guest;
 mod image;
@@ -53,6 +54,8 @@ enum Task {
     Bench(bench::Options),
     /// Run random programs on Linux and in Vigil, and shrink what differs
     Fuzz(fuzz::Options),
+    /// Debug the kernel and a program with gdb
+    Debug(debug::Options),
     /// Make boot media with a Limine release
     Image(media::Options),
     /// Run a published crate's own tests, on Linux and in Vigil
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::command(&options),
         Task::Bench(options) => bench::command(&options).map(|()| 0),
         Task::Fuzz(options) => fuzz::command(&options),
+        Task::Debug(options) => debug::command(&options),
         Task::Image(options) => media::command(&options).map(|()| 0),
         Task::Suite(options) => suite::command(&options),
         Task::Lint => lint::command().map(|()| 0),

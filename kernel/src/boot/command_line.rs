@@ -28,6 +28,8 @@ pub struct Parameters {
     pub stdin: Stdin,
     /// Rows and columns of the console's terminal.
     pub window: (u16, u16),
+    /// Whether programs lie where chance puts them; `aslr=off` is for debuggers.
+    pub aslr: bool,
     /// The program to run where the initramfs does not name one.
     pub init: Option<&'static str>,
 }
@@ -47,6 +49,7 @@ static DEFAULT: Parameters = Parameters {
     ktest: None,
     watchdog_s: None,
     stdin: Stdin::Tty,
+    aslr: true,
     window: (24, 80),
     init: None,
 };
@@ -72,6 +75,7 @@ pub fn parse(line: &'static str) {
                     }
                 }
                 "window" => parameters.window = window(value).unwrap_or(parameters.window),
+                "aslr" => parameters.aslr = value != "off",
                 "init" => parameters.init = Some(value),
                 _ => {}
             }

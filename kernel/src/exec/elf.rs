@@ -18,9 +18,9 @@ const PROGRAM_HEADER_LEN: usize = 56;
 /// Linux reads no more than 64 KiB of program headers.
 const PROGRAM_HEADERS_MAX: usize = 65536 / PROGRAM_HEADER_LEN;
 /// Programs that may lie anywhere start at two thirds of user space, as on Linux: far from mmap's area and the stack.
-const PROGRAM_BASE: usize = USER_END / 3 * 2;
-/// The random part of that, in pages.
-const BASE_RANDOM_BITS: u32 = 28;
+const PROGRAM_BASE: usize = (USER_END / 3 * 2) & !(PAGE_SIZE - 1);
+/// How many places they may have from there on, a page apart.
+const PROGRAM_PLACES: usize = 1 << 28;
 
 /// What a file is loaded as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,7 +173,7 @@ impl Program {
         }
         let room = end - start + alignment;
         let place = match role {
-            Role::Program => PROGRAM_BASE + (random::number() as usize & ((1 << BASE_RANDOM_BITS) - 1)) * PAGE_SIZE,
+            Role::Program => PROGRAM_BASE + random::place(PROGRAM_PLACES) * PAGE_SIZE,
             Role::Interpreter => 0,
         };
         // Takes the room, to learn where it is; the segments then replace it.

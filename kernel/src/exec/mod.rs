@@ -37,8 +37,8 @@ pub struct Loaded {
 
 /// Interpreters of interpreters: as many as Linux follows.
 const DEPTH_MAX: usize = 5;
-/// What random pages the heap starts behind the program: 32 MiB.
-const HEAP_RANDOM_PAGES: u64 = 1 << 13;
+/// How many places the heap may start at behind the program, a page apart: 32 MiB of them.
+const HEAP_PLACES: usize = 1 << 13;
 
 /// execve(2) up to the point of no return: loads the program at `place`, which was called `name`, into a new space.
 /// Checks that the running thread may execute it. ENOEXEC, EACCES, E2BIG, ENOMEM and what reading gives.
@@ -83,7 +83,7 @@ pub fn load(
         }
         None => (image.entry, 0),
     };
-    let heap = image.end + (random::number() % HEAP_RANDOM_PAGES) as usize * PAGE_SIZE;
+    let heap = image.end + random::place(HEAP_PLACES) * PAGE_SIZE;
     space.set_heap_start(heap);
 
     let contents = stack::Contents {

@@ -42,6 +42,12 @@ pub fn for_firmware(arch: Arch) -> Result<&'static str> {
     Ok(file)
 }
 
+/// What debugging needs: the debugger's name.
+pub fn for_debugging() -> Result<&'static str> {
+    packages::need(&[packages::GDB])?;
+    Ok(packages::GDB_PROGRAM)
+}
+
 /// What making ISO images needs.
 pub fn for_iso() -> Result<()> {
     packages::need(&[packages::XORRISO])

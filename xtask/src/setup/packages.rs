@@ -43,6 +43,11 @@ pub const AAVMF: Package = Package {
     name: "qemu-efi-aarch64",
     brings: Brings::File(AAVMF_FILE),
 };
+pub const GDB: Package = Package {
+    name: "gdb-multiarch",
+    brings: Brings::Program(GDB_PROGRAM),
+};
+pub const GDB_PROGRAM: &str = "gdb-multiarch";
 pub const XORRISO: Package = Package {
     name: "xorriso",
     brings: Brings::Program("xorriso"),

@@ -73,10 +73,9 @@ fn commands(text: &str) -> Vec<Shown> {
             // One inside a command substitution is one too.
             if let Some(start) = command.find(START) {
                 let command = &command[start + START.len()..];
-                let end = command.find(['#', '<', '>', '|', ')', '&']).unwrap_or(command.len());
                 found.push(Shown {
                     line: at + 1,
-                    arguments: command[..end].split_whitespace().map(str::to_string).collect(),
+                    arguments: words(command),
                     output: Vec::new(),
                 });
                 collecting = true;
@@ -86,6 +85,26 @@ fn commands(text: &str) -> Vec<Shown> {
         }
     }
     found
+}
+
+/// The words of a command, up to the shell's own signs. Double quotes keep spaces in a word.
+fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = None::<String>;
+    let mut quoted = false;
+    for letter in command.chars() {
+        match letter {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            '#' | '<' | '>' | '|' | ')' | '&' if !quoted => break,
+            ' ' if !quoted => words.extend(word.take()),
+            letter => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
 }
 
 fn check(shown: &Shown) -> Result<()> {
@@ -140,6 +159,15 @@ mod tests {
                 shown(10, "build", &["kernel: there"]),
             ]
         );
+    }
+
+    #[test]
+    fn words_of_a_command() {
+        assert_eq!(
+            words("debug --ex \"break here\" -- a\"b\" < c"),
+            ["debug", "--ex", "break here", "--", "ab"]
+        );
+        assert_eq!(words("run \"\""), ["run", ""]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test there is, each named, on this computer and in QEMU.
 
 pub mod boot;
+mod debugger;
 mod documents;
 mod fuzz;
 mod host;
@@ -64,6 +65,8 @@ enum Kind {
     Fuzz,
     /// The commands in the documents
     Documents,
+    /// gdb on kernel and program
+    Debugger,
 }
 
 /// A machine the tests run on, as they name it.
@@ -181,6 +184,9 @@ pub fn command(options: &Options) -> Result<u8> {
         if wanted(Kind::Fuzz) {
             fuzz::run(&plan, &guests)?;
         }
+    }
+    if wanted(Kind::Debugger) {
+        debugger::run(&plan)?;
     }
     if wanted(Kind::Documents) {
         documents::run(&plan)?;

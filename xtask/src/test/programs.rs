@@ -29,6 +29,7 @@ const PROGRAMS: &[&str] = &[
     "timers_posix",
     "pipes",
     "hostile",
+    "hammer",
     "eventfd",
     "epoll",
     "epoll_targets",

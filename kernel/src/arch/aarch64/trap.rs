@@ -189,6 +189,10 @@ global_asm!(
     kernel_fatal:
     from_kernel {fatal}
 
+    // For debuggers: nobody in the kernel called what follows.
+    .cfi_sections .debug_frame
+    .cfi_startproc
+    .cfi_undefined x30
     .balign 64
     user_synchronous:
     save_frame
@@ -232,6 +236,7 @@ global_asm!(
     mov x29, xzr
     mov x30, xzr
     bl {fatal}
+    .cfi_endproc
 "#,
     frame = const FRAME_SIZE,
     original_x0 = const offset_of!(TrapFrame, original_x0),

@@ -89,16 +89,11 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// The space each CPU has active. A pointer here stays valid because a space that is dropped waits until no CPU has it.
 static ACTIVE: [AtomicPtr<AddressSpace>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
 
-/// A page number's worth of randomness, in bytes.
-fn random_pages(bits: u32) -> usize {
-    (random::number() as usize & ((1 << bits) - 1)) * PAGE_SIZE
-}
-
 impl AddressSpace {
     /// An empty space whose stack and mmap areas lie where nobody can guess.
     pub fn new() -> Result<Arc<AddressSpace>, Errno> {
-        let stack_top = USER_END - random_pages(22);
-        let map_top = stack_top - STACK_LIMIT - STACK_GAP - random_pages(28);
+        let stack_top = USER_END - random::place(1 << 22) * PAGE_SIZE;
+        let map_top = stack_top - STACK_LIMIT - STACK_GAP - random::place(1 << 28) * PAGE_SIZE;
         AddressSpace::with_layout(stack_top, map_top)
     }
 
