@@ -5,13 +5,14 @@ use crate::arch::Arch;
 use crate::build::{self, Kernel, Profile};
 use crate::console::End;
 use crate::machine::Machine;
+use crate::payload::Payload;
 use crate::session::{self, Source};
-use crate::{program, run, setup};
+use crate::{program, setup};
 use anyhow::{Context, Result, bail, ensure};
 use elf::ElfBytes;
 use elf::abi::{ET_DYN, PT_LOAD};
 use elf::endian::LittleEndian;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,12 +32,8 @@ pub struct Options {
     /// A command for gdb, once the program has stopped at its first instruction; after the last one gdb ends
     #[arg(long, value_name = "COMMAND")]
     ex: Vec<String>,
-    /// A variable for the program's environment
-    #[arg(long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
-    /// A static Linux program of this computer, with its arguments; the demonstration when left out
-    #[arg(last = true, value_name = "PROGRAM")]
-    program: Vec<String>,
+    #[command(flatten)]
+    payload: Payload,
 }
 
 /// Where the kernel puts a program that can lie anywhere, when it does not choose by chance (`aslr=off`): two thirds up the
@@ -71,12 +68,9 @@ pub fn command(options: &Options) -> Result<u8> {
     let profile = Profile::of(options.release);
     setup::for_running(arch)?;
     let gdb = setup::for_debugging()?;
-    let path = match options.program.first() {
-        Some(program) => PathBuf::from(program),
-        None => build::programs(arch, profile)?.join("demonstration"),
-    };
+    let path = options.payload.program_file(arch, profile)?;
     let (bias, entry) = place(&program::read(&path, arch)?, arch)?;
-    let archive = run::archive(arch, profile, &options.program, &options.env)?;
+    let archive = options.payload.archive(arch, profile, false)?;
     let kernel = build::kernel(arch, profile, Kernel::Plain)?;
 
     let socket = std::env::temp_dir().join(format!("vigil-gdb-{}", std::process::id()));

@@ -70,10 +70,7 @@ impl Payload {
                 ..start
             }));
         }
-        let (path, arguments) = match self.program.split_first() {
-            Some((program, arguments)) => (PathBuf::from(program), arguments),
-            None => (build::programs(arch, profile)?.join("demonstration"), &[][..]),
-        };
+        let path = self.program_file(arch, profile)?;
         let contents = program::read(&path, arch)?;
         let name = path
             .file_name()
@@ -82,8 +79,16 @@ impl Payload {
         Ok(root::archive(&Start {
             path: &format!("/bin/{name}"),
             contents: &contents,
-            arguments,
+            arguments: self.program.get(1..).unwrap_or_default(),
             ..start
         }))
+    }
+
+    /// The file of the program, or of the demonstration.
+    pub fn program_file(&self, arch: Arch, profile: Profile) -> Result<PathBuf> {
+        match self.program.first() {
+            Some(program) => Ok(PathBuf::from(program)),
+            None => Ok(build::programs(arch, profile)?.join("demonstration")),
+        }
     }
 }
