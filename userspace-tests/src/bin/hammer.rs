@@ -437,16 +437,9 @@ impl Random {
                 let bound = self.of(&[8, 8, 8, 100]);
                 self.below(bound)
             }
-            // SAFETY: numbers out.
-            Own => {
-                (unsafe {
-                    if self.below(2) == 0 {
-                        libc::getpid()
-                    } else {
-                        libc::gettid()
-                    }
-                }) as usize
-            }
+            Own if self.below(2) == 0 => std::process::id() as usize,
+            // SAFETY: a number out.
+            Own => unsafe { libc::gettid() as usize },
             Time => {
                 let place = arena.scratch + self.below(64) * 64;
                 for word in 0..4 {
