@@ -20,7 +20,7 @@ use libsyscall::abi::Errno;
 pub fn checked<T: PartialOrd + From<i8>>(result: T) -> Result<T, Errno> {
     if result < T::from(0) {
         let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-        Err(Errno(code as u16))
+        Err(Errno(code as usize))
     } else {
         Ok(result)
     }

@@ -24,6 +24,7 @@ impl EventFd {
     }
 
     /// What a read gives; `None` while the counter is 0.
+    #[inline(always)]
     pub fn try_read(&self) -> Option<u64> {
         let mut count = self.count.lock();
         let taken = match *count {
@@ -39,6 +40,7 @@ impl EventFd {
 
     /// Adds the whole of `value`; `None` while there is no room for it, EINVAL for 2^64 - 1. A write of 0 changes
     /// nothing and wakes all the same (semantics 128).
+    #[inline(always)]
     pub fn try_write(&self, value: u64) -> Option<Result<(), Errno>> {
         if value == u64::MAX {
             return Some(Err(Errno::EINVAL));

@@ -28,6 +28,7 @@ mod aarch64;
 #[cfg(target_arch = "aarch64")]
 pub use aarch64::*;
 
+mod fixups;
 mod occupied;
 
 /// CPUs the kernel's tables have room for.

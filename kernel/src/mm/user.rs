@@ -6,6 +6,7 @@
 use super::direct;
 use super::frame::Frame;
 use crate::arch::{PAGE_SIZE, USER_END, uaccess};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -20,10 +21,12 @@ const IOV_MAX: usize = 1024;
 const MAX_RW_COUNT: usize = i32::MAX as usize & !(PAGE_SIZE - 1);
 
 /// EFAULT where the range does not lie in user space.
+#[inline]
 fn check(address: usize, len: usize) -> Result<(), Errno> {
-    match address.checked_add(len) {
-        Some(end) if end <= USER_END => Ok(()),
-        _ => Err(Errno::EFAULT),
+    if len <= USER_END && address <= USER_END - len {
+        Ok(())
+    } else {
+        Err(Errno::EFAULT)
     }
 }
 
@@ -67,23 +70,105 @@ plain_integers!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
 // SAFETY: an array has no padding of its own.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 
+/// Largest value that [`read`] and [`write`] move word by word.
+const SMALL: usize = 32;
+
+/// Whether a value is moved by loads and stores of its words. The compiler decides it where it knows the type.
+const fn is_small<T>() -> bool {
+    size_of::<T>() <= SMALL && size_of::<T>().is_multiple_of(size_of::<u32>())
+}
+
+/// Copies whole words out of user memory; whether all could be read.
+///
+/// # Safety
+/// `to` is writable for `len` bytes.
+#[inline(always)]
+unsafe fn load_words(address: usize, to: *mut u8, len: usize) -> bool {
+    let mut at = 0;
+    while at + size_of::<u64>() <= len {
+        let Some(word) = uaccess::load_u64(address + at) else {
+            return false;
+        };
+        // SAFETY: inside what the caller promised.
+        unsafe { to.add(at).cast::<u64>().write_unaligned(word) };
+        at += size_of::<u64>();
+    }
+    if at < len {
+        let Some(word) = uaccess::load_u32(address + at) else {
+            return false;
+        };
+        // SAFETY: as above.
+        unsafe { to.add(at).cast::<u32>().write_unaligned(word) };
+    }
+    true
+}
+
+/// Copies whole words into user memory; whether all could be written.
+///
+/// # Safety
+/// `from` is readable for `len` bytes.
+#[inline(always)]
+unsafe fn store_words(address: usize, from: *const u8, len: usize) -> bool {
+    let mut at = 0;
+    while at + size_of::<u64>() <= len {
+        // SAFETY: inside what the caller promised.
+        if !uaccess::store_u64(address + at, unsafe { from.add(at).cast::<u64>().read_unaligned() }) {
+            return false;
+        }
+        at += size_of::<u64>();
+    }
+    // SAFETY: as above.
+    at == len || uaccess::store_u32(address + at, unsafe { from.add(at).cast::<u32>().read_unaligned() })
+}
+
+/// A value out of user memory: EFAULT.
+#[inline]
 pub fn read<T: Plain>(address: usize) -> Result<T, Errno> {
     check(address, size_of::<T>())?;
+    read_checked(address)
+}
+
+/// [`read`] from an address that was checked.
+#[inline]
+fn read_checked<T: Plain>(address: usize) -> Result<T, Errno> {
     let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the value's own bytes are writable.
-    match unsafe { uaccess::copy_from_user(value.as_mut_ptr().cast(), address, size_of::<T>()) } {
+    let bytes = value.as_mut_ptr().cast::<u8>();
+    let whole = if is_small::<T>() {
+        // SAFETY: the value's own bytes are writable.
+        unsafe { load_words(address, bytes, size_of::<T>()) }
+    } else {
+        // SAFETY: the value's own bytes are writable.
+        unsafe { uaccess::copy_from_user(bytes, address, size_of::<T>()) == 0 }
+    };
+    if whole {
         // SAFETY: every byte was written, and any bytes make a `T`.
-        0 => Ok(unsafe { value.assume_init() }),
-        _ => Err(Errno::EFAULT),
+        Ok(unsafe { value.assume_init() })
+    } else {
+        Err(Errno::EFAULT)
     }
 }
 
+/// A value into user memory: EFAULT; some of its words may have been written then.
+#[inline]
 pub fn write<T: Plain>(address: usize, value: &T) -> Result<(), Errno> {
     check(address, size_of::<T>())?;
-    // SAFETY: the value's own bytes are readable, and none is padding.
-    match unsafe { uaccess::copy_to_user(address, (value as *const T).cast(), size_of::<T>()) } {
-        0 => Ok(()),
-        _ => Err(Errno::EFAULT),
+    if write_checked(address, value) {
+        Ok(())
+    } else {
+        Err(Errno::EFAULT)
+    }
+}
+
+/// [`write`] to an address that was checked; whether it could be done.
+#[inline]
+fn write_checked<T: Plain>(address: usize, value: &T) -> bool {
+    let bytes = (value as *const T).cast::<u8>();
+    if is_small::<T>() {
+        // SAFETY: the value's own bytes are readable, and none is padding.
+        unsafe { store_words(address, bytes, size_of::<T>()) }
+    } else {
+        // SAFETY: the value's own bytes are readable, and none is padding.
+        unsafe { uaccess::copy_to_user(address, bytes, size_of::<T>()) == 0 }
     }
 }
 
@@ -115,6 +200,9 @@ pub fn read_path(address: usize) -> Result<Vec<u8>, Errno> {
     read_string(address, PATH_MAX, Errno::ENAMETOOLONG)
 }
 
+/// Pieces of memory, (address, length) of each, in reverse order so that the next one is popped.
+struct Pieces(Vec<(usize, usize)>);
+
 /// A position in memory that moves as bytes are copied: in user memory, in one piece or several, or in the kernel's.
 struct Cursor {
     /// The next byte.
@@ -125,9 +213,9 @@ struct Cursor {
     left: usize,
     /// `address` is the kernel's own.
     kernel: bool,
-    /// The pieces after this one, (address, length) of each, in reverse order so that the next one is popped; only an
-    /// iovec has any.
-    rest: Vec<(usize, usize)>,
+    /// The pieces after this one; only an iovec has any. In a box, because a cursor is made for every read and write
+    /// there is.
+    rest: Option<Box<Pieces>>,
 }
 
 impl Cursor {
@@ -140,7 +228,7 @@ impl Cursor {
             piece: len,
             left: len,
             kernel: false,
-            rest: Vec::new(),
+            rest: None,
         })
     }
 
@@ -151,7 +239,7 @@ impl Cursor {
             piece: len,
             left: len,
             kernel: true,
-            rest: Vec::new(),
+            rest: None,
         }
     }
 
@@ -182,7 +270,7 @@ impl Cursor {
             piece,
             left: MAX_RW_COUNT - room,
             kernel: false,
-            rest: pieces,
+            rest: Some(Box::new(Pieces(pieces))),
         })
     }
 
@@ -219,7 +307,7 @@ impl Cursor {
         let mut done = 0;
         while done < len {
             if self.piece == 0 {
-                let next = self.rest.pop();
+                let next = self.rest.as_mut().and_then(|rest| rest.0.pop());
                 (self.address, self.piece) = next.expect("the pieces make up what is left");
                 continue;
             }
@@ -273,6 +361,31 @@ impl<'a> Sink<'a> {
     #[inline]
     pub fn len(&self) -> usize {
         self.cursor.left
+    }
+
+    /// Takes a value: EFAULT where it could not be written, or did not fit.
+    #[inline]
+    pub fn put_value<T: Plain>(&mut self, value: &T) -> Result<(), Errno> {
+        let cursor = &mut self.cursor;
+        if cursor.kernel || cursor.piece < size_of::<T>() {
+            return self.put_value_in_pieces(value);
+        }
+        if !write_checked(cursor.address, value) {
+            return Err(Errno::EFAULT);
+        }
+        cursor.step(size_of::<T>());
+        Ok(())
+    }
+
+    #[cold]
+    fn put_value_in_pieces<T: Plain>(&mut self, value: &T) -> Result<(), Errno> {
+        // SAFETY: plain data has no padding, so all of its bytes are readable.
+        let taken = unsafe { self.put_raw((value as *const T).cast(), size_of::<T>()) }?;
+        if taken == size_of::<T>() {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 
     /// Takes as much of `bytes` as fits and can be written; EFAULT only when not one byte could be.
@@ -368,6 +481,30 @@ impl<'a> Source<'a> {
     #[inline]
     pub fn len(&self) -> usize {
         self.cursor.left
+    }
+
+    /// Gives a value: EFAULT where it could not be read, or was not all there.
+    #[inline]
+    pub fn get_value<T: Plain>(&mut self) -> Result<T, Errno> {
+        let cursor = &mut self.cursor;
+        if cursor.kernel || cursor.piece < size_of::<T>() {
+            return self.get_value_in_pieces();
+        }
+        let value = read_checked(cursor.address)?;
+        cursor.step(size_of::<T>());
+        Ok(value)
+    }
+
+    #[cold]
+    fn get_value_in_pieces<T: Plain>(&mut self) -> Result<T, Errno> {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the value's own bytes are writable.
+        if unsafe { self.get_raw(value.as_mut_ptr().cast(), size_of::<T>()) }? == size_of::<T>() {
+            // SAFETY: every byte was written, and any bytes make a `T`.
+            Ok(unsafe { value.assume_init() })
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 
     /// Gives up to `bytes.len()` bytes; EFAULT only when not one could be read.

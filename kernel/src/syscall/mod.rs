@@ -65,7 +65,7 @@ impl Call<'_> {
 }
 
 /// Errors from here on stay inside the kernel: they say how the call is to be taken up again.
-const FIRST_INSIDE_ERROR: u16 = 512;
+const FIRST_INSIDE_ERROR: usize = 512;
 
 /// From the machine's entry: one call of the running thread.
 pub fn dispatch(frame: &mut TrapFrame) {
@@ -93,11 +93,7 @@ pub fn dispatch(frame: &mut TrapFrame) {
 
 #[inline]
 fn invoke(call: &mut Call) -> Result<usize, Errno> {
-    let number = call.frame.syscall_number();
-    match table::handler(number) {
-        Some(handler) => handler(call),
-        None => unknown(call, number),
-    }
+    table::handler(call.frame.syscall_number())(call)
 }
 
 /// Calls that have been named as missing: a bit each.
@@ -105,7 +101,8 @@ static NAMED: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
 
 /// ENOSYS; the first time a number comes, the console says which program wanted it.
 #[cold]
-fn unknown(call: &Call, number: usize) -> Result<usize, Errno> {
+fn unknown(call: &mut Call) -> Result<usize, Errno> {
+    let number = call.frame.syscall_number();
     let bit = 1 << (number % 64);
     let first = NAMED
         .get(number / 64)

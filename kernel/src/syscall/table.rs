@@ -33,18 +33,19 @@ const FAMILIES: &[&[Line]] = &[
     super::legacy_files::CALLS,
 ];
 
-static TABLE: [Option<Handler>; TABLE_LEN] = build();
+static TABLE: [Handler; TABLE_LEN] = build();
 
-const fn build() -> [Option<Handler>; TABLE_LEN] {
-    let mut table: [Option<Handler>; TABLE_LEN] = [None; TABLE_LEN];
+const fn build() -> [Handler; TABLE_LEN] {
+    let mut table: [Handler; TABLE_LEN] = [super::unknown; TABLE_LEN];
+    let mut listed = [false; TABLE_LEN];
     let mut family = 0;
     while family < FAMILIES.len() {
         let lines = FAMILIES[family];
         let mut line = 0;
         while line < lines.len() {
             let (number, handler) = lines[line];
-            assert!(table[number].is_none(), "a system call is listed twice");
-            table[number] = Some(handler);
+            assert!(!listed[number], "a system call is listed twice");
+            (table[number], listed[number]) = (handler, true);
             line += 1;
         }
         family += 1;
@@ -52,8 +53,8 @@ const fn build() -> [Option<Handler>; TABLE_LEN] {
     table
 }
 
-/// The call of a number, if Vigil has it.
+/// The call of a number; ENOSYS's where Vigil has none.
 #[inline]
-pub fn handler(number: usize) -> Option<Handler> {
-    *TABLE.get(number)?
+pub fn handler(number: usize) -> Handler {
+    TABLE.get(number).copied().unwrap_or(super::unknown)
 }

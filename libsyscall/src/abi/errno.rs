@@ -1,9 +1,10 @@
 //! Error numbers, errno(3). The numbers are those of asm-generic, the same on both machines.
 
-/// An error number as the kernel returns it, without its sign.
+/// An error number as the kernel returns it, without its sign. As wide as a register, so that a `Result` of a call is two
+/// registers and never lies in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
-pub struct Errno(pub u16);
+pub struct Errno(pub usize);
 
 macro_rules! errno {
     ($($name:ident = $number:literal, $text:literal;)*) => {

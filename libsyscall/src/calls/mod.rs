@@ -14,7 +14,7 @@ const MAX_ERRNO: isize = 4095;
 #[inline]
 pub fn result(value: isize) -> Result<usize, Errno> {
     if (-MAX_ERRNO..0).contains(&value) {
-        Err(Errno(-value as u16))
+        Err(Errno(-value as usize))
     } else {
         Ok(value as usize)
     }

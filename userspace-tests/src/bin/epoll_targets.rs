@@ -477,7 +477,7 @@ fn listener_that_goes() {
             &mut len,
         );
         checked(result).expect("getsockopt");
-        assert_eq!(Errno(error as u16), Errno::ECONNRESET);
+        assert_eq!(Errno(error as usize), Errno::ECONNRESET);
     }
 }
 

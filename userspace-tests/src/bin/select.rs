@@ -453,7 +453,7 @@ fn stopped(call: &str) -> (Result<usize, Errno>, Duration) {
         let start = Instant::now();
         let result = wait();
         let took = start.elapsed().as_micros() as u64;
-        let code = result.map_or_else(|error| u64::from(error.0), |_| 0);
+        let code = result.map_or_else(|error| error.0 as u64, |_| 0);
         let told = [code.to_ne_bytes(), took.to_ne_bytes()].concat();
         i32::from(write.write(&told) != Ok(16))
     });
@@ -467,7 +467,7 @@ fn stopped(call: &str) -> (Result<usize, Errno>, Duration) {
     let word = |at: usize| u64::from_ne_bytes(told[at..at + 8].try_into().expect("8 bytes"));
     let result = match word(0) {
         0 => Ok(0),
-        code => Err(Errno(code as u16)),
+        code => Err(Errno(code as usize)),
     };
     (result, Duration::from_micros(word(8)))
 }

@@ -3,6 +3,7 @@
 //!
 //! The copies use unprivileged loads and stores, which see user memory as user code does, whatever PAN says.
 
+use crate::arch::fixups::{self, fixup};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,7 +20,6 @@ unsafe extern "C" {
     fn copy_out(destination: usize, source: usize, len: usize) -> usize;
     fn copy_out_bytes();
     fn copy_out_end();
-    fn user_load(address: usize) -> i64;
     fn user_compare_exchange(address: usize, expected: u32, new: u32) -> i64;
     fn user_word_failed();
 }
@@ -100,11 +100,6 @@ global_asm!(
     mov x0, x2
     ret
 
-    // (address) -> the word, or -1.
-    user_load:
-    ldtr w0, [x0]
-    ret
-
     // (address, expected, new) -> the word found, or -1.
     user_compare_exchange:
     ldaxr w3, [x0]
@@ -132,7 +127,7 @@ pub(super) fn fixup(ip: usize) -> Option<usize> {
         (copy_out as *const () as usize, at(copy_out_bytes), at(copy_out_bytes)),
         (at(copy_out_bytes), at(copy_out_end), at(copy_out_end)),
         (
-            user_load as *const () as usize,
+            user_compare_exchange as *const () as usize,
             at(user_word_failed),
             at(user_word_failed),
         ),
@@ -141,6 +136,7 @@ pub(super) fn fixup(ip: usize) -> Option<usize> {
         .iter()
         .find(|(start, end, _)| (*start..*end).contains(&ip))
         .map(|&(_, _, go_on)| go_on)
+        .or_else(|| fixups::find(ip))
 }
 
 /// Copies to user memory; the bytes NOT copied.
@@ -161,11 +157,58 @@ pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) ->
     unsafe { copy_in(destination as usize, source, len) }
 }
 
-/// Reads an aligned word, as futex(2) does.
-pub fn load_u32(address: usize) -> Option<u32> {
-    // SAFETY: recovers from faults.
-    u32::try_from(unsafe { user_load(address) }).ok()
+/// A load from user memory by one instruction; `None` on a fault.
+macro_rules! load {
+    ($name:ident, $integer:ty, $width:literal) => {
+        #[inline]
+        pub fn $name(address: usize) -> Option<$integer> {
+            let (value, failed): ($integer, u32);
+            // SAFETY: reads one integer, and recovers from faults.
+            unsafe {
+                asm!(
+                    "mov {failed:w}, #0",
+                    concat!("2: ldtr {value:", $width, "}, [{address}]"),
+                    "3:",
+                    ".pushsection .text.unlikely, \"ax\"",
+                    "4: mov {failed:w}, #1",
+                    "b 3b",
+                    ".popsection",
+                    fixup!("2b", "4b"),
+                    address = in(reg) address,
+                    value = out(reg) value,
+                    failed = out(reg) failed,
+                    options(nostack, readonly),
+                );
+            }
+            (failed == 0).then_some(value)
+        }
+    };
 }
+load!(load_u64, u64, "x");
+load!(load_u32, u32, "w");
+
+/// A store to user memory by one instruction; whether it could be done.
+macro_rules! store {
+    ($name:ident, $integer:ty, $width:literal) => {
+        #[inline]
+        pub fn $name(address: usize, value: $integer) -> bool {
+            // SAFETY: writes one integer, and recovers from faults.
+            unsafe {
+                asm!(
+                    concat!("2: sttr {value:", $width, "}, [{address}]"),
+                    fixup!("2b", "{failed}"),
+                    address = in(reg) address,
+                    value = in(reg) value,
+                    failed = label { return false },
+                    options(nostack),
+                );
+            }
+            true
+        }
+    };
+}
+store!(store_u64, u64, "x");
+store!(store_u32, u32, "w");
 
 /// Compare-and-exchange of an aligned user word: the value found, `None` on a fault. Exclusive accesses have no
 /// unprivileged form, so PAN is lifted around them; the caller has checked the address, and the page's protection counts.

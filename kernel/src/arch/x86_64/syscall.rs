@@ -68,15 +68,12 @@ global_asm!(
     mov rdi, rsp
     call {dispatch}
 
-    // A frame that something else rewrote (exec, a signal) needs every register: the slow way.
+    // A frame that something else rewrote (exec, a signal) needs every register: the slow way. Otherwise the compiler
+    // has kept those that a function must keep.
     cmp qword ptr [rsp + {full}], 0
     jne trap_return
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
+    mov rbp, [rsp + {rbp}]
+    add rsp, {kept}
     pop r11
     pop r10
     pop r9
@@ -96,5 +93,7 @@ global_asm!(
     user_code = const trap::USER_CODE,
     dispatch = sym enter,
     full = const offset_of!(TrapFrame, full),
+    rbp = const offset_of!(TrapFrame, rbp),
+    kept = const offset_of!(TrapFrame, r11),
     rsp_after = const offset_of!(TrapFrame, rsp) - offset_of!(TrapFrame, full),
 );

@@ -1,6 +1,7 @@
 //! Copies between kernel and user memory that recover from faults. The caller has checked that the range lies below
 //! [`super::USER_END`]; a fault is first offered to `crate::trap::kernel_fault_on_user`, and ends the copy if that declines.
 
+use crate::arch::fixups::{self, fixup};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,8 +34,6 @@ unsafe extern "C" {
     fn user_copy_words_failed();
     fn user_copy_bytes();
     fn user_copy_bytes_failed();
-    fn user_load(address: usize) -> i64;
-    fn user_load_word();
     fn user_compare_exchange(address: usize, expected: u32, new: u32) -> i64;
     fn user_compare_exchange_word();
     fn user_word_failed();
@@ -61,12 +60,6 @@ global_asm!(
     lea rax, [rcx * 8 + rdx]
     ret
 
-    // (address) -> the word, or -1.
-    user_load:
-    user_load_word:
-    mov eax, [rdi]
-    ret
-
     // (address, expected, new) -> the word found, or -1.
     user_compare_exchange:
     mov eax, esi
@@ -83,16 +76,16 @@ global_asm!(
 
 /// Where to go on when the instruction at `ip` met a fault that can't be mended; `None`: it is no user copy.
 pub(super) fn fixup(ip: usize) -> Option<usize> {
-    let pairs: [(unsafe extern "C" fn(), unsafe extern "C" fn()); 4] = [
+    let pairs: [(unsafe extern "C" fn(), unsafe extern "C" fn()); 3] = [
         (user_copy_words, user_copy_words_failed),
         (user_copy_bytes, user_copy_bytes_failed),
-        (user_load_word, user_word_failed),
         (user_compare_exchange_word, user_word_failed),
     ];
     pairs
         .iter()
         .find(|(at, _)| *at as usize == ip)
         .map(|(_, go_on)| *go_on as usize)
+        .or_else(|| fixups::find(ip))
 }
 
 /// Copies to user memory; the bytes NOT copied.
@@ -113,11 +106,58 @@ pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) ->
     with_user_pages(|| unsafe { user_copy(destination as usize, source, len) })
 }
 
-/// Reads an aligned word, as futex(2) does.
-pub fn load_u32(address: usize) -> Option<u32> {
-    // SAFETY: recovers from faults.
-    u32::try_from(with_user_pages(|| unsafe { user_load(address) })).ok()
+/// A load from user memory by one instruction; `None` on a fault.
+macro_rules! load {
+    ($name:ident, $integer:ty, $mov:literal, $width:literal) => {
+        #[inline]
+        pub fn $name(address: usize) -> Option<$integer> {
+            // SAFETY: reads one integer, and recovers from faults.
+            with_user_pages(|| unsafe {
+                let (value, failed): (usize, u32);
+                asm!(
+                    "xor {failed:e}, {failed:e}",
+                    concat!("2: ", $mov, " {value", $width, "}, [{address}]"),
+                    "3:",
+                    ".pushsection .text.unlikely, \"ax\"",
+                    "4: mov {failed:e}, 1",
+                    "jmp 3b",
+                    ".popsection",
+                    fixup!("2b", "4b"),
+                    address = in(reg) address,
+                    value = out(reg) value,
+                    failed = out(reg) failed,
+                    options(nostack, readonly),
+                );
+                (failed == 0).then_some(value as $integer)
+            })
+        }
+    };
 }
+load!(load_u64, u64, "mov", "");
+load!(load_u32, u32, "mov", ":e");
+
+/// A store to user memory by one instruction; whether it could be done.
+macro_rules! store {
+    ($name:ident, $integer:ty, $size:literal, $width:literal) => {
+        #[inline]
+        pub fn $name(address: usize, value: $integer) -> bool {
+            // SAFETY: writes one integer, and recovers from faults.
+            with_user_pages(|| unsafe {
+                asm!(
+                    concat!("2: mov ", $size, " ptr [{address}], {value", $width, "}"),
+                    fixup!("2b", "{failed}"),
+                    address = in(reg) address,
+                    value = in(reg) value,
+                    failed = label { return false },
+                    options(nostack),
+                );
+                true
+            })
+        }
+    };
+}
+store!(store_u64, u64, "qword", "");
+store!(store_u32, u32, "dword", ":e");
 
 /// Compare-and-exchange of an aligned user word: the value found, `None` on a fault.
 pub fn compare_exchange_u32(address: usize, expected: u32, new: u32) -> Option<u32> {

@@ -44,7 +44,7 @@ impl File for EventFile {
             }
             result => result?,
         };
-        to.put_all(&value.to_ne_bytes())?;
+        to.put_value(&value)?;
         Ok(LEN)
     }
 
@@ -52,11 +52,7 @@ impl File for EventFile {
         if from.len() != LEN {
             return Err(Errno::EINVAL);
         }
-        let mut bytes = [0; LEN];
-        if from.get(&mut bytes)? != LEN {
-            return Err(Errno::EFAULT);
-        }
-        let value = u64::from_ne_bytes(bytes);
+        let value = from.get_value()?;
         let attempt = || self.counter.try_write(value).unwrap_or(Err(Errno::EAGAIN));
         match attempt() {
             Err(Errno::EAGAIN) if !open.nonblocking() => {
