@@ -4,6 +4,7 @@
 use super::address::Address;
 use super::message::{Incoming, Outgoing};
 use super::options::{OptionValue, Options};
+use super::unix::rights::Rights;
 use crate::mm::user::{Sink, Source};
 use crate::task;
 use alloc::sync::Arc;
@@ -154,6 +155,10 @@ pub trait Protocol: Pollable {
 
     /// SIOCOUTQ: what was sent and has not been taken: EINVAL for a listening socket.
     fn unsent_len(&self) -> Result<usize, Errno>;
+
+    /// What SCM_RIGHTS messages in its queue hold: to be looked at, and to be dropped.
+    fn for_each_rights(&self, _visit: &mut dyn FnMut(&Rights)) {}
+    fn drop_rights(&self) {}
 
     /// The last reference to the description has gone.
     fn close(&self);

@@ -70,7 +70,7 @@ impl Socket {
             match result {
                 Ok(count) => {
                     total += count;
-                    if count == 0 || to.len() == 0 || !wants_all {
+                    if count == 0 || to.len() == 0 || !wants_all || message.rights.is_some() {
                         return Ok(total);
                     }
                 }

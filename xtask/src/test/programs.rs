@@ -50,6 +50,8 @@ const PROGRAMS: &[&str] = &[
     "strands",
     "readiness_loop",
     "reactor",
+    "unix_rights",
+    "unix_streams",
 ];
 
 /// Programs beside them that are no tests: what `program_outputs`, the suites, the fuzzer and the benchmark run.

@@ -1,6 +1,7 @@
 //! A connection of AF_UNIX: two ends, each with what is on its way to it.
 
 use super::queue::{self, Cut, Queue, Receive, STREAM_SEGMENT_MAX, Segment};
+use super::rights::Rights;
 use crate::mm::user::{Sink, Source};
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::BUFFER_DEFAULT;
@@ -243,6 +244,15 @@ impl Link {
         drop(outgoing);
         self.other().waiting.wake(CHANGED);
         unread
+    }
+
+    /// What was sent to this end, for [`rights::collect`](super::rights::collect).
+    pub fn for_each_rights(&self, visit: &mut dyn FnMut(&Rights)) {
+        self.own().incoming.lock().queue.for_each_rights(visit);
+    }
+
+    pub fn take_rights(&self) -> Option<Rights> {
+        self.own().incoming.lock().queue.take_rights()
     }
 
     /// SO_ERROR: what it is, and it is no more.

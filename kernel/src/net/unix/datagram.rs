@@ -3,6 +3,7 @@
 use super::connection::{ARRIVED, CHANGED, MESSAGE_RESERVE, WRITABLE};
 use super::names::{self, Name, Owner};
 use super::queue::{MESSAGE, Queue, Receive, Segment};
+use super::rights::{self, Rights};
 use super::sender::{Origin, Sender};
 use crate::mm::user::{Sink, Source};
 use crate::net::address::Address;
@@ -363,6 +364,19 @@ impl Protocol for Datagram {
         Ok(self.sender.cost())
     }
 
+    fn for_each_rights(&self, visit: &mut dyn FnMut(&Rights)) {
+        self.inner.lock().queue.for_each_rights(visit);
+    }
+
+    fn drop_rights(&self) {
+        loop {
+            let rights = self.inner.lock().queue.take_rights();
+            if rights.is_none() {
+                break;
+            }
+        }
+    }
+
     fn close(&self) {
         self.name().give_back();
         let mut inner = self.inner.lock();
@@ -371,6 +385,7 @@ impl Protocol for Datagram {
         drop(inner);
         drop((peer, lost));
         self.room.wake(CHANGED);
+        rights::collect();
     }
 }
 

@@ -219,6 +219,18 @@ impl Queue {
         self.segments.pop_front()
     }
 
+    pub fn for_each_rights(&self, visit: &mut dyn FnMut(&Rights)) {
+        self.segments
+            .iter()
+            .filter_map(|segment| segment.rights.as_ref())
+            .for_each(visit);
+    }
+
+    /// Takes the first rights that are left, to be dropped without locks.
+    pub fn take_rights(&mut self) -> Option<Rights> {
+        self.segments.iter_mut().find_map(|segment| segment.rights.take())
+    }
+
     /// Takes everything out.
     pub fn take(&mut self) -> Queue {
         core::mem::replace(self, Queue::new())

@@ -3,6 +3,7 @@
 use super::connection::{ARRIVED, CHANGED, Connection, Link, WRITABLE};
 use super::names::{self, Name, Owner};
 use super::queue::Receive;
+use super::rights::{self, Rights};
 use crate::mm::user::{Sink, Source};
 use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
@@ -11,6 +12,8 @@ use crate::net::socket::deadline;
 use crate::task;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
@@ -163,6 +166,18 @@ impl Stream {
             State::Listening(listener) if listener.pending.len() > listener.backlog => Err(Errno::EAGAIN),
             State::Listening(_) => Ok(()),
             _ => Err(Errno::ECONNREFUSED),
+        }
+    }
+
+    /// The connection, or those that wait to be accepted: all that hold what was sent to this socket.
+    fn links(&self) -> Vec<Link> {
+        match &self.inner.lock().state {
+            State::Connected(link) => vec![link.clone()],
+            State::Listening(listener) => {
+                let links = listener.pending.iter().map(|server| server.link(Errno::ENOTCONN));
+                links.flatten().collect()
+            }
+            State::Unconnected | State::Closed => Vec::new(),
         }
     }
 
@@ -379,6 +394,20 @@ impl Protocol for Stream {
         }
     }
 
+    fn for_each_rights(&self, visit: &mut dyn FnMut(&Rights)) {
+        for link in self.links() {
+            link.for_each_rights(visit);
+        }
+    }
+
+    fn drop_rights(&self) {
+        for link in self.links() {
+            while let Some(rights) = link.take_rights() {
+                drop(rights);
+            }
+        }
+    }
+
     fn close(&self) {
         self.name.give_back();
         let old = core::mem::replace(&mut self.inner.lock().state, State::Closed);
@@ -394,6 +423,7 @@ impl Protocol for Stream {
             }
             State::Unconnected | State::Closed => {}
         }
+        rights::collect();
     }
 }
 
