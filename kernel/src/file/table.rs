@@ -196,6 +196,15 @@ impl FdTable {
         Ok(fd as i32)
     }
 
+    /// Whether a descriptor could be given now: EMFILE.
+    pub fn check_room(&self, limit: usize) -> Result<(), Errno> {
+        if self.slots.lock().lowest_free(0) < limit {
+            Ok(())
+        } else {
+            Err(Errno::EMFILE)
+        }
+    }
+
     /// dup2(2): what was at `fd` is closed (returned, to be dropped by the caller without locks).
     pub fn replace(
         &self,
@@ -262,6 +271,7 @@ impl FdTable {
             }
             from = fd + 1;
         }
+        crate::net::unix::rights::collect();
     }
 
     /// Closes everything, for a process that ends while others may still look at its table.
@@ -271,5 +281,6 @@ impl FdTable {
             lock::closed(open, self.id);
         }
         drop(slots);
+        crate::net::unix::rights::collect();
     }
 }

@@ -35,10 +35,15 @@ impl OptionValue {
 
 /// Options that are one int, with the values they start with.
 const INTS: &[(i32, i32)] = &[
+    (SO_DEBUG, 0),
     (SO_REUSEADDR, 0),
     (SO_REUSEPORT, 0),
     (SO_KEEPALIVE, 0),
+    (SO_DONTROUTE, 0),
     (SO_BROADCAST, 0),
+    (SO_OOBINLINE, 0),
+    (SO_PRIORITY, 0),
+    (SO_MARK, 0),
     (SO_PASSCRED, 0),
     (SO_TIMESTAMP, 0),
     (SO_SNDBUF, BUFFER_DEFAULT as i32),
@@ -87,6 +92,7 @@ impl Options {
         self.ints[at] = match name {
             SO_SNDBUF => doubled(SEND_BUFFER_MIN),
             SO_RCVBUF => doubled(RECEIVE_BUFFER_MIN),
+            SO_PRIORITY | SO_MARK => value,
             _ => (value != 0) as i32,
         };
         Ok(self.ints[at])

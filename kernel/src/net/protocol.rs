@@ -9,6 +9,8 @@ use crate::mm::user::{Sink, Source};
 use crate::task;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use sync::SpinLock;
@@ -52,6 +54,8 @@ pub struct Common {
     pub ino: u64,
     pub queue: Arc<WaitQueue>,
     pub options: SpinLock<Options>,
+    /// SO_RCVLOWAT: bytes that a stream's receive waits for.
+    pub receive_low: AtomicUsize,
     pub maker: Credentials,
 }
 
@@ -64,6 +68,7 @@ impl Common {
             ino: crate::fs::new_ino(),
             queue: Arc::new(WaitQueue::new()),
             options: SpinLock::new(Options::default()),
+            receive_low: AtomicUsize::new(1),
             maker: Credentials::running(),
         }
     }
@@ -74,6 +79,7 @@ impl Common {
             ino: crate::fs::new_ino(),
             queue: Arc::new(WaitQueue::new()),
             options: SpinLock::new(*self.options.lock()),
+            receive_low: AtomicUsize::new(self.receive_low.load(Relaxed)),
             ..*self
         }
     }

@@ -10,6 +10,7 @@ use crate::task::thread::deadline_after;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
 use event::{EventMask, Pollable};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::S_IFSOCK;
@@ -42,7 +43,8 @@ impl Socket {
         }
     }
 
-    /// recv(2) and its kind: waits for something, or with MSG_WAITALL for all a stream is to give.
+    /// recv(2) and its kind: waits for something, and a stream for SO_RCVLOWAT's bytes, or with MSG_WAITALL for all it is
+    /// to give.
     pub fn receive(
         &self,
         to: &mut Sink,
@@ -53,7 +55,12 @@ impl Socket {
         let nonblocking = nonblocking || flags & (MSG_DONTWAIT | MSG_ERRQUEUE) != 0;
         let flags = if nonblocking { flags | MSG_DONTWAIT } else { flags };
         let common = self.0.common();
-        let wants_all = flags & MSG_WAITALL != 0 && flags & MSG_PEEK == 0 && common.kind == SOCK_STREAM;
+        let wanted = match common.kind {
+            SOCK_STREAM if flags & MSG_PEEK != 0 => 0,
+            SOCK_STREAM if flags & MSG_WAITALL != 0 => usize::MAX,
+            SOCK_STREAM => common.receive_low.load(Relaxed),
+            _ => 0,
+        };
         let mut deadline_ns = None;
         let mut total = 0;
         loop {
@@ -70,7 +77,7 @@ impl Socket {
             match result {
                 Ok(count) => {
                     total += count;
-                    if count == 0 || to.len() == 0 || !wants_all || message.rights.is_some() {
+                    if count == 0 || to.len() == 0 || total >= wanted || message.rights.is_some() {
                         return Ok(total);
                     }
                 }

@@ -7,6 +7,7 @@
 //! A [`PipeEnd`] is what a description holds: the reading end, the writing one, or both (a FIFO opened with O_RDWR). All
 //! ends wait on the pipe's one queue; the masks tell readers from writers.
 
+mod splice;
 #[cfg(feature = "ktest")]
 pub mod tests;
 
@@ -61,6 +62,8 @@ struct Ring {
     used: usize,
     /// Slots there may be.
     limit: usize,
+    /// A splice(2) is passing on the first bytes: nobody else takes any meanwhile.
+    taking: bool,
     readers: u32,
     writers: u32,
     /// Openings so far, by which a blocked open(2) sees that its partner came, even if that is gone again.
@@ -86,6 +89,7 @@ impl Pipe {
                 first: 0,
                 used: 0,
                 limit: SLOTS,
+                taking: false,
                 readers: 0,
                 writers: 0,
                 reader_openings: 0,
@@ -103,8 +107,8 @@ impl Pipe {
     #[inline]
     fn read(&self, to: &mut Sink) -> Result<usize, Errno> {
         let mut ring = self.ring.lock();
-        if ring.used == 0 {
-            return if ring.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
+        if ring.used == 0 || ring.taking {
+            return ring.nothing_to_take();
         }
         let was_full = ring.is_full();
         let count = ring.take(to)?;
@@ -174,6 +178,16 @@ impl Ring {
     #[inline]
     fn is_full(&self) -> bool {
         self.used >= self.limit
+    }
+
+    /// What a read says that finds nothing: EAGAIN while something may come, 0 at the end.
+    #[inline]
+    fn nothing_to_take(&self) -> Result<usize, Errno> {
+        if self.writers == 0 && !self.taking {
+            Ok(0)
+        } else {
+            Err(Errno::EAGAIN)
+        }
     }
 
     /// The place in `slots` of the slot `offset` after the first one.
@@ -330,6 +344,13 @@ fn empty_slots(count: usize) -> Result<Vec<Slot>, Errno> {
     Ok(slots)
 }
 
+/// A write that nobody could read comes with its signal.
+fn signal_if_broken(error: Errno) {
+    if error == Errno::EPIPE {
+        task::signal_current(SIGPIPE);
+    }
+}
+
 /// One end of a pipe, as a description holds it.
 pub struct PipeEnd {
     pipe: Arc<Pipe>,
@@ -459,7 +480,7 @@ impl PipeEnd {
     #[inline(never)]
     fn write_rest(
         &self,
-        open: &OpenFile,
+        nonblocking: bool,
         from: &mut Source,
         packets: bool,
         begun: Result<usize, Errno>,
@@ -472,7 +493,7 @@ impl PipeEnd {
             Ok(())
         };
         let ended = match begun.and_then(|_| step()) {
-            Err(Errno::EAGAIN) if !open.nonblocking() => {
+            Err(Errno::EAGAIN) if !nonblocking => {
                 task::block_on(&self.pipe.queue, WRITABLE | EventMask::ERR, None, step)
             }
             ended => ended,
@@ -480,9 +501,7 @@ impl PipeEnd {
         match ended {
             Ok(()) => Ok(done),
             Err(error) => {
-                if error == Errno::EPIPE {
-                    task::signal_current(SIGPIPE);
-                }
+                signal_if_broken(error);
                 if done > 0 {
                     return Ok(done);
                 }
@@ -512,7 +531,7 @@ impl File for PipeEnd {
         let packets = open.flags() & O_DIRECT != 0;
         match self.pipe.write(from, packets) {
             Ok(count) if from.len() == 0 => Ok(count),
-            begun => self.write_rest(open, from, packets, begun),
+            begun => self.write_rest(open.nonblocking(), from, packets, begun),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::fs;
 use crate::fs::place::Place;
 use crate::fs::tmpfs::Node;
 use crate::mm::user;
+use crate::net::unix::rights;
 use crate::pipe::{self, PipeEnd};
 use alloc::sync::Arc;
 use libsyscall::abi::fcntl::*;
@@ -52,6 +53,8 @@ pub fn open_at(call: &Call, directory: i32, path: usize, flags: u32, mode: u32) 
 
 fn close(call: &mut Call) -> Result<usize, Errno> {
     drop(call.thread.process.files().close(call.int(0))?);
+    // It may have been the last way to a socket that is in flight itself.
+    rights::collect();
     Ok(0)
 }
 

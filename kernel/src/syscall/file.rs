@@ -24,7 +24,6 @@ pub const CALLS: &[Line] = &[
     (nr::LSEEK, lseek),
     (nr::SENDFILE, sendfile),
     (nr::COPY_FILE_RANGE, copy_file_range),
-    (nr::SPLICE, splice),
     (nr::FTRUNCATE, ftruncate),
     (nr::FALLOCATE, fallocate),
     (nr::FADVISE64, fadvise64),
@@ -224,13 +223,13 @@ fn copy(
 }
 
 /// A position that a call takes from user memory and puts back, or else the description's own.
-struct Position {
+pub struct Position {
     pointer: usize,
-    at: u64,
+    pub at: u64,
 }
 
 impl Position {
-    fn take(open: &OpenFile, pointer: usize) -> Result<Position, Errno> {
+    pub fn take(open: &OpenFile, pointer: usize) -> Result<Position, Errno> {
         let at = if pointer != 0 {
             user::read::<i64>(pointer)?
         } else {
@@ -242,7 +241,7 @@ impl Position {
         })
     }
 
-    fn put_back(self, open: &OpenFile) -> Result<(), Errno> {
+    pub fn put_back(self, open: &OpenFile) -> Result<(), Errno> {
         if self.pointer != 0 {
             return user::write(self.pointer, &(self.at as i64));
         }
@@ -300,13 +299,6 @@ fn copy_file_range(call: &mut Call) -> Result<usize, Errno> {
     from.put_back(&input)?;
     to.put_back(&out)?;
     Ok(done)
-}
-
-/// splice(2): no file here gives its pages away, which is EINVAL; callers copy then.
-fn splice(call: &mut Call) -> Result<usize, Errno> {
-    call.file(0)?.check_readable()?;
-    call.file(2)?.check_writable()?;
-    Err(Errno::EINVAL)
 }
 
 /// The open file of argument 0 as a regular one open for writing: EINVAL for others.

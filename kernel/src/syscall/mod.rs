@@ -16,6 +16,7 @@ mod random;
 mod sched;
 mod signal;
 mod socket;
+mod splice;
 mod stat;
 pub mod system;
 mod table;

@@ -22,6 +22,7 @@ const FAMILIES: &[&[Line]] = &[
     super::sched::CALLS,
     super::signal::CALLS,
     super::socket::CALLS,
+    super::splice::CALLS,
     super::random::CALLS,
     super::stat::CALLS,
     super::system::CALLS,

@@ -147,3 +147,9 @@ pub const fn major(device: u64) -> u32 {
 pub const fn minor(device: u64) -> u32 {
     ((device & 0xff) | ((device >> 12) & !0xff)) as u32
 }
+
+/// Flags of splice(2), tee(2) and vmsplice(2).
+pub const SPLICE_F_MOVE: u32 = 1;
+pub const SPLICE_F_NONBLOCK: u32 = 2;
+pub const SPLICE_F_MORE: u32 = 4;
+pub const SPLICE_F_GIFT: u32 = 8;

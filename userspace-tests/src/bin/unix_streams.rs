@@ -4,8 +4,8 @@ use libsyscall::abi::Errno;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
-use userspace_tests::socket::abstract_name;
-use userspace_tests::{Fd, Status, child, tests};
+use userspace_tests::socket::{abstract_name, path};
+use userspace_tests::{Fd, Status, checked, child, tests};
 
 const STREAM: i32 = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
 const IN: u32 = libc::EPOLLIN as u32;
@@ -34,6 +34,11 @@ fn main() -> ExitCode {
         each_segment_read_is_an_edge,
         send_buffer,
         counts,
+        kinds,
+        options,
+        low_water,
+        bound_once,
+        accept_without_descriptors,
     ])
 }
 
@@ -331,4 +336,90 @@ fn counts() {
     right.read(&mut [0; 4]).expect("read");
     assert_eq!(right.asked_count(libc::FIONREAD), Ok(2));
     assert_eq!(left.asked_count(libc::TIOCOUTQ), Ok(768));
+}
+
+fn kinds() {
+    let make = |domain: i32, kind: i32, protocol: i32| {
+        // SAFETY: no memory is involved.
+        checked(unsafe { libc::socket(domain, kind, protocol) }).map(Fd).map(drop)
+    };
+    assert_eq!(make(libc::AF_UNIX, libc::SOCK_STREAM, libc::AF_UNIX), Ok(()));
+    assert_eq!(make(libc::AF_UNIX, libc::SOCK_STREAM, 6), Err(Errno::EPROTONOSUPPORT));
+    assert_eq!(make(libc::AF_UNIX, libc::SOCK_RAW, 0), Ok(()));
+    assert_eq!(make(libc::AF_UNIX, 4, 0), Err(Errno::ESOCKTNOSUPPORT));
+    assert_eq!(make(libc::AF_UNIX, 11, 0), Err(Errno::EINVAL));
+    assert_eq!(make(libc::AF_UNIX, libc::SOCK_STREAM | 0x100, 0), Err(Errno::EINVAL));
+    assert_eq!(make(-1, libc::SOCK_STREAM, 0), Err(Errno::EAFNOSUPPORT));
+}
+
+fn options() {
+    let socket = Fd::unix(STREAM);
+    for (option, before, after) in [
+        (libc::SO_REUSEADDR, 0, 1),
+        (libc::SO_BROADCAST, 0, 1),
+        (libc::SO_KEEPALIVE, 0, 1),
+        (libc::SO_OOBINLINE, 0, 1),
+        (libc::SO_PRIORITY, 0, 5),
+        (libc::SO_RCVLOWAT, 1, 5),
+    ] {
+        assert_eq!(socket.option(option), Ok(before), "{option}");
+        assert_eq!(socket.set_option(option, 5), Ok(()), "{option}");
+        assert_eq!(socket.option(option), Ok(after), "{option}");
+    }
+    assert_eq!(socket.set_option(libc::SO_REUSEPORT, 1), Err(Errno::EOPNOTSUPP));
+    for option in [libc::SO_TYPE, libc::SO_DOMAIN, libc::SO_PROTOCOL, libc::SO_ACCEPTCONN, libc::SO_SNDLOWAT] {
+        assert_eq!(socket.set_option(option, 1), Err(Errno::ENOPROTOOPT), "{option}");
+        assert!(socket.option(option).is_ok(), "{option}");
+    }
+    assert_eq!(socket.option(999), Err(Errno::ENOPROTOOPT));
+    let (value, at) = (1i32, |value: &i32| std::ptr::from_ref(value).cast());
+    // SAFETY: the kernel reads one number at most.
+    let set = |level: i32, option: i32, len: u32| unsafe {
+        checked(libc::setsockopt(socket.0, level, option, at(&value), len)).map(drop)
+    };
+    assert_eq!(set(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 2), Err(Errno::EINVAL));
+    assert_eq!(set(libc::SOL_SOCKET, libc::SO_LINGER, 4), Err(Errno::EINVAL));
+    assert_eq!(set(libc::IPPROTO_TCP, libc::TCP_NODELAY, 4), Err(Errno::EOPNOTSUPP));
+}
+
+fn low_water() {
+    let (left, right) = Fd::unix_pair(libc::SOCK_STREAM);
+    right.set_option(libc::SO_RCVLOWAT, 4).expect("SO_RCVLOWAT");
+    left.write(b"ab").expect("write");
+    let reader = thread::spawn(move || right.read(&mut [0; 16]));
+    thread::sleep(Duration::from_millis(20));
+    assert!(!reader.is_finished());
+    left.write(b"cde").expect("write");
+    assert_eq!(reader.join().expect("thread"), Ok(5));
+}
+
+fn bound_once() {
+    let (name, other) = (path("once"), path("other"));
+    let socket = Fd::unix(STREAM);
+    socket.bind(&name).expect("bind");
+    assert_eq!(socket.bind(&name), Err(Errno::EADDRINUSE));
+    assert_eq!(socket.bind(&other), Err(Errno::EINVAL));
+    let file = |name: Vec<u8>| std::path::PathBuf::from(String::from_utf8(name).expect("a path"));
+    assert!(!file(other).exists());
+    std::fs::remove_file(file(name)).expect("unlink");
+    assert_eq!(Fd::unix(STREAM).bind(&path("none/name")), Err(Errno::ENOENT));
+}
+
+/// The connection waits until there is one.
+fn accept_without_descriptors() {
+    let name = abstract_name("numbers");
+    let listener = listening(&name, 4);
+    let client = Fd::unix(STREAM);
+    client.connect(&name).expect("connect");
+    let refused = child(|| {
+        let limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 1024,
+        };
+        // SAFETY: the kernel reads the limit.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+        i32::from(listener.accept() != Err(Errno::EMFILE))
+    });
+    assert_eq!(refused.wait(), Status::Exited(0));
+    assert!(listener.accept().is_ok());
 }

@@ -180,11 +180,13 @@ impl Link {
             };
         }
         let segments = incoming.queue.segments();
+        let passes = incoming.receiver_passes;
         let result = if messages {
             incoming.queue.receive_message(to, how, message).0
         } else {
-            incoming.queue.receive_bytes(to, how, message)
+            incoming.queue.receive_bytes(to, how, passes, message)
         };
+        message.credentials = passes.then(|| message.credentials.unwrap_or(Credentials::UNKNOWN));
         let has_room = incoming.queue.segments() < segments && incoming.is_writable();
         drop(incoming);
         if has_room {

@@ -12,6 +12,7 @@ use crate::net::protocol::{Common, Credentials, Protocol};
 use crate::task;
 use alloc::sync::{Arc, Weak};
 use core::ptr;
+use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
@@ -71,6 +72,8 @@ pub struct Datagram {
     sender: Arc<Sender>,
     inner: SpinLock<Inner>,
     peer_credentials: Option<Credentials>,
+    /// SO_PASSCRED.
+    passes: AtomicBool,
     /// Who waits for room in this socket's queue.
     room: WaitQueue,
 }
@@ -92,6 +95,7 @@ impl Datagram {
                 closed: false,
             }),
             peer_credentials,
+            passes: AtomicBool::new(false),
             room: WaitQueue::new(),
             common,
         })
@@ -117,7 +121,7 @@ impl Datagram {
     }
 
     fn passes_credentials(&self) -> bool {
-        self.common.options.lock().is_on(SO_PASSCRED)
+        self.passes.load(Relaxed)
     }
 
     fn peer(&self) -> Option<Arc<Datagram>> {
@@ -305,7 +309,6 @@ impl Protocol for Datagram {
         let how = Receive {
             peek: flags & MSG_PEEK != 0,
             full_len: flags & MSG_TRUNC != 0,
-            by_sender: passes,
         };
         let mut inner = self.inner.lock();
         if let Some(error) = inner.error.take() {
@@ -349,9 +352,13 @@ impl Protocol for Datagram {
     }
 
     fn option_set(&self, name: i32, value: i32) {
-        if name == SO_SNDBUF {
-            self.sender.limit.store(value as usize, Relaxed);
-            self.common.queue.wake(WRITABLE);
+        match name {
+            SO_SNDBUF => {
+                self.sender.limit.store(value as usize, Relaxed);
+                self.common.queue.wake(WRITABLE);
+            }
+            SO_PASSCRED => self.passes.store(value != 0, Relaxed),
+            _ => {}
         }
     }
 

@@ -2,9 +2,10 @@
 
 use super::datagram::Datagram;
 use super::stream::Stream;
-use crate::fs::access;
+use crate::fs::Place;
+use crate::fs::access::{self, Credentials};
 use crate::fs::tmpfs::{self, New};
-use crate::fs::walk;
+use crate::fs::walk::{self, Last};
 use crate::net::address::Address;
 use crate::task;
 use alloc::format;
@@ -55,15 +56,16 @@ impl Name {
     /// bind(2) of a kind of socket, SOCK_*; an empty name stands for any abstract one. EINVAL where it has a name, EADDRINUSE where this one is taken,
     /// ENOSPC where all short ones are, and what making a file may say.
     pub fn bind(&self, kind: u32, owner: Owner, name: &Arc<[u8]>) -> Result<(), Errno> {
-        let key = match name.first() {
+        let node = match name.first() {
             None => return self.autobind(kind, owner),
             Some(0) => None,
-            Some(_) => Some(create_node(name)?),
+            Some(_) => Some(NewNode::at(name)?),
         };
         let mut bound = self.0.lock();
         if bound.is_some() {
             return Err(Errno::EINVAL);
         }
+        let key = node.map(|node| node.create()).transpose()?;
         let key = key.unwrap_or_else(|| Key::Abstract(kind, name.clone()));
         enter(owner, key.clone())?;
         *bound = Some(Bound {
@@ -145,24 +147,40 @@ fn enter(owner: Owner, key: Key) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The file that bind(2) makes, with the caller's umask; EADDRINUSE where the path has one.
-fn create_node(path: &[u8]) -> Result<Key, Errno> {
-    let (cwd, umask) = task::with_current(|thread| (thread.process.cwd(), thread.process.umask()));
-    let who = access::current();
-    let (directory, last) = walk::resolve_parent(&who, &cwd, path)?;
-    if last.is_dots() || directory.inode().lookup(&directory, &last.name).is_ok() {
-        return Err(Errno::EADDRINUSE);
+/// The file that bind(2) is to make.
+struct NewNode {
+    who: Credentials,
+    directory: Place,
+    last: Last,
+}
+
+impl NewNode {
+    /// EADDRINUSE where the path has a file.
+    fn at(path: &[u8]) -> Result<NewNode, Errno> {
+        let cwd = task::with_current(|thread| thread.process.cwd());
+        let who = access::current();
+        let (directory, last) = walk::resolve_parent(&who, &cwd, path)?;
+        if last.is_dots() || directory.inode().lookup(&directory, &last.name).is_ok() {
+            return Err(Errno::EADDRINUSE);
+        }
+        if last.slash {
+            return Err(Errno::ENOENT);
+        }
+        Ok(NewNode { who, directory, last })
     }
-    if last.slash {
-        return Err(Errno::ENOENT);
+
+    /// With the caller's umask.
+    fn create(&self) -> Result<Key, Errno> {
+        let mode = 0o777 & !task::with_current(|thread| thread.process.umask());
+        let created = tmpfs::create(&self.who, &self.directory, &self.last.name, New::Socket { mode });
+        let stat = created
+            .map_err(|error| match error {
+                Errno::EEXIST => Errno::EADDRINUSE,
+                other => other,
+            })?
+            .stat();
+        Ok(Key::Inode(stat.dev, stat.ino))
     }
-    let mode = 0o777 & !umask;
-    let created = tmpfs::create(&who, &directory, &last.name, New::Socket { mode }).map_err(|error| match error {
-        Errno::EEXIST => Errno::EADDRINUSE,
-        other => other,
-    })?;
-    let stat = created.stat();
-    Ok(Key::Inode(stat.dev, stat.ino))
 }
 
 /// Who has a name. A path must lead to a socket that the caller may write to: ENOENT, EACCES, ECONNREFUSED. EINVAL for

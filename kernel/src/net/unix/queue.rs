@@ -67,8 +67,6 @@ pub struct Receive {
     pub peek: bool,
     /// MSG_TRUNC: the length of a message, whatever there was room for.
     pub full_len: bool,
-    /// SO_PASSCRED: bytes of different senders are not received together.
-    pub by_sender: bool,
 }
 
 pub struct Queue {
@@ -135,13 +133,19 @@ impl Queue {
         Ok(())
     }
 
-    /// Receives from a stream: up to where a segment brings descriptors, or where the sender changes.
-    pub fn receive_bytes(&mut self, to: &mut Sink, how: Receive, message: &mut Incoming) -> Result<usize, Errno> {
+    /// Receives from a stream: up to where a segment brings descriptors or, `by_sender`, where the sender changes.
+    pub fn receive_bytes(
+        &mut self,
+        to: &mut Sink,
+        how: Receive,
+        by_sender: bool,
+        message: &mut Incoming,
+    ) -> Result<usize, Errno> {
         let mut total = 0;
         let mut index = 0;
         while let Some(segment) = self.segments.get_mut(index) {
             if index > 0 || total > 0 {
-                let other_sender = how.by_sender && segment.credentials != message.credentials;
+                let other_sender = by_sender && segment.credentials != message.credentials;
                 if other_sender || to.len() == 0 {
                     break;
                 }

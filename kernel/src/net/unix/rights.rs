@@ -1,7 +1,7 @@
 //! SCM_RIGHTS: descriptions in flight from one descriptor table to another.
 //!
 //! A socket in flight may hold, in its own queue, what keeps it in flight. What only such queues hold nobody can reach
-//! any more, and no count of references ends it: it is looked for when sockets are closed ([`collect`]).
+//! any more, and no count of references ends it: it is looked for when descriptors are closed ([`collect`]).
 
 use crate::file::OpenFile;
 use crate::net::socket::Socket;
@@ -41,7 +41,7 @@ struct Flight {
     sockets: HashMap<u64, Traveller>,
     /// Descriptions of any kind, by user.
     users: HashMap<u32, usize>,
-    /// Sockets to be closed until it is worth the while to look for unreachable ones again.
+    /// Calls of [`collect`] until it is worth the while to look for unreachable ones again.
     patience: usize,
     /// Somebody is looking, or is to look once more.
     looking: bool,
@@ -192,7 +192,7 @@ struct Suspect {
     reachable: bool,
 }
 
-/// Drops what only queues of sockets hold that only such queues hold. Called when a socket has been closed.
+/// Drops what only queues of sockets hold that only such queues hold. Called when descriptors have been closed, and sockets.
 pub fn collect() {
     if SOCKETS.load(Relaxed) == 0 {
         return;
@@ -210,8 +210,8 @@ pub fn collect() {
     while flight.again {
         flight.again = false;
         let suspects = find_suspects(&flight);
-        // Looking again costs as much as there was to be looked at: so many sockets are to be closed first.
-        flight.patience = suspects.iter().filter(|suspect| suspect.reachable).count() / 4;
+        // Looking again costs as much as there is to be looked at: a share of that is to be closed first.
+        flight.patience = flight.sockets.len() / 4;
         drop(flight);
         for suspect in suspects.iter().filter(|suspect| !suspect.reachable) {
             if let Some(socket) = unix_socket(&suspect.open) {

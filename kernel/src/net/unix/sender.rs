@@ -4,9 +4,8 @@ use super::connection::WRITABLE;
 use super::names::Name;
 use crate::net::options::BUFFER_DEFAULT;
 use alloc::sync::Arc;
-use core::sync::atomic::AtomicBool;
-use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicUsize};
 use event::{EventMask, WaitQueue, Waiter, Woken};
 
 /// The sending side of a socket.

@@ -331,17 +331,14 @@ impl Protocol for Stream {
         }
         let messages = self.common.kind == SOCK_SEQPACKET;
         let link = self.link(if messages { Errno::ENOTCONN } else { Errno::EINVAL })?;
-        let passes = self.common.options.lock().is_on(SO_PASSCRED);
         let how = Receive {
             peek: flags & MSG_PEEK != 0,
             full_len: flags & MSG_TRUNC != 0,
-            by_sender: passes,
         };
         let count = link.receive(to, how, message)?;
         if message.wants_from {
             message.from = self.peer.lock().as_ref().and_then(|peer| peer.known());
         }
-        message.credentials = passes.then(|| message.credentials.unwrap_or(Credentials::UNKNOWN));
         Ok(count)
     }
 

@@ -49,10 +49,16 @@ fn install_socket(call: &Call, protocol: Arc<dyn Protocol>, flags: u32) -> Resul
     )
 }
 
-/// A type argument's kind: EINVAL for unknown flags.
+/// SOCK_PACKET, the last type there is.
+const SOCK_TYPE_LAST: u32 = 10;
+
+/// A type argument's kind: EINVAL for unknown flags and numbers that are none.
 fn kind(call: &Call) -> Result<u32, Errno> {
     let kind = call.uint(1);
     if kind & !(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if kind & SOCK_TYPE_MASK > SOCK_TYPE_LAST {
         return Err(Errno::EINVAL);
     }
     Ok(kind & SOCK_TYPE_MASK)
@@ -144,6 +150,9 @@ fn accept_with(call: &Call, flags: u32) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     let open = socket_file(call)?;
+    // A connection that gets no descriptor stays in the queue.
+    let process = &call.thread.process;
+    process.files().check_room(process.file_limit())?;
     let accepted = socket_of(&open).accept(open.nonblocking())?;
     let (peer, domain) = (accepted.peer_address(), accepted.common().domain);
     let fd = install_socket(call, accepted, flags)?;

@@ -7,6 +7,7 @@ use crate::net::protocol::Credentials;
 use crate::syscall::Call;
 use crate::syscall::time::timeval;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
 
@@ -38,6 +39,23 @@ pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
             let [on, seconds]: [i32; 2] = value.read()?;
             options.lock().linger = (on != 0, seconds);
         }
+        (SOL_SOCKET, SO_RCVLOWAT) => {
+            // None is one, and less than none the most there is.
+            let low = match value.int()? {
+                0 => 1,
+                low => usize::try_from(low).unwrap_or(i32::MAX as usize),
+            };
+            protocol.common().receive_low.store(low, Relaxed);
+        }
+        (SOL_SOCKET, SO_SNDBUFFORCE | SO_RCVBUFFORCE) => {
+            if !call.thread.process.full_credentials().is_privileged() {
+                return Err(Errno::EPERM);
+            }
+            let name = if name == SO_SNDBUFFORCE { SO_SNDBUF } else { SO_RCVBUF };
+            let stored = options.lock().set(name, value.int()?.max(0))?;
+            protocol.option_set(name, stored);
+        }
+        (SOL_SOCKET, SO_REUSEPORT) if protocol.common().domain == AF_UNIX => return Err(Errno::EOPNOTSUPP),
         (SOL_SOCKET, _) => {
             let value = value.int()?;
             let stored = options.lock().set(name, value)?;
@@ -80,6 +98,8 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
             Some(Credentials { pid, uid, gid }) => [pid, uid as i32, gid as i32],
             None => [0, -1, -1],
         }),
+        SO_RCVLOWAT => ints([common.receive_low.load(Relaxed) as i32]),
+        SO_SNDLOWAT => ints([1]),
         SO_LINGER => ints([options.linger.0.into(), options.linger.1]),
         SO_RCVTIMEO | SO_SNDTIMEO => {
             let ns = if name == SO_RCVTIMEO {
