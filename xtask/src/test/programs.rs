@@ -28,6 +28,7 @@ const PROGRAMS: &[&str] = &[
     "time",
     "timers_posix",
     "pipes",
+    "splice",
     "hostile",
     "hammer",
     "eventfd",
@@ -47,11 +48,11 @@ const PROGRAMS: &[&str] = &[
     "udp",
     "unix_sockets",
     "unix_datagrams",
+    "unix_rights",
+    "unix_streams",
     "strands",
     "readiness_loop",
     "reactor",
-    "unix_rights",
-    "unix_streams",
 ];
 
 /// Programs beside them that are no tests: what `program_outputs`, the suites, the fuzzer and the benchmark run.
