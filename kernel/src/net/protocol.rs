@@ -166,6 +166,11 @@ pub trait Protocol: Pollable {
     fn for_each_rights(&self, _visit: &mut dyn FnMut(&Rights)) {}
     fn drop_rights(&self) {}
 
+    /// SIOCATMARK: whether the byte that comes next is the urgent one.
+    fn at_mark(&self) -> Result<bool, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
     /// The last reference to the description has gone.
     fn close(&self);
 }

@@ -71,6 +71,11 @@ impl Ring {
         )
     }
 
+    /// A byte in the ring, counted from the first.
+    pub fn byte(&self, index: usize) -> u8 {
+        self.bytes[(self.start + index) % self.bytes.len()]
+    }
+
     /// Takes as much from `source` as there is room for; EFAULT where not one byte can be read.
     pub fn fill(&mut self, source: &mut Source) -> Result<usize, Errno> {
         self.fill_up_to(self.room(), source)
@@ -94,15 +99,6 @@ impl Ring {
             if got < piece {
                 break;
             }
-        }
-        Ok(done)
-    }
-
-    /// Gives as much to `sink` as it takes, and keeps it too where `peek`; EFAULT where not one byte can be written.
-    pub fn drain(&mut self, sink: &mut Sink, peek: bool) -> Result<usize, Errno> {
-        let done = self.copy(0, self.len, sink)?;
-        if !peek {
-            self.discard(done);
         }
         Ok(done)
     }

@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use event::{EventMask, Pollable};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::S_IFSOCK;
-use libsyscall::abi::ioctl::{FIONREAD, TIOCOUTQ as SIOCOUTQ};
+use libsyscall::abi::ioctl::{FIONREAD, SIOCATMARK, TIOCOUTQ as SIOCOUTQ};
 use libsyscall::abi::signal::SIGPIPE;
 use libsyscall::abi::socket::*;
 
@@ -137,6 +137,7 @@ impl File for Socket {
         let count = match command {
             FIONREAD => self.0.readable_len()?,
             SIOCOUTQ => self.0.unsent_len()?,
+            SIOCATMARK => self.0.at_mark()? as usize,
             _ => return Err(Errno::ENOTTY),
         };
         user::write(argument, &(count as i32)).map(|()| 0)

@@ -16,6 +16,7 @@ pub const TIOCOUTQ: u32 = 0x5411;
 pub const TIOCGWINSZ: u32 = 0x5413;
 pub const TIOCSWINSZ: u32 = 0x5414;
 pub const FIONREAD: u32 = 0x541b;
+pub const SIOCATMARK: u32 = 0x8905;
 pub const TIOCPKT: u32 = 0x5420;
 pub const FIONBIO: u32 = 0x5421;
 pub const TIOCNOTTY: u32 = 0x5422;

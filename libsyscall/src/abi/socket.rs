@@ -32,6 +32,7 @@ pub const MSG_WAITALL: u32 = 0x100;
 pub const MSG_ERRQUEUE: u32 = 0x2000;
 pub const MSG_NOSIGNAL: u32 = 0x4000;
 pub const MSG_WAITFORONE: u32 = 0x10000;
+pub const MSG_FASTOPEN: u32 = 0x2000_0000;
 pub const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
 
 pub const SOL_SOCKET: i32 = 1;
@@ -69,6 +70,7 @@ pub const IP_MTU_DISCOVER: i32 = 10;
 pub const IP_RECVERR: i32 = 11;
 pub const IP_RECVTTL: i32 = 12;
 pub const IP_RECVTOS: i32 = 13;
+pub const IP_MTU: i32 = 14;
 pub const IP_FREEBIND: i32 = 15;
 pub const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
 pub const IP_MULTICAST_IF: i32 = 32;
@@ -93,10 +95,19 @@ pub const IPV6_HOPLIMIT: i32 = 52;
 pub const IPV6_RECVTCLASS: i32 = 66;
 pub const IPV6_TCLASS: i32 = 67;
 pub const TCP_NODELAY: i32 = 1;
+pub const TCP_MAXSEG: i32 = 2;
+pub const TCP_CORK: i32 = 3;
 pub const TCP_KEEPIDLE: i32 = 4;
 pub const TCP_KEEPINTVL: i32 = 5;
 pub const TCP_KEEPCNT: i32 = 6;
+pub const TCP_SYNCNT: i32 = 7;
+pub const TCP_DEFER_ACCEPT: i32 = 9;
+pub const TCP_INFO: i32 = 11;
 pub const TCP_QUICKACK: i32 = 12;
+pub const TCP_CONGESTION: i32 = 13;
+pub const TCP_USER_TIMEOUT: i32 = 18;
+pub const TCP_FASTOPEN: i32 = 23;
+pub const TCP_NOTSENT_LOWAT: i32 = 25;
 
 /// Control messages of SOL_SOCKET.
 pub const SCM_RIGHTS: i32 = 1;

@@ -52,6 +52,13 @@ const INTS: &[Kept] = &[
     (IPPROTO_TCP, TCP_KEEPIDLE, 7200, Range(1, 32767)),
     (IPPROTO_TCP, TCP_KEEPINTVL, 75, Range(1, 32767)),
     (IPPROTO_TCP, TCP_KEEPCNT, 9, Range(1, 127)),
+    // What follows is for packets; a local connection has none.
+    (IPPROTO_TCP, TCP_CORK, 0, Switch),
+    (IPPROTO_TCP, TCP_SYNCNT, 6, Range(1, 127)),
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, Range(i32::MIN, i32::MAX)),
+    (IPPROTO_TCP, TCP_USER_TIMEOUT, 0, Range(0, i32::MAX)),
+    (IPPROTO_TCP, TCP_FASTOPEN, 0, Range(0, i32::MAX)),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0, Range(i32::MIN, i32::MAX)),
 ];
 
 /// The options of one socket.

@@ -46,6 +46,7 @@ pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
                 low => usize::try_from(low).unwrap_or(i32::MAX as usize),
             };
             protocol.common().receive_low.store(low, Relaxed);
+            protocol.option_set(name, low as i32);
         }
         (SOL_SOCKET, SO_SNDBUFFORCE | SO_RCVBUFFORCE) => {
             if !call.thread.process.full_credentials().is_privileged() {
