@@ -496,7 +496,7 @@ fn urgent_byte() {
     send(&server, b"d", libc::MSG_OOB).expect("send");
     assert_eq!(events(&client), IN | PRI | OUT);
     assert_eq!(
-        (query(&client, SIOCATMARK), query(&client, libc::FIONREAD as u64)),
+        (query(&client, SIOCATMARK), query(&client, libc::FIONREAD)),
         (0, 3)
     );
     // Reading stops at it.
@@ -534,7 +534,7 @@ fn urgent_byte_passed_over() {
     assert_eq!(receive(&client, 9, libc::MSG_PEEK), Ok(b"a".to_vec()));
     assert_eq!(receive(&client, 9, 0), Ok(b"a".to_vec()));
     assert_eq!(
-        (query(&client, libc::FIONREAD as u64), events(&client)),
+        (query(&client, libc::FIONREAD), events(&client)),
         (0, IN | PRI | OUT)
     );
     assert_eq!(receive(&client, 9, 0), Ok(b"cd".to_vec()));
