@@ -495,10 +495,7 @@ fn urgent_byte() {
     send(&server, b"abc", 0).expect("send");
     send(&server, b"d", libc::MSG_OOB).expect("send");
     assert_eq!(events(&client), IN | PRI | OUT);
-    assert_eq!(
-        (query(&client, SIOCATMARK), query(&client, libc::FIONREAD)),
-        (0, 3)
-    );
+    assert_eq!((query(&client, SIOCATMARK), query(&client, libc::FIONREAD)), (0, 3));
     // Reading stops at it.
     assert_eq!(receive(&client, 9, 0), Ok(b"abc".to_vec()));
     assert_eq!((query(&client, SIOCATMARK), events(&client)), (1, PRI | OUT));
@@ -533,10 +530,7 @@ fn urgent_byte_passed_over() {
     thread::sleep(Duration::from_millis(20));
     assert_eq!(receive(&client, 9, libc::MSG_PEEK), Ok(b"a".to_vec()));
     assert_eq!(receive(&client, 9, 0), Ok(b"a".to_vec()));
-    assert_eq!(
-        (query(&client, libc::FIONREAD), events(&client)),
-        (0, IN | PRI | OUT)
-    );
+    assert_eq!((query(&client, libc::FIONREAD), events(&client)), (0, IN | PRI | OUT));
     assert_eq!(receive(&client, 9, 0), Ok(b"cd".to_vec()));
     assert_eq!(receive(&client, 1, libc::MSG_OOB), Err(Errno::EINVAL));
     let (client, server) = descriptors();
