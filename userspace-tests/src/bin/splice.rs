@@ -198,7 +198,11 @@ fn wrong_files() {
     assert_eq!(splice(&Fd(-1), &writer, 1, 0), Err(Errno::EBADF));
     assert_eq!(splice(&reader, &left, 1, 0x100), Err(Errno::EINVAL));
     let name = format!("{}/vigil-append-{}", std::env::temp_dir().display(), std::process::id());
-    let append = std::fs::OpenOptions::new().create(true).append(true).open(&name).expect("open");
+    let append = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&name)
+        .expect("open");
     assert_eq!(splice(&reader, &Fd(append.into_raw_fd()), 1, 0), Err(Errno::EINVAL));
     std::fs::remove_file(name).expect("unlink");
 }
@@ -209,10 +213,19 @@ fn wrong_positions() {
     let bytes = file(b"bytes");
     writer.write(b"x").expect("write");
     let mut at = 0;
-    assert_eq!(splice_at(&reader, Some(&mut at), &bytes, None, 1, 0), Err(Errno::ESPIPE));
-    assert_eq!(splice_at(&bytes, None, &writer, Some(&mut at), 1, 0), Err(Errno::ESPIPE));
+    assert_eq!(
+        splice_at(&reader, Some(&mut at), &bytes, None, 1, 0),
+        Err(Errno::ESPIPE)
+    );
+    assert_eq!(
+        splice_at(&bytes, None, &writer, Some(&mut at), 1, 0),
+        Err(Errno::ESPIPE)
+    );
     at = -1;
-    assert_eq!(splice_at(&bytes, Some(&mut at), &writer, None, 1, 0), Err(Errno::EINVAL));
+    assert_eq!(
+        splice_at(&bytes, Some(&mut at), &writer, None, 1, 0),
+        Err(Errno::EINVAL)
+    );
     assert_eq!(splice_at(&reader, None, &left, Some(&mut at), 1, 0), Err(Errno::EINVAL));
 }
 

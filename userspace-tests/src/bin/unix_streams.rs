@@ -341,7 +341,9 @@ fn counts() {
 fn kinds() {
     let make = |domain: i32, kind: i32, protocol: i32| {
         // SAFETY: no memory is involved.
-        checked(unsafe { libc::socket(domain, kind, protocol) }).map(Fd).map(drop)
+        checked(unsafe { libc::socket(domain, kind, protocol) })
+            .map(Fd)
+            .map(drop)
     };
     assert_eq!(make(libc::AF_UNIX, libc::SOCK_STREAM, libc::AF_UNIX), Ok(()));
     assert_eq!(make(libc::AF_UNIX, libc::SOCK_STREAM, 6), Err(Errno::EPROTONOSUPPORT));
@@ -367,7 +369,13 @@ fn options() {
         assert_eq!(socket.option(option), Ok(after), "{option}");
     }
     assert_eq!(socket.set_option(libc::SO_REUSEPORT, 1), Err(Errno::EOPNOTSUPP));
-    for option in [libc::SO_TYPE, libc::SO_DOMAIN, libc::SO_PROTOCOL, libc::SO_ACCEPTCONN, libc::SO_SNDLOWAT] {
+    for option in [
+        libc::SO_TYPE,
+        libc::SO_DOMAIN,
+        libc::SO_PROTOCOL,
+        libc::SO_ACCEPTCONN,
+        libc::SO_SNDLOWAT,
+    ] {
         assert_eq!(socket.set_option(option, 1), Err(Errno::ENOPROTOOPT), "{option}");
         assert!(socket.option(option).is_ok(), "{option}");
     }
