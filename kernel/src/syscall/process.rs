@@ -5,6 +5,7 @@ use super::path;
 use super::system::rusage;
 use super::table::Line;
 use crate::mm::user;
+use crate::task::credentials::Ids;
 use crate::task::process::Limit;
 use crate::task::wait::{self, Whose};
 use crate::task::{Process, execve, exit, kinship, pidfd, table};
@@ -353,8 +354,24 @@ fn set_limit(call: &Call, process: &Process, resource: usize, address: usize) ->
     process.set_limit(resource, Limit { soft, hard }, privileged)
 }
 
+/// prlimit(2): another process's limits are for the same user and for user 0. EPERM.
+fn may_see_limits(call: &Call, target: &Process) -> Result<(), Errno> {
+    let own = &call.thread.process;
+    if core::ptr::eq(&**own, target) {
+        return Ok(());
+    }
+    let (bearer, other) = (own.full_credentials().clone(), target.full_credentials().clone());
+    let is_same = |own: u32, other: &Ids| [other.real, other.effective, other.saved].iter().all(|&id| id == own);
+    if bearer.is_privileged() || is_same(bearer.uid.real, &other.uid) && is_same(bearer.gid.real, &other.gid) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
 fn prlimit64(call: &mut Call) -> Result<usize, Errno> {
     let (process, resource) = (target(call, call.int(0))?, resource(call.arg(1))?);
+    may_see_limits(call, &process)?;
     let former = process.limit(resource);
     if call.arg(2) != 0 {
         set_limit(call, &process, resource, call.arg(2))?;
@@ -406,9 +423,20 @@ fn prctl(call: &mut Call) -> Result<usize, Errno> {
             user::write(call.arg(1), &thread.death_signal.load(Relaxed))?;
             Ok(0)
         }
-        // There are no core dumps and no tracers for these to hold off.
-        PR_GET_DUMPABLE => Ok(1),
-        PR_SET_DUMPABLE if call.arg(1) <= 1 => Ok(0),
+        // There are no core dumps and no tracers for it to hold off: a note of the program's.
+        PR_GET_DUMPABLE => Ok(thread.process.dumpable.load(Relaxed) as usize),
+        PR_SET_DUMPABLE if call.arg(1) <= 1 => {
+            thread.process.dumpable.store(call.uint(1), Relaxed);
+            Ok(0)
+        }
+        PR_SET_CHILD_SUBREAPER => {
+            thread.process.is_subreaper.store(call.arg(1) != 0, Relaxed);
+            Ok(0)
+        }
+        PR_GET_CHILD_SUBREAPER => {
+            user::write(call.arg(1), &i32::from(thread.process.is_subreaper.load(Relaxed)))?;
+            Ok(0)
+        }
         PR_GET_KEEPCAPS => Ok(0),
         // User 0 has every capability, others none: the bounding set is whole.
         PR_CAPBSET_READ if call.arg(1) <= 40 => Ok(1),

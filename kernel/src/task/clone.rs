@@ -133,7 +133,8 @@ fn enlist(parent: &Arc<Thread>, child: &Arc<Thread>, as_sibling: bool) -> Result
     let mut table = table::lock();
     {
         let mut threads = process.threads();
-        if same_process && (process.is_ending() || parent.has_flag(super::thread::KILL)) {
+        let goes_on = || !process.is_ending() && process.executing.lock().is_none();
+        if same_process && (parent.has_flag(super::thread::KILL) || !goes_on()) {
             return Err(Errno::ERESTARTNOINTR);
         }
         threads.try_reserve(1).map_err(|_| Errno::ENOMEM)?;

@@ -69,6 +69,7 @@ pub fn execve(
     *frame = TrapFrame::new_user(loaded.ip, loaded.sp);
     thread.arch().reset_user();
     process.signal_return.store(loaded.signal_return, Relaxed);
+    process.limit_space(&loaded.space);
     let former = process.replace_space(Some(loaded.space.clone()));
     sched::enter_space(&loaded.space);
     drop(former);

@@ -64,6 +64,9 @@ pub fn exit_thread(thread: &Arc<Thread>) -> ! {
         threads.retain(|other| !Arc::ptr_eq(other, thread));
         threads.is_empty()
     };
+    if let Some(executing) = &*process.executing.lock() {
+        executing.unpark();
+    }
     // What is pending for it alone dies with it; another thread may have to take what was meant for any.
     process.offer_signals();
     if last {
@@ -109,13 +112,15 @@ fn finish_machine(status: i32) -> ! {
     })
 }
 
-/// Children go to process 1; those that have a wish to be told get their signal.
+/// Children go to the nearest ancestor that takes orphans, process 1 in the end; those that have a wish to be told get
+/// their signal.
 fn adopt_children(process: &Process) {
     let mut orphans = Vec::new();
     {
         let table = table::lock();
+        let reaper = reaper_of(process, &table);
         for child in table.children(process.pid) {
-            child.set_parent(&table, 1);
+            child.set_parent(&table, reaper);
             child.is_adopted.store(true, Relaxed);
             orphans.push(child.clone());
         }
@@ -143,6 +148,18 @@ fn adopt_children(process: &Process) {
     }
 }
 
+/// Who takes a process's orphans: prctl(2), PR_SET_CHILD_SUBREAPER.
+fn reaper_of(process: &Process, table: &table::Table) -> i32 {
+    let mut ancestor = process.parent_id();
+    while let Some(candidate) = table.processes.get(&ancestor) {
+        if candidate.is_subreaper.load(Relaxed) && !candidate.is_ending() {
+            return ancestor;
+        }
+        ancestor = candidate.parent_id();
+    }
+    1
+}
+
 /// A process group that may have lost its last tie: if it is stopped nobody would ever continue it, so it gets SIGHUP and
 /// SIGCONT.
 fn settle_orphaned_group(group: i32, gone: i32) {
@@ -168,22 +185,30 @@ pub fn release_vfork_parent(process: &Process) {
 }
 
 /// execve(2): ends all other threads of the process and waits until they have gone. False where the process ends
-/// instead, or another thread executes already.
+/// instead, or another thread executes already: that one ends this one.
 pub fn end_other_threads(thread: &Arc<Thread>) -> bool {
     let process = &thread.process;
+    {
+        let mut executing = process.executing.lock();
+        if executing.is_some() {
+            return false;
+        }
+        *executing = Some(thread.clone());
+    }
+    // No thread is made from here on: `clone` asks who executes.
     for other in process.threads().iter().filter(|other| !Arc::ptr_eq(other, thread)) {
         other.raise(KILL);
     }
-    while process.threads().len() > 1 {
+    let is_alone = loop {
         if thread.has_flag(KILL) {
-            return false;
+            break false;
         }
-        // The others end within a switch or two each; there is nothing to be woken by.
-        let soon = crate::time::now_ns() + 100_000;
-        thread.park_until(Some(soon));
-        if process.threads().len() > 1 {
-            sched::yield_now();
+        if process.threads().len() == 1 {
+            break true;
         }
-    }
-    true
+        // Each one that ends unparks.
+        thread.park();
+    };
+    *process.executing.lock() = None;
+    is_alone
 }

@@ -56,6 +56,14 @@ pub struct Process {
     limits: SpinLock<[Limit; RLIMIT_COUNT]>,
     /// Soft RLIMIT_NOFILE, where opening a file finds it without a lock.
     file_limit: AtomicU64,
+    /// Soft RLIMIT_FSIZE, likewise.
+    file_size_limit: AtomicU64,
+    /// The thread that ends all others to execute a program.
+    pub(super) executing: SpinLock<Option<Arc<Thread>>>,
+    /// It takes its descendants' orphans: prctl(PR_SET_CHILD_SUBREAPER).
+    pub is_subreaper: AtomicBool,
+    /// prctl(PR_SET_DUMPABLE), which execve(2) sets.
+    pub dumpable: AtomicU32,
     /// What /proc/PID/exe and cmdline say.
     executable: SpinLock<Executable>,
     pub nice: AtomicI32,
@@ -151,6 +159,10 @@ impl Process {
             umask: AtomicU32::new(0o022),
             credentials: SpinLock::default(),
             file_limit: AtomicU64::new(limits[RLIMIT_NOFILE].soft),
+            file_size_limit: AtomicU64::new(RLIM_INFINITY),
+            executing: SpinLock::new(None),
+            is_subreaper: AtomicBool::new(false),
+            dumpable: AtomicU32::new(1),
             limits: SpinLock::new(limits),
             executable: SpinLock::default(),
             nice: AtomicI32::new(0),
@@ -191,6 +203,8 @@ impl Process {
         process.credentials = SpinLock::new(parent.credentials.lock().clone());
         process.limits = SpinLock::new(*parent.limits.lock());
         process.file_limit = AtomicU64::new(parent.file_limit.load(Relaxed));
+        process.file_size_limit = AtomicU64::new(parent.file_size_limit.load(Relaxed));
+        process.dumpable = AtomicU32::new(parent.dumpable.load(Relaxed));
         process.executable = SpinLock::new(parent.executable.lock().clone());
         process.nice = AtomicI32::new(parent.nice.load(Relaxed));
         process.signal_return = AtomicUsize::new(parent.signal_return.load(Relaxed));
@@ -332,6 +346,9 @@ impl Process {
         if limit.hard > limits[resource].hard && !privileged {
             return Err(Errno::EPERM);
         }
+        if resource == RLIMIT_FSIZE {
+            self.file_size_limit.store(limit.soft, Relaxed);
+        }
         if resource == RLIMIT_NOFILE {
             // fs.nr_open: the descriptor table grows no further.
             if limit.hard > 1 << 20 {
@@ -340,7 +357,26 @@ impl Process {
             self.file_limit.store(limit.soft, Relaxed);
         }
         limits[resource] = limit;
+        drop(limits);
+        if let Some(space) = self.try_space() {
+            self.limit_space(&space);
+        }
         Ok(())
+    }
+
+    /// Tells a space the limits that it keeps.
+    pub(super) fn limit_space(&self, space: &AddressSpace) {
+        let bytes = |resource| usize::try_from(self.limit(resource).soft).unwrap_or(usize::MAX);
+        space.limits.total.store(bytes(RLIMIT_AS), Relaxed);
+        space.limits.data.store(bytes(RLIMIT_DATA), Relaxed);
+        // Room for more was not left when the space was laid out.
+        let stack = bytes(RLIMIT_STACK).min(crate::mm::space::STACK_LIMIT);
+        space.limits.stack.store(stack, Relaxed);
+    }
+
+    /// Soft limit of RLIMIT_FSIZE.
+    pub fn file_size_limit(&self) -> u64 {
+        self.file_size_limit.load(Relaxed)
     }
 
     pub fn executable(&self) -> Executable {
@@ -355,6 +391,7 @@ impl Process {
     /// execve(2): handlers become the default, timers of timer_create(2) go.
     pub(super) fn reset_for_execve(&self) {
         self.timers.clear(false);
+        self.dumpable.store(1, Relaxed);
         self.signals.lock().reset_handlers();
     }
 

@@ -18,6 +18,7 @@ use core::sync::atomic::{
 };
 use event::WaitQueue;
 use libsyscall::abi::Errno;
+use libsyscall::abi::process::RLIMIT_SIGPENDING;
 use libsyscall::abi::signal::*;
 use sync::SpinLock;
 
@@ -33,9 +34,6 @@ const STOPS: u64 = bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
 const IGNORED: u64 = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH);
 /// Signals of the running instruction: delivered before others.
 const SYNCHRONOUS: u64 = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGFPE) | bit(SIGSYS);
-/// RLIMIT_SIGPENDING's place: queued real-time signals of one process.
-const QUEUE_LIMIT: usize = 4096;
-
 /// siginfo_t without its padding: three ints and the union's first 32 bytes, which is all of it that Linux uses here.
 #[derive(Clone, Copy, Debug)]
 pub struct Info {
@@ -181,13 +179,13 @@ impl Pending {
     }
 
     /// Queues a signal; whether it is new: a standard one that waits already merges with it, but for a timer's, which has
-    /// one in the queue at most. EAGAIN past the limit.
-    fn push(&mut self, info: Info) -> Result<bool, Errno> {
+    /// one in the queue at most. EAGAIN for a real-time signal past `limit`.
+    fn push(&mut self, info: Info, limit: u64) -> Result<bool, Errno> {
         let bit = bit(info.signal);
         if info.signal < SIGRTMIN && self.set & bit != 0 && info.origin.is_none() {
             return Ok(false);
         }
-        if self.queue.len() >= QUEUE_LIMIT && info.signal >= SIGRTMIN && info.origin.is_none() {
+        if self.queue.len() as u64 >= limit && info.signal >= SIGRTMIN && info.origin.is_none() {
             return Err(Errno::EAGAIN);
         }
         self.queue.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
@@ -403,12 +401,13 @@ impl Process {
                 .or_else(|| threads.iter().find(|thread| !blocked(thread))),
         };
         let all_block = target.is_none_or(|thread| blocked(thread));
+        let limit = self.limit(RLIMIT_SIGPENDING).soft;
         let queued = if signals.ignores(signal) && !all_block {
             Ok(false)
         } else {
             match to {
-                Some(thread) => thread.pending().lock().push(info),
-                None => signals.pending.push(info),
+                Some(thread) => thread.pending().lock().push(info, limit),
+                None => signals.pending.push(info, limit),
             }
         };
         if let Some(thread) = target
@@ -529,7 +528,7 @@ impl Thread {
             }
             let mut pending = self.pending().lock();
             pending.discard(bit);
-            if pending.push(info).is_err() {
+            if pending.push(info, u64::MAX).is_err() {
                 drop(pending);
                 drop(signals);
                 exit::end_group(&self.process, info.signal as i32);

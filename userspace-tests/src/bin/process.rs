@@ -52,6 +52,10 @@ fn main() -> ExitCode {
         many_children,
         zombies_are_reaped,
         process_groups,
+        exec_of_many_threads,
+        exec_by_another_thread,
+        orphans_go_to_the_subreaper,
+        notes_of_a_process,
     ])
 }
 
@@ -242,4 +246,96 @@ fn process_groups() {
     assert_eq!(child.wait(), Status::Exited(0));
     // SAFETY: as above.
     assert_eq!(checked(unsafe { libc::getpgid(1 << 22) }), Err(Errno::ESRCH));
+}
+
+/// Executes this program in the role of one that exits with 42.
+fn execute() -> std::io::Error {
+    play("status").exec()
+}
+
+/// One of them wins, and the others are gone without a trace.
+fn exec_of_many_threads() {
+    for _ in 0..5 {
+        let status = child(|| {
+            let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(execute)).collect();
+            for thread in threads {
+                // Whoever comes back has failed.
+                let _ = thread.join();
+            }
+            1
+        });
+        assert_eq!(status.wait(), Status::Exited(42));
+    }
+}
+
+/// The process keeps its number, and its first thread goes.
+fn exec_by_another_thread() {
+    let status = child(|| {
+        let thread = std::thread::spawn(execute);
+        let _ = thread.join();
+        1
+    });
+    assert_eq!(status.wait(), Status::Exited(42));
+}
+
+fn orphans_go_to_the_subreaper() {
+    let status = child(|| {
+        // SAFETY: prctl(2) and the calls below take numbers.
+        let me = unsafe {
+            libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+            libc::getpid()
+        };
+        let middle = child(move || {
+            let _orphan = child(move || {
+                let start = std::time::Instant::now();
+                // SAFETY: as above.
+                while unsafe { libc::getppid() } != me {
+                    if start.elapsed().as_secs() > 10 {
+                        return 1;
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                33
+            });
+            0
+        });
+        assert_eq!(middle.wait(), Status::Exited(0));
+        let mut status = 0;
+        // SAFETY: the kernel writes one status.
+        let orphan = unsafe { libc::waitpid(-1, &mut status, 0) };
+        i32::from(orphan <= 0 || libc::WEXITSTATUS(status) != 33)
+    });
+    assert_eq!(status.wait(), Status::Exited(0));
+}
+
+/// What prctl(2) remembers.
+fn notes_of_a_process() {
+    let status = child(|| {
+        // SAFETY: these options take numbers, or write one.
+        unsafe {
+            let mut value = -1;
+            assert_eq!(libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &mut value), 0);
+            assert_eq!(value, 0);
+            libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+            libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &mut value);
+            assert_eq!(value, 1);
+            assert_eq!(libc::prctl(libc::PR_GET_DUMPABLE), 1);
+            assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 0), 0);
+            assert_eq!(libc::prctl(libc::PR_GET_DUMPABLE), 0);
+            assert_eq!(checked(libc::prctl(libc::PR_SET_DUMPABLE, 7)), Err(Errno::EINVAL));
+            assert_eq!(checked(libc::prctl(9999)), Err(Errno::EINVAL));
+            let inner = child(|| {
+                let mut value = -1;
+                libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &mut value);
+                value + libc::prctl(libc::PR_GET_DUMPABLE)
+            });
+            assert_eq!(
+                inner.wait(),
+                Status::Exited(0),
+                "a child inherits the one and not the other"
+            );
+        }
+        0
+    });
+    assert_eq!(status.wait(), Status::Exited(0));
 }

@@ -30,8 +30,8 @@ pub struct Options {
     /// Use the optimised kernel
     #[arg(long)]
     release: bool,
-    /// Only the test files (`unit` for the tests within the crate) whose name contains one of these; or the tests
-    /// (`FILE::TEST`), where no file's does
+    /// Only the test files (`unit` for the tests within the crate) whose name starts with one of these; where no file's
+    /// does, the tests (`FILE::TEST`) whose name contains it
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     filter: Vec<String>,
 }
@@ -92,13 +92,14 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn new(parts: &'a [String], package: &Package) -> Filter<'a> {
-        let is_file = |part: &&str| package.groups.values().flatten().any(|file| file.contains(*part)) || UNIT == *part;
+        let is_file =
+            |part: &&str| package.groups.values().flatten().any(|file| file.starts_with(*part)) || UNIT == *part;
         let (files, tests) = parts.iter().map(String::as_str).partition(is_file);
         Filter { files, tests }
     }
 
     fn wants_file(&self, file: &str) -> bool {
-        self.files.is_empty() && self.tests.is_empty() || self.files.iter().any(|part| file.contains(part))
+        self.files.is_empty() && self.tests.is_empty() || self.files.iter().any(|part| file.starts_with(part))
     }
 
     fn wants(&self, file: &str, test: &str) -> bool {

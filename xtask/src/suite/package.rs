@@ -56,9 +56,9 @@ impl Package {
         )?;
         // The versions its authors tested with.
         if !folder.join("Cargo.lock").exists() {
-            let lock = source.join("Cargo.lock");
-            std::fs::copy(&lock, folder.join("Cargo.lock"))
-                .with_context(|| format!("cannot copy {}", lock.display()))?;
+            let published = std::fs::read_to_string(source.join("Cargo.lock"))
+                .with_context(|| format!("{name} was published without Cargo.lock"))?;
+            write_changed(&folder.join("Cargo.lock"), &lock(name, &published))?;
         }
         Ok(Package {
             name: name.to_string(),
@@ -188,6 +188,21 @@ fn manifest(name: &str, source: &Path, published: &str, groups: &BTreeMap<String
     manifest
 }
 
+/// The published lock file without the crate's own former version, which its tests' helpers used: they use this one.
+fn lock(name: &str, published: &str) -> String {
+    const SEPARATOR: &str = "\n[[package]]\n";
+    let start = format!("name = \"{name}\"\n");
+    let is_other = |package: &&str| package.starts_with(&start) && package.contains("\nsource = ");
+    let mut lock = published.to_string();
+    for package in published.split(SEPARATOR).filter(is_other) {
+        lock = lock.replace(&format!("{SEPARATOR}{package}"), "");
+        if let Some(version) = package.split('"').nth(3) {
+            lock = lock.replace(&format!("\"{name} {version}\""), &format!("\"{name}\""));
+        }
+    }
+    lock
+}
+
 /// Writes a file unless it has this text: cargo builds again what is newer.
 fn write_changed(path: &Path, text: &str) -> Result<()> {
     if std::fs::read_to_string(path).is_ok_and(|former| former == text) {
@@ -209,6 +224,15 @@ mod tests {
         assert!(manifest.contains("path = \"/s/src/lib.rs\""));
         assert!(manifest.contains("[[test]]\nname = \"net\"\npath = \"net.rs\""));
         assert!(!manifest.contains("\"t\"") && !manifest.contains("\"x\""));
+    }
+
+    #[test]
+    fn the_lock_has_the_crate_once() {
+        let helper = "\n[[package]]\nname = \"h\"\nversion = \"1.0.0\"\ndependencies = [\n \"a 0.9.0\",\n]\n";
+        let own = "\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n";
+        let other = "\n[[package]]\nname = \"a\"\nversion = \"0.9.0\"\nsource = \"registry\"\n";
+        let lock = lock("a", &format!("version = 4\n{other}{own}{helper}"));
+        assert_eq!(lock, format!("version = 4\n{own}{}", helper.replace("a 0.9.0", "a")));
     }
 
     #[test]

@@ -8,16 +8,38 @@ use crate::file::{File, OpenFile};
 use crate::mm::frame::{self, Frame};
 use crate::mm::space::PageSource;
 use crate::mm::user::{self, Sink, Source};
+use crate::task;
+use crate::task::signal::Info;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
 use libsyscall::abi::ioctl::FIONREAD;
+use libsyscall::abi::signal::SIGXFSZ;
 use sync::SpinLock;
 
 /// The largest file: what an off_t can say.
 const SIZE_MAX: u64 = i64::MAX as u64;
+
+/// What the running process may make of a file: RLIMIT_FSIZE, and no more than there can be.
+fn size_limit() -> u64 {
+    task::with_current(|thread| thread.process.file_size_limit()).min(SIZE_MAX)
+}
+
+/// EFBIG; where it is the process's own limit, a signal says so too.
+fn too_big(limit: u64) -> Errno {
+    if limit < SIZE_MAX {
+        task::with_current(|thread| {
+            let sent = thread
+                .process
+                .queue_signal(SIGXFSZ, Info::kernel(SIGXFSZ), Some(thread));
+            // A standard signal is never refused.
+            debug_assert!(sent.is_ok());
+        });
+    }
+    Errno::EFBIG
+}
 
 /// Pages that files hold in all.
 static PAGES_HELD: AtomicUsize = AtomicUsize::new(0);
@@ -207,9 +229,10 @@ impl Contents {
     }
 
     fn write_locked(&self, offset: u64, from: &mut Source) -> Result<usize, Errno> {
-        let room = SIZE_MAX.saturating_sub(offset);
+        let limit = size_limit();
+        let room = limit.saturating_sub(offset);
         if room == 0 && from.len() > 0 {
-            return Err(Errno::EFBIG);
+            return Err(too_big(limit));
         }
         let total = from.len().min(PIECE).min(room as usize);
         let mut done = 0;
@@ -238,8 +261,9 @@ impl Contents {
 
     /// ftruncate(2).
     pub fn set_size(&self, size: u64) -> Result<(), Errno> {
-        if size > SIZE_MAX {
-            return Err(Errno::EFBIG);
+        let limit = size_limit();
+        if size > limit && size > self.size() {
+            return Err(too_big(limit));
         }
         let _writers = self.writers.lock();
         let mut state = self.state.lock();
@@ -265,10 +289,11 @@ impl Contents {
 
     /// fallocate(2): makes sure of the space; the size grows unless `keep_size`.
     pub fn allocate(&self, offset: u64, len: u64, keep_size: bool) -> Result<(), Errno> {
+        let limit = size_limit();
         let end = offset
             .checked_add(len)
-            .filter(|&end| end <= SIZE_MAX)
-            .ok_or(Errno::EFBIG)?;
+            .filter(|&end| end <= limit)
+            .ok_or_else(|| too_big(limit))?;
         let pages = end.div_ceil(PAGE_SIZE as u64) - offset / PAGE_SIZE as u64;
         let (limit, held) = usage();
         if pages > limit.saturating_sub(held) as u64 {
@@ -276,7 +301,7 @@ impl Contents {
         }
         for index in offset / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64) {
             drop(self.state.lock().frame(index)?);
-            crate::task::preempt_point();
+            task::preempt_point();
         }
         let mut state = self.state.lock();
         if !keep_size {
@@ -304,7 +329,7 @@ impl Contents {
             drop(state);
             drop(gone);
             at += len as u64;
-            crate::task::preempt_point();
+            task::preempt_point();
         }
         Ok(())
     }

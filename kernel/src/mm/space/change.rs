@@ -6,6 +6,7 @@ use crate::arch::{PAGE_SIZE, USER_END};
 use crate::mm::frame;
 use crate::task;
 use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
 use regions::Region;
 
@@ -52,12 +53,17 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let start = match placement {
-            Placement::Anywhere => inner.find_place(address, len)?,
+            Placement::Anywhere => {
+                inner.check_limits(self, len, mapping.is_data())?;
+                inner.find_place(address, len)?
+            }
             Placement::Fixed | Placement::Vacant => {
                 let range = user_range(address, len, Errno::ENOMEM)?;
                 if address < LOWEST {
                     return Err(Errno::EPERM);
                 }
+                let replaced = inner.bytes_in(range.clone(), |_| true);
+                inner.check_limits(self, len - replaced, mapping.is_data())?;
                 if placement == Placement::Fixed {
                     _replaced = inner.take_out(self, range);
                 } else if !inner.regions.is_vacant(range) {
@@ -110,6 +116,9 @@ impl AddressSpace {
             result = Err(Errno::ENOMEM);
         }
         if end > range.start {
+            if protection.contains(Protection::WRITE) {
+                inner.check_new_data(self, range.start..end)?;
+            }
             inner.change_protection(self, range.start..end, protection);
         }
         result
@@ -137,7 +146,11 @@ impl AddressSpace {
             _removed = inner.take_out(self, new_top..old_top);
         } else if new_top > old_top {
             let range = old_top..new_top;
-            if frame::admit().is_err() || exceeds_memory(range.len()) || !inner.regions.is_vacant(range.clone()) {
+            if frame::admit().is_err()
+                || exceeds_memory(range.len())
+                || !inner.regions.is_vacant(range.clone())
+                || inner.check_limits(self, range.len(), true).is_err()
+            {
                 return old;
             }
             inner.add(
@@ -225,7 +238,45 @@ impl Inner {
 
     pub(super) fn add(&mut self, range: Range<usize>, mapping: Mapping) {
         self.mapped += range.len();
+        if mapping.is_data() {
+            self.data += range.len();
+        }
         self.regions.insert(range, mapping);
+    }
+
+    /// Whether `len` bytes more are within RLIMIT_AS, and RLIMIT_DATA where they are data: ENOMEM.
+    pub(super) fn check_limits(&self, space: &AddressSpace, len: usize, is_data: bool) -> Result<(), Errno> {
+        let limits = &space.limits;
+        let is_within = |used: usize, limit: &AtomicUsize| used.saturating_add(len) <= limit.load(Ordering::Relaxed);
+        if is_within(self.mapped, &limits.total) && (!is_data || is_within(self.data, &limits.data)) {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    /// Whether what becomes data when a range may be written is within RLIMIT_DATA: ENOMEM.
+    fn check_new_data(&self, space: &AddressSpace, range: Range<usize>) -> Result<(), Errno> {
+        let private = self.bytes_in(range.clone(), Mapping::may_be_data);
+        let more = private - self.data_in(range);
+        if more == 0 || self.data + more <= space.limits.data.load(Ordering::Relaxed) {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    /// Bytes of a range that count as data.
+    fn data_in(&self, range: Range<usize>) -> usize {
+        self.bytes_in(range, Mapping::is_data)
+    }
+
+    fn bytes_in(&self, range: Range<usize>, counts: impl Fn(&Mapping) -> bool) -> usize {
+        let parts = self.regions.overlapping(range.clone());
+        parts
+            .filter(|(_, mapping)| counts(mapping))
+            .map(|(region, _)| region.end.min(range.end) - region.start.max(range.start))
+            .sum()
     }
 
     /// Removes what is mapped in a range, pages and regions; the regions, to be dropped without the lock.
@@ -236,15 +287,22 @@ impl Inner {
             self.no_gap_of = 0;
         }
         if !removed.is_empty() {
-            self.mapped -= removed.iter().map(|region| region.range.len()).sum::<usize>();
+            for region in &removed {
+                self.mapped -= region.range.len();
+                if region.attributes.is_data() {
+                    self.data -= region.range.len();
+                }
+            }
             self.drop_pages(space, range);
         }
         removed
     }
 
     fn change_protection(&mut self, space: &AddressSpace, range: Range<usize>, protection: Protection) {
+        self.data -= self.data_in(range.clone());
         self.regions
             .update(range.clone(), |mapping| mapping.protection = protection);
+        self.data += self.data_in(range.clone());
         let mut lost = None::<Range<usize>>;
         let parts = self.regions.overlapping(range.clone());
         for (region, mapping) in parts {

@@ -1,6 +1,6 @@
 //! Page faults, and writes into a space from outside.
 
-use super::{AddressSpace, Backing, Inner, Mapping, PageSource, Protection, STACK_LIMIT};
+use super::{AddressSpace, Backing, Inner, Mapping, PageSource, Protection};
 use crate::arch::paging::{self, OutOfFrames, PageFlags};
 use crate::arch::{PAGE_SIZE, USER_END};
 use crate::mm::frame::Frame;
@@ -8,6 +8,7 @@ use crate::trap::Access;
 use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 use libsyscall::abi::Errno;
 
 /// Why a fault can't be mended.
@@ -109,13 +110,18 @@ impl Wanted {
 }
 
 impl Inner {
-    fn grow_stack(&mut self, page: usize) -> Result<(), Fault> {
+    fn grow_stack(&mut self, space: &AddressSpace, page: usize) -> Result<(), Fault> {
         let (stack, mapping) = self.regions.next_from(page).ok_or(Fault::NotMapped)?;
         let below = self.regions.previous_to(page).map_or(0, |(range, _)| range.end);
-        if !mapping.grows_down || stack.end - page > STACK_LIMIT || page - below < STACK_GUARD {
+        if !mapping.grows_down
+            || stack.end - page > space.limits.stack.load(Ordering::Relaxed)
+            || page - below < STACK_GUARD
+        {
             return Err(Fault::NotMapped);
         }
         let mapping = mapping.clone();
+        self.check_limits(space, stack.start - page, false)
+            .map_err(|_| Fault::NotMapped)?;
         self.mapped += stack.start - page;
         self.regions.insert(page..stack.start, mapping);
         Ok(())
@@ -126,7 +132,7 @@ impl Inner {
         let (range, mapping) = match self.regions.find(page) {
             Some(found) => found,
             None => {
-                self.grow_stack(page)?;
+                self.grow_stack(space, page)?;
                 return self.mend(space, page, access);
             }
         };

@@ -14,6 +14,7 @@ impl AddressSpace {
             let parent = self.inner.lock();
             AddressSpace::with_layout(parent.stack_top, parent.map_top)?
         };
+        child.limits.copy_from(&self.limits);
         let result = self.share_with(&child);
         // What had been shared up to an error is read-only too.
         self.forget(0..USER_END);
@@ -31,8 +32,7 @@ impl AddressSpace {
             if mapping.on_fork == OnFork::LeaveOut {
                 continue;
             }
-            child.mapped += range.len();
-            child.regions.insert(range.clone(), mapping.clone());
+            child.add(range.clone(), mapping.clone());
             // Shared pages are found again in their file.
             if mapping.on_fork == OnFork::Empty || !mapping.backing.is_private() {
                 continue;

@@ -73,6 +73,16 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// Whether it counts as data: RLIMIT_DATA, getrlimit(2).
+    pub fn is_data(&self) -> bool {
+        self.may_be_data() && self.protection.contains(Protection::WRITE)
+    }
+
+    /// Whether it counts as data when it may be written.
+    pub fn may_be_data(&self) -> bool {
+        self.backing.is_private() && !self.grows_down
+    }
+
     pub fn new(protection: Protection, backing: Backing) -> Mapping {
         Mapping {
             protection,

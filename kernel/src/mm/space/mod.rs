@@ -37,7 +37,7 @@ use core::fmt::Write;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use libsyscall::abi::Errno;
 use regions::RegionMap;
 use sync::SpinLock;
@@ -60,8 +60,40 @@ pub struct AddressSpace {
     active: AtomicU32,
     /// Nobody owns it any more; CPUs that still have it active go off it.
     dying: AtomicBool,
+    pub limits: SpaceLimits,
     /// membarrier(2): MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED was called.
     pub expedited: AtomicBool,
+}
+
+/// Soft limits of getrlimit(2), in bytes, where memory is mapped.
+pub struct SpaceLimits {
+    /// RLIMIT_AS: all of it.
+    pub total: AtomicUsize,
+    /// RLIMIT_DATA: private memory that may be written, but for stacks.
+    pub data: AtomicUsize,
+    /// RLIMIT_STACK: how far a stack grows.
+    pub stack: AtomicUsize,
+}
+
+impl SpaceLimits {
+    fn new() -> SpaceLimits {
+        SpaceLimits {
+            total: AtomicUsize::new(usize::MAX),
+            data: AtomicUsize::new(usize::MAX),
+            stack: AtomicUsize::new(STACK_LIMIT),
+        }
+    }
+
+    /// Takes over another space's.
+    pub fn copy_from(&self, other: &SpaceLimits) {
+        for (to, from) in [
+            (&self.total, &other.total),
+            (&self.data, &other.data),
+            (&self.stack, &other.stack),
+        ] {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
 }
 
 struct Inner {
@@ -69,6 +101,8 @@ struct Inner {
     regions: RegionMap<Mapping>,
     /// Bytes in all regions.
     mapped: usize,
+    /// Bytes of them that count as data, see [`SpaceLimits::data`].
+    data: usize,
     /// Pages in memory.
     resident: usize,
     /// brk(2): where the heap begins, and its end as the program set it.
@@ -105,6 +139,7 @@ impl AddressSpace {
                 table: PageTable::new().map_err(|_| Errno::ENOMEM)?,
                 regions: RegionMap::default(),
                 mapped: 0,
+                data: 0,
                 resident: 0,
                 heap_start: 0,
                 heap_end: 0,
@@ -115,6 +150,7 @@ impl AddressSpace {
             }),
             active: AtomicU32::new(0),
             dying: AtomicBool::new(false),
+            limits: SpaceLimits::new(),
             expedited: AtomicBool::new(false),
         }))
     }

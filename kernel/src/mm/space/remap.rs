@@ -82,6 +82,7 @@ impl AddressSpace {
         if !moves && !old.is_empty() && region.end == old.end {
             let growth = old.end..old.start + new_len;
             if growth.end <= crate::arch::USER_END && inner.regions.is_vacant(growth.clone()) {
+                inner.check_limits(self, growth.len(), mapping.is_data())?;
                 inner.add(growth, mapping.advanced(old.len()));
                 return Ok(old.start);
             }
@@ -89,6 +90,7 @@ impl AddressSpace {
         if !flags.contains(RemapFlags::MAYMOVE) || inner.regions.len() + 3 > MAX_REGIONS {
             return Err(Errno::ENOMEM);
         }
+        inner.check_limits(self, new_len.saturating_sub(old.len()), mapping.is_data())?;
         let start = match target {
             Some(target) => {
                 removed = inner.take_out(self, target.clone());
