@@ -81,6 +81,14 @@ pub fn kernel(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
     if kind == Kernel::Tests {
         cargo.args(["--features", "ktest"]);
     }
+    if profile == Profile::Dev {
+        // Added to the flags of `.cargo/config.toml`, where a profile can't have its own. A panic's addresses come by them.
+        let target = arch.kernel_target();
+        cargo.args([
+            "--config",
+            &format!("target.{target}.rustflags=['-Cforce-frame-pointers=yes']"),
+        ]);
+    }
     finish(cargo, "the kernel")?;
 
     let built = paths::target()?

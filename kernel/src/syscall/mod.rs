@@ -58,6 +58,15 @@ impl Call<'_> {
     pub fn uint(&self, n: usize) -> u32 {
         self.frame.argument(n) as u32
     }
+    /// For a call that reads registers besides its arguments: an error that has it made again with all of them.
+    #[inline]
+    pub fn need_whole_frame(&self) -> Result<(), Errno> {
+        if self.frame.is_whole() {
+            Ok(())
+        } else {
+            Err(Errno::EWHOLEFRAME)
+        }
+    }
     /// The open file of descriptor argument `n`; EBADF.
     #[inline]
     pub fn file(&self, n: usize) -> Result<Arc<crate::file::OpenFile>, Errno> {
@@ -68,28 +77,63 @@ impl Call<'_> {
 /// Errors from here on stay inside the kernel: they say how the call is to be taken up again.
 const FIRST_INSIDE_ERROR: usize = 512;
 
-/// From the machine's entry: one call of the running thread.
+/// From the machine's entry: one call of the running thread. Where what follows the call needs registers that the entry
+/// has not saved, it asks for them and leaves the rest to [`dispatch_whole`].
 pub fn dispatch(frame: &mut TrapFrame) {
     task::with_current(|thread| {
-        let result = if thread.has_flag(TRACE) {
-            trace::traced(&mut Call { frame, thread }, invoke)
-        } else {
-            invoke(&mut Call { frame, thread })
-        };
-        let restart = match result {
-            Ok(value) => {
-                frame.set_result(value as isize);
-                None
-            }
-            Err(error) => {
-                frame.set_result(-(error.0 as isize));
-                (error.0 >= FIRST_INSIDE_ERROR).then_some(error)
-            }
-        };
-        if thread.has_flag(WORK) || restart.is_some() {
-            task::signal::before_user(thread, frame, restart);
+        if thread.has_flag(TRACE) {
+            return traced(frame, thread);
         }
+        let result = invoke(&mut Call { frame, thread });
+        finish(frame, thread, result);
     });
+}
+
+/// Every register is in the frame now, for the reason that [`TrapFrame::make_whole`] was given: makes the call, where that
+/// is EWHOLEFRAME, or goes on behind it.
+pub fn dispatch_whole(frame: &mut TrapFrame, reason: Option<Errno>) {
+    if reason == Some(Errno::EWHOLEFRAME) {
+        dispatch(frame);
+    } else {
+        task::with_current(|thread| task::signal::before_user(thread, frame, reason));
+    }
+}
+
+#[inline]
+fn finish(frame: &mut TrapFrame, thread: &Arc<Thread>, result: Result<usize, Errno>) {
+    let restart = match result {
+        Ok(value) => {
+            frame.set_result(value as isize);
+            None
+        }
+        Err(error) => {
+            frame.set_result(-(error.0 as isize));
+            (error.0 >= FIRST_INSIDE_ERROR).then_some(error)
+        }
+    };
+    if thread.has_flag(WORK) || restart.is_some() {
+        before_user(frame, thread, restart);
+    }
+}
+
+#[cold]
+fn before_user(frame: &mut TrapFrame, thread: &Arc<Thread>, restart: Option<Errno>) {
+    if frame.is_whole() {
+        task::signal::before_user(thread, frame, restart);
+    } else {
+        frame.make_whole(restart);
+    }
+}
+
+/// `--trace`: a line for the call, which therefore is made once only.
+#[cold]
+fn traced(frame: &mut TrapFrame, thread: &Arc<Thread>) {
+    if frame.is_whole() {
+        let result = trace::traced(&mut Call { frame, thread }, invoke);
+        finish(frame, thread, result);
+    } else {
+        frame.make_whole(Some(Errno::EWHOLEFRAME));
+    }
 }
 
 #[inline]

@@ -31,6 +31,12 @@ fn not_here(_call: &mut Call) -> Result<usize, Errno> {
     Err(Errno::ENOSYS)
 }
 
+/// The new thread gets the caller's registers, all of them.
+fn make(call: &mut Call, wish: &Wish) -> Result<usize, Errno> {
+    call.need_whole_frame()?;
+    clone::clone(call.thread, call.frame, wish)
+}
+
 /// clone(flags, stack, parent_tid, child_tid, tls) on x86_64; the last two change places on aarch64.
 fn clone(call: &mut Call) -> Result<usize, Errno> {
     let (tls, child_tid) = if cfg!(target_arch = "x86_64") { (4, 3) } else { (3, 4) };
@@ -48,7 +54,7 @@ fn clone(call: &mut Call) -> Result<usize, Errno> {
     if wish.flags & CLONE_PIDFD != 0 && wish.flags & (CLONE_PARENT_SETTID | CLONE_DETACHED) != 0 {
         return Err(Errno::EINVAL);
     }
-    clone::clone(call.thread, call.frame, &wish)
+    make(call, &wish)
 }
 
 /// struct clone_args: 64-bit words, of which later versions have more.
@@ -103,19 +109,16 @@ fn clone3(call: &mut Call) -> Result<usize, Errno> {
         child_tid: child_tid as usize,
         pidfd: pidfd as usize,
     };
-    clone::clone(call.thread, call.frame, &wish)
+    make(call, &wish)
 }
 
 #[cfg(target_arch = "x86_64")]
 fn fork(call: &mut Call) -> Result<usize, Errno> {
-    clone::clone(
-        call.thread,
-        call.frame,
-        &Wish {
-            exit_signal: SIGCHLD,
-            ..Wish::default()
-        },
-    )
+    let wish = Wish {
+        exit_signal: SIGCHLD,
+        ..Wish::default()
+    };
+    make(call, &wish)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -125,7 +128,7 @@ fn vfork(call: &mut Call) -> Result<usize, Errno> {
         exit_signal: SIGCHLD,
         ..Wish::default()
     };
-    clone::clone(call.thread, call.frame, &wish)
+    make(call, &wish)
 }
 
 fn exit(call: &mut Call) -> Result<usize, Errno> {

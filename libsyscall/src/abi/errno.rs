@@ -176,5 +176,6 @@ errno! {
     ERESTARTSYS = 512, "Restart if SA_RESTART (inside the kernel only)";
     ERESTARTNOINTR = 513, "Always restart (inside the kernel only)";
     ERESTARTNOHAND = 514, "Restart if no handler ran (inside the kernel only)";
+    EWHOLEFRAME = 515, "Make the call again with every register saved (inside the kernel only)";
     ERESTART_RESTARTBLOCK = 516, "Restart by restart_syscall (inside the kernel only)";
 }

@@ -6,3 +6,8 @@ use super::trap::TrapFrame;
 pub(super) extern "C" fn enter(frame: &mut TrapFrame) {
     crate::syscall::dispatch(frame);
 }
+
+/// The same for a call that wants every register in its frame.
+pub(super) extern "C" fn enter_whole(frame: &mut TrapFrame, full: u64) {
+    crate::syscall::dispatch_whole(frame, TrapFrame::reason(full));
+}

@@ -5,6 +5,7 @@ use crate::trap::{Access, Exception};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
+use libsyscall::abi::Errno;
 
 /// The registers of user code, as they lie on top of its thread's kernel stack.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,8 +17,17 @@ pub struct TrapFrame {
     pub pstate: u64,
     /// x0 as the system call was entered with: its result overwrites it.
     pub original_x0: u64,
-    _align: u64,
+    /// [`FAST`], [`WHOLE`] or [`WANTED`] and up.
+    pub full: u64,
 }
+
+/// A system call's frame without X19 to X29: they are kept by what it calls.
+const FAST: u64 = 0;
+const _: () = assert!(FAST == 0, "the entry writes the zero register");
+/// Every register is in the frame, and restored from it.
+const WHOLE: u64 = 1;
+/// From here on, by the number of the reason: the system call's entry is to make the frame whole.
+const WANTED: u64 = 2;
 
 pub(super) const FRAME_SIZE: usize = size_of::<TrapFrame>();
 
@@ -33,6 +43,7 @@ impl TrapFrame {
         TrapFrame {
             pc: ip as u64,
             sp: sp as u64,
+            full: WHOLE,
             ..TrapFrame::default()
         }
     }
@@ -52,6 +63,22 @@ impl TrapFrame {
     #[inline]
     pub fn set_result(&mut self, value: isize) {
         self.x[0] = value as u64;
+    }
+
+    /// Whether every register is in it. A system call's has at first only what it is made with.
+    pub fn is_whole(&self) -> bool {
+        self.full == WHOLE
+    }
+
+    /// Has the system call's entry make it whole, and then call `crate::syscall::dispatch_whole` with the reason.
+    pub fn make_whole(&mut self, reason: Option<Errno>) {
+        self.full = WANTED + reason.map_or(0, |reason| reason.0 as u64);
+    }
+
+    /// The reason that was given for [`TrapFrame::make_whole`].
+    pub(super) fn reason(full: u64) -> Option<Errno> {
+        let code = (full - WANTED) as usize;
+        (code != 0).then_some(Errno(code))
     }
 
     pub fn result(&self) -> isize {
@@ -79,6 +106,7 @@ impl TrapFrame {
     /// Makes registers that came from user memory (a signal frame) fit to go back with.
     pub(super) fn sanitise(&mut self) {
         self.pstate &= USER_PSTATE_FREE;
+        self.full = WHOLE;
     }
 }
 
@@ -103,8 +131,21 @@ global_asm!(
     stp x28, x29, [sp, #224]
     mrs x20, elr_el1
     mrs x21, spsr_el1
-    str x0, [sp, #{original_x0}]
+    mov x22, #{whole}
     stp x20, x21, [sp, #{pc}]
+    stp x0, x22, [sp, #{original_x0}]
+    .endm
+
+    // The registers that a system call does not save at once.
+    .macro save_kept
+    str x19, [sp, #152]
+    stp x20, x21, [sp, #160]
+    stp x22, x23, [sp, #176]
+    stp x24, x25, [sp, #192]
+    stp x26, x27, [sp, #208]
+    stp x28, x29, [sp, #224]
+    mov x9, #{whole}
+    str x9, [sp, #{full}]
     .endm
 
     .macro restore_frame
@@ -193,21 +234,65 @@ global_asm!(
     .cfi_sections .debug_frame
     .cfi_startproc
     .cfi_undefined x30
+    // A system call saves what the kernel's code may spoil. What that keeps comes back by itself; the few calls that read
+    // it ask for it, and then everything is as after a trap.
     .balign 64
     user_synchronous:
-    save_frame
-    mrs x22, sp_el0
-    stp x30, x22, [sp, #240]
-    mov x0, sp
-    mov x29, xzr
-    mov x30, xzr
+    sub sp, sp, #{frame}
+    stp x0, x1, [sp]
+    stp x2, x3, [sp, #16]
+    stp x4, x5, [sp, #32]
+    stp x6, x7, [sp, #48]
+    stp x8, x9, [sp, #64]
+    stp x10, x11, [sp, #80]
+    stp x12, x13, [sp, #96]
+    stp x14, x15, [sp, #112]
+    stp x16, x17, [sp, #128]
+    str x18, [sp, #144]
+    mrs x9, elr_el1
+    mrs x10, spsr_el1
+    mrs x11, sp_el0
+    stp x9, x10, [sp, #{pc}]
+    stp x30, x11, [sp, #240]
     mrs x1, esr_el1
     lsr x2, x1, #26
     cmp x2, #{svc}
-    b.ne 2f
+    b.ne 3f
+    stp x0, xzr, [sp, #{original_x0}]
+    mov x0, sp
     bl {syscall}
-    b trap_return
+    ldr x1, [sp, #{full}]
+    cbnz x1, 2f
+    ldp x9, x10, [sp, #{pc}]
+    ldp x30, x11, [sp, #240]
+    msr elr_el1, x9
+    msr spsr_el1, x10
+    msr sp_el0, x11
+    ldp x0, x1, [sp]
+    ldp x2, x3, [sp, #16]
+    ldp x4, x5, [sp, #32]
+    ldp x6, x7, [sp, #48]
+    ldp x8, x9, [sp, #64]
+    ldp x10, x11, [sp, #80]
+    ldp x12, x13, [sp, #96]
+    ldp x14, x15, [sp, #112]
+    ldp x16, x17, [sp, #128]
+    ldr x18, [sp, #144]
+    add sp, sp, #{frame}
+    eret
+
+    // Either something else rewrote the frame (exec, a signal's return), or the call wants the rest of the registers.
     2:
+    cmp x1, #{whole}
+    b.eq trap_return
+    save_kept
+    mov x0, sp
+    bl {syscall_whole}
+    b trap_return
+    3:
+    str x0, [sp, #{original_x0}]
+    save_kept
+    mov x0, sp
     bl {user_exception}
 
     .global trap_return
@@ -241,8 +326,11 @@ global_asm!(
     frame = const FRAME_SIZE,
     original_x0 = const offset_of!(TrapFrame, original_x0),
     pc = const offset_of!(TrapFrame, pc),
+    full = const offset_of!(TrapFrame, full),
+    whole = const WHOLE,
     svc = const CLASS_SVC,
     syscall = sym syscall::enter,
+    syscall_whole = sym syscall::enter_whole,
     user_exception = sym user_exception,
     user_interrupt = sym user_interrupt,
     kernel_exception = sym kernel_exception,

@@ -143,7 +143,10 @@ impl ArchThread {
         let sp = frame_at - size_of::<Saved>();
         // SAFETY: the new thread's own stack, which nobody uses yet.
         unsafe {
-            (frame_at as *mut TrapFrame).write(TrapFrame { full: 1, ..*frame });
+            (frame_at as *mut TrapFrame).write(TrapFrame {
+                full: trap::WHOLE,
+                ..*frame
+            });
             (sp as *mut Saved).write(saved);
         }
         Ok(ArchThread {
@@ -198,16 +201,20 @@ pub unsafe fn switch(from: &ArchThread, to: &ArchThread) {
     }
 }
 
-/// Return addresses along the chain of frame pointers, innermost first, as long as it stays in the kernel.
+/// Return addresses along the chain of frame pointers, innermost first, as long as it stays in the kernel. A release build
+/// has no frame pointers, which would be a tenth of a short system call.
 pub fn return_addresses() -> impl Iterator<Item = usize> {
     let mut frame: usize;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rbp", out(reg) frame, options(nostack, nomem, preserves_flags)) };
+    if !cfg!(debug_assertions) {
+        frame = 0;
+    }
     core::iter::from_fn(move || {
         let valid = frame >= super::DIRECT_MAP && frame.is_multiple_of(8);
         let [next, address] = if valid {
-            // SAFETY: the kernel is compiled with frame pointers: the next one and the return address are here. Chains
-            // end at 0, which entries from user mode and new stacks set.
+            // SAFETY: this build has frame pointers: the next one and the return address are here. Chains end at 0,
+            // which new stacks set, or at a system call's, with an address of user memory.
             unsafe { *(frame as *const [usize; 2]) }
         } else {
             return None;

@@ -13,8 +13,8 @@ use x86_64::registers::model_specific::{GsBase, KernelGsBase};
 /// A CPU's own block; the GS base points to it while the kernel runs.
 #[repr(C)]
 pub(super) struct Block {
-    /// Top of the kernel stack that a system call changes to: the running thread's.
-    pub kernel_stack: UnsafeCell<usize>,
+    /// Where a system call finds its frame, on top of the running thread's kernel stack; what it calls lies below.
+    pub frame_base: UnsafeCell<usize>,
     /// Where the system-call entry keeps the user's stack pointer for a moment.
     pub user_stack: UnsafeCell<usize>,
     id: UnsafeCell<usize>,
@@ -32,7 +32,7 @@ unsafe impl Sync for Block {}
 
 static BLOCKS: [Block; MAX_CPUS] = [const {
     Block {
-        kernel_stack: UnsafeCell::new(0),
+        frame_base: UnsafeCell::new(0),
         user_stack: UnsafeCell::new(0),
         id: UnsafeCell::new(0),
         current: UnsafeCell::new(core::ptr::null()),
@@ -42,7 +42,7 @@ static BLOCKS: [Block; MAX_CPUS] = [const {
     }
 }; MAX_CPUS];
 
-pub(super) const KERNEL_STACK_OFFSET: usize = offset_of!(Block, kernel_stack);
+pub(super) const FRAME_BASE_OFFSET: usize = offset_of!(Block, frame_base);
 pub(super) const USER_STACK_OFFSET: usize = offset_of!(Block, user_stack);
 
 /// Sets up the block of the CPU this runs on.

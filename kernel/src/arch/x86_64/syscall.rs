@@ -34,6 +34,14 @@ extern "C" fn enter(frame: &mut TrapFrame) {
     crate::syscall::dispatch(frame);
 }
 
+/// The same for a call that wants every register in its frame.
+extern "C" fn enter_whole(frame: &mut TrapFrame, full: u64) {
+    crate::syscall::dispatch_whole(frame, TrapFrame::reason(full));
+}
+
+// The frame is on top of the stack, and a call fills in what it needs: what `sysretq` takes and the registers that a C
+// function may spoil. Those it keeps come back by themselves; the few calls that read them ask for them, and then
+// everything is as after a trap. CS and SS are always the same in user mode, so the words of the last trap are right.
 global_asm!(
     r#"
     .text
@@ -41,59 +49,81 @@ global_asm!(
     syscall_entry:
     swapgs
     mov gs:[{user_stack}], rsp
-    mov rsp, gs:[{kernel_stack}]
-    push {user_data}
-    push qword ptr gs:[{user_stack}]
-    push r11
-    push {user_code}
-    push rcx
-    push rax
-    push 0
-    push rdi
-    push rsi
-    push rdx
-    push rcx
-    push rax
-    push r8
-    push r9
-    push r10
-    push r11
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
-    xor ebp, ebp
+    mov rsp, gs:[{frame_base}]
+    mov [rsp + {rip}], rcx
+    mov [rsp + {rflags}], r11
+    mov [rsp + {original_rax}], rax
+    mov [rsp + {rdi}], rdi
+    mov [rsp + {rsi}], rsi
+    mov [rsp + {rdx}], rdx
+    mov [rsp + {r10}], r10
+    mov [rsp + {r8}], r8
+    mov [rsp + {r9}], r9
+    mov rcx, gs:[{user_stack}]
+    mov [rsp + {rsp}], rcx
+    mov qword ptr [rsp + {full}], {fast}
     mov rdi, rsp
-    call {dispatch}
+    call {enter}
 
-    // A frame that something else rewrote (exec, a signal) needs every register: the slow way. Otherwise the compiler
-    // has kept those that a function must keep.
-    cmp qword ptr [rsp + {full}], 0
-    jne trap_return
-    mov rbp, [rsp + {rbp}]
-    add rsp, {kept}
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rax
-    pop rcx
-    pop rdx
-    pop rsi
-    pop rdi
-    mov rsp, [rsp + {rsp_after}]
+    cmp qword ptr [rsp + {full}], {fast}
+    jne 2f
+    mov rcx, [rsp + {rip}]
+    mov r11, [rsp + {rflags}]
+    mov rax, [rsp + {rax}]
+    mov rdi, [rsp + {rdi}]
+    mov rsi, [rsp + {rsi}]
+    mov rdx, [rsp + {rdx}]
+    mov r10, [rsp + {r10}]
+    mov r8, [rsp + {r8}]
+    mov r9, [rsp + {r9}]
+    mov rsp, [rsp + {rsp}]
     swapgs
     sysretq
+
+    // Either something else rewrote the frame (exec, a signal's return), or the call wants the rest of the registers.
+    2:
+    mov rsi, [rsp + {full}]
+    cmp rsi, {whole}
+    je trap_return
+    mov rcx, [rsp + {rip}]
+    mov [rsp + {rcx}], rcx
+    mov r11, [rsp + {rflags}]
+    mov [rsp + {r11}], r11
+    mov [rsp + {rbx}], rbx
+    mov [rsp + {rbp}], rbp
+    mov [rsp + {r12}], r12
+    mov [rsp + {r13}], r13
+    mov [rsp + {r14}], r14
+    mov [rsp + {r15}], r15
+    mov qword ptr [rsp + {full}], {whole}
+    mov rdi, rsp
+    call {enter_whole}
+    jmp trap_return
 "#,
     user_stack = const cpu::USER_STACK_OFFSET,
-    kernel_stack = const cpu::KERNEL_STACK_OFFSET,
-    user_data = const trap::USER_DATA,
-    user_code = const trap::USER_CODE,
-    dispatch = sym enter,
-    full = const offset_of!(TrapFrame, full),
+    frame_base = const cpu::FRAME_BASE_OFFSET,
+    rip = const offset_of!(TrapFrame, rip),
+    rflags = const offset_of!(TrapFrame, rflags),
+    original_rax = const offset_of!(TrapFrame, original_rax),
+    rax = const offset_of!(TrapFrame, rax),
+    rcx = const offset_of!(TrapFrame, rcx),
+    rdi = const offset_of!(TrapFrame, rdi),
+    rsi = const offset_of!(TrapFrame, rsi),
+    rdx = const offset_of!(TrapFrame, rdx),
+    r10 = const offset_of!(TrapFrame, r10),
+    r8 = const offset_of!(TrapFrame, r8),
+    r9 = const offset_of!(TrapFrame, r9),
+    r11 = const offset_of!(TrapFrame, r11),
+    rbx = const offset_of!(TrapFrame, rbx),
     rbp = const offset_of!(TrapFrame, rbp),
-    kept = const offset_of!(TrapFrame, r11),
-    rsp_after = const offset_of!(TrapFrame, rsp) - offset_of!(TrapFrame, full),
+    r12 = const offset_of!(TrapFrame, r12),
+    r13 = const offset_of!(TrapFrame, r13),
+    r14 = const offset_of!(TrapFrame, r14),
+    r15 = const offset_of!(TrapFrame, r15),
+    rsp = const offset_of!(TrapFrame, rsp),
+    full = const offset_of!(TrapFrame, full),
+    fast = const trap::FAST,
+    whole = const trap::WHOLE,
+    enter = sym enter,
+    enter_whole = sym enter_whole,
 );

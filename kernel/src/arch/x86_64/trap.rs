@@ -5,6 +5,7 @@ use crate::arch::MAX_CPUS;
 use crate::trap::{Access, Exception};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
+use libsyscall::abi::Errno;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::{lidt, load_tss};
@@ -32,8 +33,7 @@ pub struct TrapFrame {
     pub rdx: u64,
     pub rsi: u64,
     pub rdi: u64,
-    /// Not 0: go back by `iretq`, which restores every register. A system call's fast way back (`sysretq`) spoils RCX
-    /// and R11, and takes RIP and RFLAGS from them.
+    /// [`FAST`], [`WHOLE`] or [`WANTED`] and up.
     pub full: u64,
     /// The system call's number; an exception's error code.
     pub original_rax: u64,
@@ -43,6 +43,13 @@ pub struct TrapFrame {
     pub rsp: u64,
     pub ss: u64,
 }
+
+/// A system call's frame without RBX, RBP, RCX and R11 to R15: it goes back by `sysretq`, which spoils RCX and R11.
+pub(super) const FAST: u64 = 0;
+/// Every register is in the frame, and restored from it by `iretq`.
+pub(super) const WHOLE: u64 = 1;
+/// From here on, by the number of the reason: the system call's entry is to make the frame whole.
+const WANTED: u64 = 2;
 
 pub(super) const FRAME_SIZE: usize = size_of::<TrapFrame>();
 
@@ -67,7 +74,7 @@ impl TrapFrame {
             cs: USER_CODE as u64,
             ss: USER_DATA as u64,
             rflags: USER_RFLAGS,
-            full: 1,
+            full: WHOLE,
             ..TrapFrame::default()
         }
     }
@@ -96,6 +103,22 @@ impl TrapFrame {
         self.rax = value as u64;
     }
 
+    /// Whether every register is in it. A system call's has at first only what it is made with.
+    pub fn is_whole(&self) -> bool {
+        self.full == WHOLE
+    }
+
+    /// Has the system call's entry make it whole, and then call `crate::syscall::dispatch_whole` with the reason.
+    pub fn make_whole(&mut self, reason: Option<Errno>) {
+        self.full = WANTED + reason.map_or(0, |reason| reason.0 as u64);
+    }
+
+    /// The reason that was given for [`TrapFrame::make_whole`].
+    pub(super) fn reason(full: u64) -> Option<Errno> {
+        let code = (full - WANTED) as usize;
+        (code != 0).then_some(Errno(code))
+    }
+
     pub fn result(&self) -> isize {
         self.rax as isize
     }
@@ -116,7 +139,7 @@ impl TrapFrame {
 
     pub fn set_ip(&mut self, ip: usize) {
         self.rip = ip as u64;
-        self.full = 1;
+        self.full = WHOLE;
     }
 
     pub fn set_sp(&mut self, sp: usize) {
@@ -132,7 +155,7 @@ impl TrapFrame {
         if self.rip >= super::USER_END as u64 {
             self.rip = super::USER_END as u64;
         }
-        self.full = 1;
+        self.full = WHOLE;
     }
 }
 
@@ -262,7 +285,7 @@ unsafe fn init_gates() {
 pub(super) fn set_kernel_stack(top: usize) {
     // SAFETY: this CPU's own block and task state; interrupts are masked.
     unsafe {
-        *cpu::block().kernel_stack.get() = top;
+        *cpu::block().frame_base.get() = top - FRAME_SIZE;
         (*TABLES[cpu::id()].tss.get()).privilege_stack_table[0] = VirtAddr::new_truncate(top as u64);
     }
 }
@@ -374,7 +397,7 @@ const PAGE_FAULT_FETCH: u64 = 1 << 4;
 /// From the stubs, with every register in `frame`; the vector is in the slot of `full`, so going back is by `iretq`.
 extern "C" fn entry(frame: &mut TrapFrame) {
     let vector = frame.full;
-    frame.full = 1;
+    frame.full = WHOLE;
     let user = frame.cs & 3 != 0;
     if vector >= 32 {
         lapic::interrupt(vector as u8);
