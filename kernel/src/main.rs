@@ -39,6 +39,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     arch::cpu::start_others();
     fs::init(boot.initramfs);
     tty::init();
+    net::inet::outside::init(boot);
     #[cfg(feature = "ktest")]
     if ktest::start() {
         sched::idle();

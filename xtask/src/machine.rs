@@ -3,6 +3,7 @@
 use crate::arch::Arch;
 use crate::build::Built;
 use crate::limine::{Content, Release};
+use crate::network::Network;
 use crate::setup;
 use anyhow::Result;
 use clap::ValueEnum;
@@ -44,6 +45,7 @@ pub struct Machine {
     pub door: Door,
     /// Where QEMU listens for gdb; then the machine waits for it to say `continue`.
     pub debugger: Option<PathBuf>,
+    pub network: Option<Network>,
 }
 
 /// How the kernel gets into the machine.
@@ -76,6 +78,7 @@ impl Machine {
             cpu_features: "",
             door: Door::Direct,
             debugger: None,
+            network: None,
         }
     }
 
@@ -86,7 +89,8 @@ impl Machine {
             Arch::X86_64 => {
                 let board = match self.board {
                     Board::Q35 => "q35",
-                    Board::Microvm => "microvm",
+                    // With the second interrupt controller, devices would be on its lines.
+                    Board::Microvm => "microvm,ioapic2=off",
                 };
                 qemu.args(["-machine", board, "-cpu"]);
                 qemu.arg(format!("max{}", self.cpu_features));
@@ -127,12 +131,21 @@ impl Machine {
         qemu.args(["-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"]);
         // `signal=off`: an interrupt character typed on the terminal is the guest's.
         qemu.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+        if let Some(network) = &self.network {
+            network.add_to(&mut qemu, self);
+        }
         qemu.arg("-smp").arg(self.cpus.to_string()).arg("-m").arg(&self.memory);
         qemu
     }
 
     /// QEMU that boots `kernel` with the root archive and the kernel parameters. Media lie beside the archive.
     pub fn boot(&self, kernel: &Built, root: &Path, parameters: &str) -> Result<Command> {
+        let with_network = format!("{parameters} {}", Network::parameters(self));
+        let parameters = if self.network.is_some() {
+            &with_network
+        } else {
+            parameters
+        };
         let mut qemu = self.qemu();
         match &self.door {
             Door::Direct => return Ok(self.direct(&kernel.boot_file, root, parameters)),

@@ -13,6 +13,7 @@ mod limine;
 mod lint;
 mod machine;
 mod media;
+mod network;
 mod pack;
 mod paths;
 mod payload;

@@ -4,6 +4,7 @@ use crate::arch::Arch;
 use crate::build::{self, Kernel, Profile};
 use crate::limine::Release;
 use crate::machine::{Board, Door, Firmware, Machine};
+use crate::network::{Network, Published};
 use crate::payload::Payload;
 use crate::session::{self, Source};
 use crate::setup;
@@ -47,6 +48,12 @@ pub struct Options {
     /// The folder of a Limine release, for `--boot limine` [default: qemu/limine]
     #[arg(long, value_name = "DIR")]
     limine_dir: Option<PathBuf>,
+    /// A network card: the program can reach other machines, and this one as 10.0.2.2
+    #[arg(long)]
+    net: bool,
+    /// Let connections to a TCP port here reach a port of the program; implies --net
+    #[arg(long, value_name = "[ADDRESS:]PORT:GUEST-PORT")]
+    publish: Vec<Published>,
     #[command(flatten)]
     payload: Payload,
 }
@@ -105,6 +112,9 @@ pub fn command(options: &Options) -> Result<u8> {
         gic: options.gic,
         el2: options.el2,
         door,
+        network: (options.net || !options.publish.is_empty()).then(|| Network {
+            published: options.publish.clone(),
+        }),
         ..Machine::new(arch, options.smp)
     };
     let end = session::hold(&machine, &kernel, &archive, &parameters(options), source)?;

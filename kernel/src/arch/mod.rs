@@ -15,6 +15,7 @@
 //! - `irq`: the interrupt controller and inter-processor interrupts.
 //! - `timer`: the clock and its one-shot alarm.
 //! - `signal`: the layout of a signal frame.
+//! - `virtio`: where the network card is.
 //!
 //! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall::dispatch` only.
 

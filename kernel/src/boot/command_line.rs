@@ -1,5 +1,6 @@
 //! The kernel's parameters, read once from the boot command line.
 
+use core::net::Ipv4Addr;
 use spin::Once;
 
 /// Where file descriptor 0 of the first program comes from.
@@ -30,8 +31,21 @@ pub struct Parameters {
     pub window: (u16, u16),
     /// Whether programs lie where chance puts them; `aslr=off` is for debuggers.
     pub aslr: bool,
+    /// The network behind the network card, if that is to be used.
+    pub network: Option<Network>,
+    /// Physical address and interrupt line of a virtio device that nothing else tells of.
+    pub virtio_mmio: Option<(u64, u32)>,
     /// The program to run where the initramfs does not name one.
     pub init: Option<&'static str>,
+}
+
+/// The network behind the network card: `net=10.0.2.15/24,10.0.2.2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub address: [u8; 4],
+    /// Bits of the address that are the network's.
+    pub prefix_len: u8,
+    pub gateway: [u8; 4],
 }
 
 static PARAMETERS: Once<Parameters> = Once::new();
@@ -51,6 +65,8 @@ static DEFAULT: Parameters = Parameters {
     stdin: Stdin::Tty,
     aslr: true,
     window: (24, 80),
+    network: None,
+    virtio_mmio: None,
     init: None,
 };
 
@@ -76,6 +92,8 @@ pub fn parse(line: &'static str) {
                 }
                 "window" => parameters.window = window(value).unwrap_or(parameters.window),
                 "aslr" => parameters.aslr = value != "off",
+                "net" => parameters.network = network(value),
+                "virtio_mmio.device" => parameters.virtio_mmio = virtio_mmio(value),
                 "init" => parameters.init = Some(value),
                 _ => {}
             }
@@ -88,4 +106,22 @@ pub fn parse(line: &'static str) {
 fn window(text: &str) -> Option<(u16, u16)> {
     let (rows, columns) = text.split_once('x')?;
     Some((rows.parse().ok()?, columns.parse().ok()?))
+}
+
+fn network(text: &str) -> Option<Network> {
+    let (own, gateway) = text.split_once(',')?;
+    let (address, prefix_len) = own.split_once('/')?;
+    let octets = |text: &str| text.parse().ok().map(|address: Ipv4Addr| address.octets());
+    Some(Network {
+        address: octets(address)?,
+        prefix_len: prefix_len.parse().ok().filter(|&len| len <= 32)?,
+        gateway: octets(gateway)?,
+    })
+}
+
+/// A device as Linux's parameter has it, `SIZE@0xADDRESS:LINE`.
+fn virtio_mmio(text: &str) -> Option<(u64, u32)> {
+    let (_, place) = text.split_once("@0x")?;
+    let (address, line) = place.split_once(':')?;
+    Some((u64::from_str_radix(address, 16).ok()?, line.parse().ok()?))
 }

@@ -1,6 +1,7 @@
 //! Devices.
 #![allow(unsafe_code)]
 
+pub mod network;
 #[cfg(target_arch = "aarch64")]
 pub mod pl011;
 pub mod serial;

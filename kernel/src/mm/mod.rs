@@ -32,6 +32,6 @@ pub const fn direct(physical: u64) -> usize {
 }
 
 /// The physical address of one in the direct map.
-const fn physical(direct: usize) -> u64 {
+pub const fn physical(direct: usize) -> u64 {
     (direct - DIRECT_MAP) as u64
 }

@@ -9,6 +9,7 @@ mod junit;
 mod kernel;
 pub mod libtest;
 mod lints;
+mod network;
 mod program_outputs;
 mod programs;
 pub mod queue;
@@ -59,6 +60,8 @@ enum Kind {
     Programs,
     /// Programs whose output in Vigil must be Linux's
     Outputs,
+    /// A program that serves this computer over the network card, and is its client
+    Network,
     /// A package's tests by cargo through the runner
     Runner,
     /// Random programs whose results in Vigil must be Linux's
@@ -164,7 +167,7 @@ pub fn command(options: &Options) -> Result<u8> {
     if wanted(Kind::Host) {
         host::run(&plan)?;
     }
-    let in_guest = [Kind::Kernel, Kind::Programs, Kind::Outputs, Kind::Fuzz];
+    let in_guest = [Kind::Kernel, Kind::Programs, Kind::Outputs, Kind::Network, Kind::Fuzz];
     if in_guest.into_iter().any(wanted) {
         for arch in plan.architectures() {
             setup::for_running(arch)?;
@@ -173,13 +176,19 @@ pub fn command(options: &Options) -> Result<u8> {
     if wanted(Kind::Kernel) {
         kernel::run(&plan)?;
     }
-    if [Kind::Programs, Kind::Outputs, Kind::Fuzz].into_iter().any(wanted) {
+    if [Kind::Programs, Kind::Outputs, Kind::Network, Kind::Fuzz]
+        .into_iter()
+        .any(wanted)
+    {
         let guests = Guests::build(&plan)?;
         if wanted(Kind::Programs) {
             programs::run(&plan, &guests)?;
         }
         if wanted(Kind::Outputs) {
             program_outputs::run(&plan, &guests)?;
+        }
+        if wanted(Kind::Network) {
+            network::run(&plan, &guests)?;
         }
         if wanted(Kind::Fuzz) {
             fuzz::run(&plan, &guests)?;

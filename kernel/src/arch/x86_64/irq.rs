@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use spin::Once;
 use sync::SpinLock;
 
-/// An interrupt line, as the device's description names it: an ISA line.
+/// An interrupt line, as the device's description names it: an ISA line, or behind those a global interrupt.
 pub type Line = u32;
 
 /// Device lines start here among the vectors.
@@ -52,7 +52,7 @@ fn write_io_apic(index: u32, value: u32) {
 pub fn register(line: Line, handler: Handler) {
     let Some(madt) = madt_found() else { return };
     let Some((_, first)) = madt.io_apic else { return };
-    let (global, active_low, level) = madt.isa.get(line as usize).copied().unwrap_or((line, false, false));
+    let (global, active_low, level) = madt.isa.get(line as usize).copied().unwrap_or((line, false, true));
     let pin = global - first;
     if pin as usize >= LINES {
         return;

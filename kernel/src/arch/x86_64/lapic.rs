@@ -108,11 +108,17 @@ pub(super) fn interrupt(vector: u8) {
     if vector == VECTOR_SPURIOUS {
         return;
     }
+    if vector < VECTOR_TIMER {
+        // The device's line stays up until its handler has seen to it.
+        super::irq::device(vector);
+        write(END_OF_INTERRUPT, 0);
+        return;
+    }
     write(END_OF_INTERRUPT, 0);
     match vector {
         VECTOR_TIMER => crate::trap::timer(),
         VECTOR_RESCHEDULE => crate::trap::reschedule(),
         VECTOR_SHOOTDOWN => crate::trap::shootdown(),
-        _ => super::irq::device(vector),
+        _ => {}
     }
 }

@@ -1,13 +1,15 @@
-//! AF_INET and AF_INET6 over the loopback addresses. Nothing is cut into packets: a local connection moves bytes from one
+//! AF_INET and AF_INET6. Over the loopback addresses nothing is cut into packets: a local connection moves bytes from one
 //! socket to the other.
 //!
 //! - [`tcp`]: TCP sockets.
 //! - [`udp`]: UDP sockets, and the way of a message; [`groups`]: multicast.
 //! - [`ports`]: which socket has which port; [`route`]: where an address is.
+//! - [`outside`]: the network behind the network card.
 //! - [`options`]: the options of IPPROTO_IP, IPPROTO_IPV6 and IPPROTO_TCP.
 
 pub mod groups;
 pub mod options;
+pub mod outside;
 pub mod ports;
 pub mod route;
 pub mod tcp;

@@ -1,10 +1,13 @@
-//! Where a packet goes, and from which address. This machine's own addresses are those of the loopback interface.
+//! Where a packet goes, and from which address. This machine's own addresses are those of the loopback interface, and one
+//! of the network behind the network card: what goes to any of them stays here.
 
+use super::outside;
 use crate::net::address::Ip;
 use libsyscall::abi::Errno;
 
-/// The loopback interface's number.
+/// The loopback interface's number, and that of the network card's.
 pub const LOOPBACK: u32 = 1;
+pub const OUTSIDE: u32 = 2;
 
 /// Whom an address means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +29,17 @@ pub struct Route {
 /// The way to an address: ENETUNREACH.
 pub fn to(ip: Ip) -> Result<Route, Errno> {
     let scope = scope(ip);
-    if scope == Scope::One && !ip.is_local() {
-        return Err(Errno::ENETUNREACH);
+    if scope == Scope::One && !is_own(ip) {
+        let own = outside::address().filter(|_| matches!(ip, Ip::V4(_)));
+        return Ok(Route {
+            scope,
+            interface: OUTSIDE,
+            source: own.ok_or(Errno::ENETUNREACH)?,
+        });
     }
     let source = match ip {
+        // To itself.
+        ip if outside::address() == Some(ip) => ip,
         Ip::V4(_) => Ip::LOOPBACK_V4,
         Ip::V6(_) => Ip::LOOPBACK_V6,
     };
@@ -49,19 +59,36 @@ pub fn scope(ip: Ip) -> Scope {
     }
 }
 
+/// Whether it is this machine's.
+fn is_own(ip: Ip) -> bool {
+    ip.is_local() || outside::address() == Some(ip)
+}
+
 /// Whether there is an interface of this number.
 pub fn has_interface(number: u32) -> bool {
-    number == LOOPBACK
+    number == LOOPBACK || number == OUTSIDE && outside::address().is_some()
 }
 
 /// The interface that has an address.
 pub fn interface_of(ip: Ip) -> Option<u32> {
-    ip.is_local().then_some(LOOPBACK)
+    match ip {
+        ip if ip.is_local() => Some(LOOPBACK),
+        ip => (outside::address() == Some(ip)).then_some(OUTSIDE),
+    }
+}
+
+/// EINVAL where a socket's own address is no way to start from: the loopback interface does not lead outside.
+pub fn check_source(route: &Route, ip: Ip) -> Result<(), Errno> {
+    if route.interface == OUTSIDE && ip.is_local() {
+        Err(Errno::EINVAL)
+    } else {
+        Ok(())
+    }
 }
 
 /// EADDRNOTAVAIL where it is no address a socket may be bound to.
 pub fn check_bindable(ip: Ip) -> Result<(), Errno> {
-    if ip.is_unspecified() || ip.is_local() || scope(ip) != Scope::One {
+    if ip.is_unspecified() || is_own(ip) || scope(ip) != Scope::One {
         Ok(())
     } else {
         Err(Errno::EADDRNOTAVAIL)

@@ -1,9 +1,11 @@
-//! How two sockets meet: connect(2) on one side, a listener's queues on the other.
+//! How two sockets meet: connect(2) on one side, a listener's queues on the other. Either side may be another machine.
 
-use super::connection::Connection;
-use super::{Listener, PORTS, REFUSED, State, Stream, option};
+use super::connection::{Connection, Link};
+use super::{Attempt, Listener, PORTS, REFUSED, State, Stream, option};
 use crate::net::address::{Inet, Ip};
+use crate::net::inet::outside;
 use crate::net::inet::route::{self, Scope};
+use crate::net::protocol::Common;
 use crate::net::socket::deadline;
 use crate::task;
 use alloc::sync::Arc;
@@ -19,8 +21,8 @@ impl Stream {
         match &mut *state {
             State::Connected { told: false, .. } => {}
             State::Connected { .. } | State::Listening(_) => return Err(Errno::EISCONN),
-            State::Connecting { .. } if nonblocking => return Err(Errno::EALREADY),
-            State::Connecting { .. } => {}
+            State::Connecting(_) if nonblocking => return Err(Errno::EALREADY),
+            State::Connecting(_) => {}
             State::Closed => return Err(Errno::EBADF),
             State::Failed { error } => {
                 let error = error.take().unwrap_or(Errno::ECONNABORTED);
@@ -67,10 +69,19 @@ impl Stream {
         }
         let from = *from;
         drop(local);
+        route::check_source(&route, from.ip)?;
         *self.peer.lock() = Some(to);
+        if route.interface == route::OUTSIDE {
+            let id = outside::tcp::new_id();
+            *self.state.lock() = State::Connecting(Attempt::Outside(id));
+            if let Err(error) = outside::tcp::connect(id, self, from, to) {
+                self.fail(error);
+            }
+            return Ok(());
+        }
         let taker = PORTS.taker(to, from);
         let listener = taker.as_ref().map(Arc::downgrade).unwrap_or_default();
-        *self.state.lock() = State::Connecting { listener };
+        *self.state.lock() = State::Connecting(Attempt::Listener(listener));
         let placed = taker.map_or(Err(Errno::ECONNREFUSED), |listener| listener.take_in(self));
         if let Err(error) = placed {
             self.fail(error);
@@ -83,7 +94,7 @@ impl Stream {
         let attempt = || {
             let mut state = self.state.lock();
             match &mut *state {
-                State::Connecting { .. } => Err(Errno::EAGAIN),
+                State::Connecting(_) => Err(Errno::EAGAIN),
                 State::Connected { told, .. } => {
                     *told = true;
                     Ok(())
@@ -110,9 +121,9 @@ impl Stream {
     }
 
     /// Connecting has come to nothing.
-    pub(super) fn fail(&self, error: Errno) {
+    pub fn fail(&self, error: Errno) {
         let mut state = self.state.lock();
-        if !matches!(*state, State::Connecting { .. }) {
+        if !matches!(*state, State::Connecting(_)) {
             return;
         }
         *state = State::Failed { error: Some(error) };
@@ -179,15 +190,10 @@ impl Stream {
         let [near, far] = Connection::pair([client.common.queue.clone(), common.queue.clone()]);
         option::apply_all(&near, &client.common);
         option::apply_all(&far, &common);
-        let link = far.clone();
-        let server = Stream::with_state(common, State::Connected { link, told: true });
-        *server.binding.lock() = self.binding.lock().clone();
-        *server.local.lock() = *client.peer.lock();
-        *server.peer.lock() = *client.local.lock();
-        *server.options.lock() = *self.options.lock();
-
+        let ends = [*client.peer.lock(), *client.local.lock()];
+        let server = self.server(common, far.clone(), ends);
         let mut state = client.state.lock();
-        if !matches!(*state, State::Connecting { .. }) {
+        if !matches!(*state, State::Connecting(_)) {
             return Ok(());
         }
         *state = State::Connected {
@@ -197,20 +203,72 @@ impl Stream {
         drop(state);
         client.common.queue.wake(EventMask::WRITABLE);
 
-        let queued = match &mut *self.state.lock() {
-            State::Listening(listener) if listener.pending.len() < listener.pending.capacity() => {
-                listener.pending.push_back(Arc::new(server));
-                true
-            }
-            _ => false,
-        };
-        if queued {
-            self.common.queue.wake(EventMask::READABLE);
-        } else {
+        if !self.enqueue(server) {
             // It has stopped listening in the meantime.
             far.close(true);
         }
         Ok(())
+    }
+
+    /// A socket for this listener's end of a connection, between its own address and the peer's.
+    fn server(&self, common: Common, link: Link, [local, peer]: [Option<Inet>; 2]) -> Stream {
+        let server = Stream::with_state(common, State::Connected { link, told: true });
+        *server.binding.lock() = self.binding.lock().clone();
+        *server.local.lock() = local;
+        *server.peer.lock() = peer;
+        *server.options.lock() = *self.options.lock();
+        server
+    }
+
+    /// Puts a connection into the queue, where room for it was reserved; false where this does not listen any more.
+    fn enqueue(&self, server: Stream) -> bool {
+        match &mut *self.state.lock() {
+            State::Listening(listener) if listener.pending.len() < listener.pending.capacity() => {
+                listener.pending.push_back(Arc::new(server));
+            }
+            _ => return false,
+        }
+        self.common.queue.wake(EventMask::READABLE);
+        true
+    }
+}
+
+/// Connections with other machines.
+impl Stream {
+    /// Who listens to what comes from `from` for `to`.
+    pub fn listener(to: Inet, from: Inet) -> Option<Arc<Stream>> {
+        PORTS.taker(to, from)
+    }
+
+    /// Whether one more connection may be made.
+    pub fn has_room(&self) -> bool {
+        matches!(&*self.state.lock(), State::Listening(listener) if listener.has_room())
+    }
+
+    /// A connection with a listener is made: its far end, unless it does not listen any more.
+    pub fn accept_outside(&self, id: outside::tcp::Id, local: Inet, peer: Inet) -> Option<Link> {
+        if let State::Listening(listener) = &mut *self.state.lock() {
+            listener.pending.try_reserve(1).ok()?;
+        }
+        let common = self.common.accepted();
+        let [near, far] = Connection::with_outside(common.queue.clone(), id);
+        option::apply_all(&near, &common);
+        let server = self.server(common, near, [Some(local), Some(peer)]);
+        self.enqueue(server).then_some(far)
+    }
+
+    /// The connection of connect(2) is made: its far end, unless nobody waits for it any more.
+    pub fn connected_outside(&self, id: outside::tcp::Id) -> Option<Link> {
+        let [link, far] = Connection::with_outside(self.common.queue.clone(), id);
+        option::apply_all(&link, &self.common);
+        let mut state = self.state.lock();
+        if !matches!(*state, State::Connecting(_)) {
+            return None;
+        }
+        *state = State::Connected { link, told: false };
+        drop(state);
+        self.common.queue.wake(EventMask::WRITABLE);
+        Some(far)
     }
 }
 

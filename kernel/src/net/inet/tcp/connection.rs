@@ -1,7 +1,9 @@
-//! A TCP connection of this machine with itself: two ends, each with the bytes on their way to it.
+//! A TCP connection: two ends, each with the bytes on their way to it. Both are sockets of this machine, or the far one is
+//! what talks to another machine.
 
 use super::incoming::Incoming;
 use crate::mm::user::{Sink, Source};
+use crate::net::inet::outside;
 use alloc::sync::Arc;
 use event::{EventMask, WaitQueue};
 use libsyscall::abi::Errno;
@@ -12,6 +14,26 @@ struct End {
     incoming: SpinLock<Incoming>,
     /// The queue of this end's socket.
     queue: Arc<WaitQueue>,
+    /// What this end is called that talks to another machine.
+    outside: Option<outside::tcp::Id>,
+}
+
+impl End {
+    fn new(queue: Arc<WaitQueue>, outside: Option<outside::tcp::Id>) -> End {
+        End {
+            incoming: SpinLock::new(Incoming::new()),
+            queue,
+            outside,
+        }
+    }
+
+    /// Tells this end of a change. No lock is held.
+    fn wake(&self, bits: EventMask) {
+        self.queue.wake(bits);
+        if let Some(id) = self.outside {
+            outside::tcp::attend(id);
+        }
+    }
 }
 
 /// What a connected pair of sockets shares.
@@ -40,11 +62,26 @@ const ARRIVED: EventMask = EventMask::READABLE.union(EventMask::PRI);
 impl Connection {
     /// Two linked ends, by the queues of their sockets.
     pub fn pair(queues: [Arc<WaitQueue>; 2]) -> [Link; 2] {
-        let ends = queues.map(|queue| End {
-            incoming: SpinLock::new(Incoming::new()),
-            queue,
-        });
-        let connection = Arc::new(Connection { ends });
+        Connection {
+            ends: queues.map(|queue| End::new(queue, None)),
+        }
+        .links()
+    }
+
+    /// An end for a socket by its queue, and the one that talks to another machine.
+    pub fn with_outside(queue: Arc<WaitQueue>, id: outside::tcp::Id) -> [Link; 2] {
+        let far = Arc::new(WaitQueue::new());
+        let links = Connection {
+            ends: [End::new(queue, None), End::new(far, Some(id))],
+        }
+        .links();
+        // What is urgent here goes out like all else.
+        links[1].set_inline(true);
+        links
+    }
+
+    fn links(self) -> [Link; 2] {
+        let connection = Arc::new(self);
         [
             Link {
                 connection: connection.clone(),
@@ -120,7 +157,7 @@ impl Link {
         let became_writable = !was_writable && own.is_writable();
         drop(own);
         if became_writable {
-            self.other().queue.wake(WRITABLE);
+            self.other().wake(WRITABLE);
         }
         Ok(count)
     }
@@ -155,7 +192,7 @@ impl Link {
         let wakes = theirs.is_readable() || urgent;
         drop(theirs);
         if wakes {
-            self.other().queue.wake(ARRIVED);
+            self.other().wake(ARRIVED);
         }
         Ok(count)
     }
@@ -182,10 +219,40 @@ impl Link {
         }
         if write {
             self.other().incoming.lock().ended = true;
-            self.other().queue.wake(EVERYTHING);
+            self.other().wake(EVERYTHING);
         }
         self.own().queue.wake(EVERYTHING);
         Ok(())
+    }
+
+    /// The other machine, whose end this is, sends no more.
+    pub fn end(&self) {
+        self.other().incoming.lock().ended = true;
+        self.other().queue.wake(EVERYTHING);
+    }
+
+    /// The connection with the other machine, whose end this is, is lost.
+    pub fn break_off(&self, error: Errno) {
+        self.own().incoming.lock().reset = true;
+        let mut theirs = self.other().incoming.lock();
+        theirs.error = Some(if theirs.ended && error == Errno::ECONNRESET {
+            Errno::EPIPE
+        } else {
+            error
+        });
+        theirs.reset = true;
+        drop(theirs);
+        self.other().queue.wake(EVERYTHING);
+    }
+
+    /// Whether this end has been told of a reset.
+    pub fn was_reset(&self) -> bool {
+        self.own().incoming.lock().reset
+    }
+
+    /// Whether the other end's socket is gone.
+    pub fn is_deaf(&self) -> bool {
+        self.other().incoming.lock().closed
     }
 
     /// The socket of this end is gone. Bytes it has not read, or an abortive close (SO_LINGER with no time), reset the
@@ -208,7 +275,7 @@ impl Link {
         }
         drop(theirs);
         if changes {
-            self.other().queue.wake(EVERYTHING);
+            self.other().wake(EVERYTHING);
         }
     }
 
@@ -251,7 +318,15 @@ impl Link {
     /// SO_SNDBUF (`send`) or SO_RCVBUF of this end's socket.
     pub fn set_buffer(&self, send: bool, len: usize) {
         let end = if send { self.other() } else { self.own() };
-        end.incoming.lock().set_buffer(send, len);
+        let mut incoming = end.incoming.lock();
+        let was_writable = incoming.is_writable();
+        incoming.set_buffer(send, len);
+        let became_writable = !was_writable && incoming.is_writable();
+        drop(incoming);
+        if became_writable {
+            let writer = if send { self.own() } else { self.other() };
+            writer.wake(WRITABLE);
+        }
     }
 
     /// SO_RCVLOWAT: what was too little may suffice now.

@@ -10,6 +10,7 @@ mod incoming;
 mod option;
 
 use super::options::InetOptions;
+use super::outside;
 use super::ports::{Binding, Holder, Ports, Sharing};
 use super::route;
 use crate::mm::user::{Sink, Source};
@@ -20,7 +21,7 @@ use crate::net::protocol::{Common, Protocol};
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use connection::Link;
+pub use connection::Link;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
@@ -42,10 +43,7 @@ enum State {
     Fresh {
         error: Option<Errno>,
     },
-    /// In the queue of a listener that has no room.
-    Connecting {
-        listener: Weak<Stream>,
-    },
+    Connecting(Attempt),
     /// Connecting failed after connect(2) had returned. What is told of it: to the next call, once.
     Failed {
         error: Option<Errno>,
@@ -57,6 +55,14 @@ enum State {
         told: bool,
     },
     Closed,
+}
+
+/// What connecting waits for.
+enum Attempt {
+    /// Room in a listener's queue.
+    Listener(Weak<Stream>),
+    /// An answer of another machine.
+    Outside(outside::tcp::Id),
 }
 
 /// Lock order: the ports' table, then one socket's state. Everything else is a leaf.
@@ -97,7 +103,7 @@ impl Stream {
     fn link(&self, other: Result<usize, Errno>) -> Result<Link, Result<usize, Errno>> {
         match &mut *self.state.lock() {
             State::Connected { link, .. } => Ok(link.clone()),
-            State::Connecting { .. } => Err(Err(Errno::EAGAIN)),
+            State::Connecting(_) => Err(Err(Errno::EAGAIN)),
             State::Fresh { error } | State::Failed { error } => Err(error.take().map_or(other, Err)),
             State::Listening(_) | State::Closed => Err(other),
         }
@@ -133,11 +139,12 @@ impl Stream {
         let old = core::mem::replace(&mut *self.state.lock(), next);
         match old {
             State::Connected { link, .. } => link.close(abort),
-            State::Connecting { listener } => {
+            State::Connecting(Attempt::Listener(listener)) => {
                 if let Some(listener) = listener.upgrade() {
                     listener.forget(self);
                 }
             }
+            State::Connecting(Attempt::Outside(id)) => outside::tcp::give_up(id),
             State::Listening(listener) => {
                 for socket in listener.pending {
                     if let Ok(link) = socket.link(Ok(0)) {
@@ -276,7 +283,7 @@ impl Protocol for Stream {
             }
             State::Listening(_) if !read => return Ok(()),
             State::Listening(_) => None,
-            State::Connecting { .. } => Some(Errno::ECONNRESET),
+            State::Connecting(_) => Some(Errno::ECONNRESET),
             State::Fresh { .. } | State::Failed { .. } | State::Closed => return Err(Errno::ENOTCONN),
         };
         drop(state);
@@ -302,9 +309,11 @@ impl Protocol for Stream {
 
     /// Reaches the connection there is.
     fn option_set(&self, name: i32, value: i32) {
-        if let State::Connected { link, .. } = &*self.state.lock() {
-            option::apply(link, name, value);
-        }
+        let link = match &*self.state.lock() {
+            State::Connected { link, .. } => link.clone(),
+            _ => return,
+        };
+        option::apply(&link, name, value);
     }
 
     fn readable_len(&self) -> Result<usize, Errno> {
@@ -347,7 +356,7 @@ impl Pollable for Stream {
             State::Fresh { error: Some(_) } => unconnected | EventMask::ERR,
             State::Failed { error: None } => OVER,
             State::Failed { error: Some(_) } => REFUSED,
-            State::Connecting { .. } => EventMask::empty(),
+            State::Connecting(_) => EventMask::empty(),
             State::Listening(listener) if listener.pending.is_empty() => EventMask::empty(),
             State::Listening(_) => EventMask::READABLE,
             State::Connected { link, .. } => link.readiness(),

@@ -99,7 +99,7 @@ impl Stream {
                 word(UNACKNOWLEDGED_AT + 4, listener.backlog as u32);
                 LISTEN
             }
-            State::Connecting { .. } => SYN_SENT,
+            State::Connecting(_) => SYN_SENT,
             State::Connected { link, .. } => {
                 // What is sent, and what is received.
                 word(SEGMENT_AT, SEGMENT_LEN as u32);

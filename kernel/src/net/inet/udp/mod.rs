@@ -21,9 +21,11 @@ use crate::net::protocol::{Common, Protocol};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use event::{EventMask, Pollable, WaitQueue};
-use inbox::{Datagram, Inbox};
+pub use inbox::Datagram;
+use inbox::Inbox;
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
+pub use send::arrived;
 use sync::{SpinGuard, SpinLock};
 
 static PORTS: Ports<Udp> = Ports::new();

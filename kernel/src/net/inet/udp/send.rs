@@ -5,6 +5,7 @@ use super::{PORTS, Udp, WRITABLE, control};
 use crate::mm::user::Source;
 use crate::net::address::{Address, Inet, Ip};
 use crate::net::inet::groups::{self, Membership};
+use crate::net::inet::outside;
 use crate::net::inet::route::{self, Route, Scope};
 use crate::net::message::Outgoing;
 use crate::time;
@@ -67,7 +68,11 @@ impl Udp {
             arrival_ns: time::realtime_ns(),
             bytes,
         };
-        self.deliver(datagram, route.scope)?;
+        if route.interface == route::OUTSIDE {
+            outside::udp::send(&datagram)?;
+        } else {
+            self.deliver(datagram, route.scope)?;
+        }
         // It has left, and its room is there again.
         self.common.queue.wake(WRITABLE);
         Ok(len)
@@ -85,6 +90,7 @@ impl Udp {
             .then(|| self.multicast.lock().interface_v4)
             .flatten();
         let ip = asked.or(own).or(group_source).unwrap_or(route.source);
+        route::check_source(route, ip)?;
         match (ip, to.ip) {
             (Ip::V4(_), Ip::V4(_)) | (Ip::V6(_), Ip::V6(_)) => Ok(Inet { ip, port }),
             // Bound to an address of the other family.
@@ -162,6 +168,13 @@ impl Udp {
         }
         drop(inbox);
         self.common.queue.wake(EventMask::ERR);
+    }
+}
+
+/// A message has come from another machine. Nobody is told where nobody is at its port.
+pub fn arrived(datagram: Datagram) {
+    if let Some(socket) = PORTS.taker(datagram.to, datagram.from) {
+        socket.put(datagram);
     }
 }
 
