@@ -66,6 +66,7 @@ impl Payload {
             return Ok(root::archive(&Start {
                 path,
                 arguments: &arguments,
+                is_init: true,
                 directory: "/root",
                 ..start
             }));

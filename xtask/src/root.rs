@@ -15,6 +15,8 @@ pub struct Start<'a> {
     pub environment: &'a [String],
     /// Where it starts; the root when empty.
     pub directory: &'a str,
+    /// Whether it is an init, and process 1.
+    pub is_init: bool,
     /// An archive of further files.
     pub files: &'a [u8],
 }
@@ -61,6 +63,9 @@ pub fn archive(start: &Start) -> Vec<u8> {
         0o644,
         &strings(start.environment.iter().map(String::as_str)),
     );
+    if start.is_init {
+        archive.file(".vigil/init", 0o644, b"");
+    }
     archive.file(".vigil/cwd", 0o644, &strings([directory]));
     let mut bytes = archive.finish();
     bytes.extend_from_slice(start.files);

@@ -115,6 +115,7 @@ fn run(options: &Options, path: &str, arguments: &[String]) -> Result<End> {
         environment: &environment(),
         directory: &directory.to_string_lossy(),
         files: &files(&contents, &directory.join(path))?,
+        ..Start::default()
     });
     let memory = options.memory.max(session::needed_mib(archive.len()));
     let machine = Machine {

@@ -11,6 +11,7 @@ use loom::thread;
 use std::sync::Arc;
 
 const IN: EventMask = EventMask::IN;
+const OUT: EventMask = EventMask::OUT;
 const ET: EventMask = EventMask::ET;
 
 /// A thread that sleeps by loom's means. With `impatient` its first park is over as soon as it likes: time passes whenever
@@ -181,6 +182,67 @@ fn add_and_wake() {
 #[should_panic(expected = "deadlock")]
 fn add_and_wake_planted_wakes_before_the_change() {
     model(|| add_versus_wake(true));
+}
+
+/// EPOLL_CTL_MOD while the watched object becomes ready: the interest is one the wake-up passes by until it is changed.
+#[test]
+fn modify_and_wake() {
+    model(|| {
+        let (epoll, counter) = (Epoll::new(), Arc::new(EventFd::new(0, false)));
+        let watches = Arc::new(WatchList::new(1));
+        let target = Target {
+            watches: &watches,
+            fd: 3,
+            source: counter.clone(),
+        };
+        epoll.add(target, OUT | ET, 0).unwrap();
+        assert_eq!(epoll.harvest(8, &mut |_, _| Ok(())), Ok(1));
+        let writer = {
+            let counter = counter.clone();
+            thread::spawn(move || counter.try_write(1).unwrap().unwrap())
+        };
+        epoll.modify(&watches, 3, IN | ET, 0).unwrap();
+        assert_eq!(epoll_wait(&epoll, &Thread::new(false)), 1);
+        writer.join().unwrap();
+    });
+}
+
+/// A change that asks the object first and sets the mask that wake-ups are compared with afterwards.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn modify_and_wake_planted_asks_before_it_changes() {
+    model(|| {
+        let flag = Flag::new();
+        let interest = Arc::new(Interest {
+            mask: Mutex::new(OUT),
+            sleeper: Thread::new(false),
+        });
+        flag.queue.add(interest.clone(), 0, IN | OUT).unwrap();
+        let raiser = {
+            let flag = flag.clone();
+            thread::spawn(move || flag.raise(false))
+        };
+        if !flag.readiness().contains(IN) {
+            *interest.mask.lock().unwrap() = IN;
+            interest.sleeper.park(None);
+        }
+        raiser.join().unwrap();
+    });
+}
+
+/// Passes on the wake-ups that its mask has at the time.
+struct Interest {
+    mask: Mutex<EventMask>,
+    sleeper: Arc<Thread>,
+}
+
+impl Waiter for Interest {
+    fn wake(&self, token: u32, events: EventMask) -> Woken {
+        if self.mask.lock().unwrap().intersects(events) {
+            return self.sleeper.wake(token, events);
+        }
+        Woken::No
+    }
 }
 
 /// A removal (EPOLL_CTL_DEL, or the description's last reference) while the object wakes: nothing is left of the

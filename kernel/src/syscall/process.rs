@@ -7,6 +7,7 @@ use super::table::Line;
 use crate::mm::user;
 use crate::task::credentials::Ids;
 use crate::task::process::Limit;
+use crate::task::thread::TIMER_SLACK_NS;
 use crate::task::wait::{self, Whose};
 use crate::task::{Process, execve, exit, kinship, pidfd, table};
 use alloc::format;
@@ -440,9 +441,16 @@ fn prctl(call: &mut Call) -> Result<usize, Errno> {
         PR_GET_KEEPCAPS => Ok(0),
         // User 0 has every capability, others none: the bounding set is whole.
         PR_CAPBSET_READ if call.arg(1) <= 40 => Ok(1),
-        // Timers here have no slack: the least there is, 1 ns.
-        PR_GET_TIMERSLACK => Ok(1),
-        PR_SET_TIMERSLACK => Ok(0),
+        // How late a sleep may end: it is kept, and timers here are never late on purpose.
+        PR_GET_TIMERSLACK => Ok(thread.timer_slack_ns.load(Relaxed) as usize),
+        PR_SET_TIMERSLACK => {
+            let slack_ns = match call.arg(1) as u64 {
+                0 => TIMER_SLACK_NS,
+                slack_ns => slack_ns,
+            };
+            thread.timer_slack_ns.store(slack_ns, Relaxed);
+            Ok(0)
+        }
         PR_GET_NO_NEW_PRIVS => Ok(1),
         // No program here is given privileges by its file, so this is true already.
         PR_SET_NO_NEW_PRIVS if call.arg(1) == 1 => Ok(0),

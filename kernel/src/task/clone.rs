@@ -150,7 +150,7 @@ fn enlist(parent: &Arc<Thread>, child: &Arc<Thread>, as_sibling: bool) -> Result
     Ok(())
 }
 
-/// Starts the first program: process 1.
+/// Starts the first program.
 pub fn start_first(process: Arc<Process>, frame: &TrapFrame, name: &[u8]) -> Result<(), Errno> {
     let thread = Thread::user(process.pid, process.clone(), frame, None, None)?;
     thread.set_name(name);

@@ -1,7 +1,7 @@
 //! execve(2): the process's program, space and handlers are replaced; its number, files and parent stay.
 
 use super::process::Executable;
-use super::{Process, Thread, clone, exit, sched};
+use super::{Process, Thread, clone, exit, sched, table};
 use crate::arch::PAGE_SIZE;
 use crate::arch::trap::TrapFrame;
 use crate::boot::command_line::parameters;
@@ -100,12 +100,13 @@ fn split(bytes: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Starts process 1 as the initramfs says: `/.vigil/argv`, `/.vigil/env` and `/.vigil/cwd`; without them the `init=`
-/// parameter or /init. A program that can't be started ends the machine with the status a shell would give.
+/// Starts the first program as the initramfs says: `/.vigil/argv`, `/.vigil/env` and `/.vigil/cwd`; without them the `init=`
+/// parameter or /init. It is process 1 in this case, and where there is a `/.vigil/init`. A program that can't be started ends the machine with the status a shell would give.
 pub fn start_first() {
     let mut arguments = fs::read_file("/.vigil/argv")
         .map(|bytes| split(&bytes))
         .unwrap_or_default();
+    let is_init = arguments.is_empty() || fs::read_file("/.vigil/init").is_ok();
     if arguments.is_empty() {
         arguments.push(parameters().init.unwrap_or("/init").into());
     }
@@ -118,14 +119,19 @@ pub fn start_first() {
         ],
     };
     let path = arguments[0].clone();
-    if let Err(error) = try_start_first(&path, arguments, environment) {
+    if let Err(error) = try_start_first(is_init, &path, arguments, environment) {
         println!("vigil: can't run {}: {error}", String::from_utf8_lossy(&path));
         let status = if error == Errno::ENOENT { 127 } else { 126 };
         console::finish(console::End::Exited(status));
     }
 }
 
-fn try_start_first(path: &[u8], arguments: Vec<Vec<u8>>, environment: Vec<Vec<u8>>) -> Result<(), Errno> {
+fn try_start_first(
+    is_init: bool,
+    path: &[u8],
+    arguments: Vec<Vec<u8>>,
+    environment: Vec<Vec<u8>>,
+) -> Result<(), Errno> {
     let cwd = match fs::read_file("/.vigil/cwd") {
         Ok(name) => fs::resolve(&fs::root(), name.strip_suffix(b"\0").unwrap_or(&name), true)?,
         Err(_) => fs::root(),
@@ -138,7 +144,7 @@ fn try_start_first(path: &[u8], arguments: Vec<Vec<u8>>, environment: Vec<Vec<u8
     }
     let frame = TrapFrame::new_user(loaded.ip, loaded.sp);
     let signal_return = loaded.signal_return;
-    let process: Arc<Process> = Process::first(files, loaded.space.clone(), cwd);
+    let process: Arc<Process> = Process::first(table::first_id(is_init), files, loaded.space.clone(), cwd);
     process.set_executable(executable(loaded));
     process.has_executed.store(false, Relaxed);
     process.signal_return.store(signal_return, Relaxed);

@@ -92,7 +92,7 @@ fn end_process(process: &Arc<Process>, default_status: i32) {
     drop(space);
     sched::nudge_idle();
     release_vfork_parent(process);
-    if process.pid == 1 {
+    if process.pid == table::first() {
         finish_machine(status);
     }
     if process.pid == process.session() {
@@ -112,8 +112,8 @@ fn finish_machine(status: i32) -> ! {
     })
 }
 
-/// Children go to the nearest ancestor that takes orphans, process 1 in the end; those that have a wish to be told get
-/// their signal.
+/// Children go to the nearest ancestor that takes orphans, process 1 in the end, which waits for them even where it is not
+/// there; those that have a wish to be told get their signal.
 fn adopt_children(process: &Process) {
     let mut orphans = Vec::new();
     {

@@ -67,6 +67,8 @@ pub struct Process {
     /// What /proc/PID/exe and cmdline say.
     executable: SpinLock<Executable>,
     pub nice: AtomicI32,
+    /// /proc/PID/oom_score_adj. Who finds no memory is the one that ends here, so it weighs nothing.
+    pub oom_score: AtomicI32,
     /// Where a signal handler without a restorer returns to, in the process's memory.
     pub(super) signal_return: AtomicUsize,
 
@@ -166,6 +168,7 @@ impl Process {
             limits: SpinLock::new(limits),
             executable: SpinLock::default(),
             nice: AtomicI32::new(0),
+            oom_score: AtomicI32::new(0),
             signal_return: AtomicUsize::new(0),
             timers: Timers::default(),
             started_ns: crate::time::now_ns(),
@@ -179,9 +182,10 @@ impl Process {
         Arc::new(Process::build(0, FdTable::new(), None))
     }
 
-    /// The first process; `files` holds its standard descriptors.
-    pub fn first(files: Arc<FdTable>, space: Arc<AddressSpace>, cwd: Place) -> Arc<Process> {
-        let process = Process::build(table::new_id(), files, Some(space));
+    /// The first program's process; `files` holds its standard descriptors.
+    pub fn first(pid: i32, files: Arc<FdTable>, space: Arc<AddressSpace>, cwd: Place) -> Arc<Process> {
+        let mut process = Process::build(pid, files, Some(space));
+        process.parent = AtomicI32::new(if pid == 1 { 0 } else { 1 });
         *process.cwd.lock() = Some(cwd);
         Arc::new(process)
     }
@@ -207,6 +211,7 @@ impl Process {
         process.dumpable = AtomicU32::new(parent.dumpable.load(Relaxed));
         process.executable = SpinLock::new(parent.executable.lock().clone());
         process.nice = AtomicI32::new(parent.nice.load(Relaxed));
+        process.oom_score = AtomicI32::new(parent.oom_score.load(Relaxed));
         process.signal_return = AtomicUsize::new(parent.signal_return.load(Relaxed));
         Arc::new(process)
     }

@@ -26,6 +26,8 @@ pub const PID_MAX: i32 = 4_194_304;
 /// Numbers below this are not given again after a wrap.
 const RESERVED: i32 = 300;
 static NEXT_ID: AtomicI32 = AtomicI32::new(1);
+/// The first program's; 0 while there is none.
+static FIRST: AtomicI32 = AtomicI32::new(0);
 /// The number given last, for /proc/loadavg.
 static LAST_ID: AtomicI32 = AtomicI32::new(0);
 
@@ -52,6 +54,22 @@ pub fn new_id() -> i32 {
             return id;
         }
     }
+}
+
+/// A number for the first program. An init is process 1. A program by itself is process 2, as if an init had started it: a
+/// program takes 1 as its parent's number for the sign that its parent has ended.
+pub fn first_id(is_init: bool) -> i32 {
+    if !is_init {
+        NEXT_ID.fetch_max(2, Relaxed);
+    }
+    let id = new_id();
+    FIRST.store(id, Relaxed);
+    id
+}
+
+/// The first program's number.
+pub fn first() -> i32 {
+    FIRST.load(Relaxed)
 }
 
 /// The number given out last.

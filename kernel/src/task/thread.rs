@@ -20,6 +20,9 @@ use event::{EventMask, Sleeper, Unparked, Waiter, Woken};
 use libsyscall::abi::Errno;
 use sync::SpinLock;
 
+/// How late a sleep may end where nobody says: Linux's 50 µs.
+pub const TIMER_SLACK_NS: u64 = 50_000;
+
 const EMPTY: u32 = 0;
 const NOTIFIED: u32 = 1;
 const PARKED: u32 = 2;
@@ -92,6 +95,8 @@ pub struct Thread {
     pub(super) waits_for_child: AtomicBool,
     /// SIGxxx to send it when its parent ends, prctl(PR_SET_PDEATHSIG).
     pub death_signal: AtomicU32,
+    /// prctl(PR_SET_TIMERSLACK).
+    pub timer_slack_ns: AtomicU64,
     name: SpinLock<[u8; 16]>,
 }
 
@@ -131,6 +136,7 @@ impl Thread {
             restart_deadline_ns: AtomicU64::new(0),
             waits_for_child: AtomicBool::new(false),
             death_signal: AtomicU32::new(0),
+            timer_slack_ns: AtomicU64::new(TIMER_SLACK_NS),
             name: SpinLock::new([0; 16]),
             process,
         }))
@@ -170,6 +176,9 @@ impl Thread {
         let thread = Thread::build(tid, process, arch, Some(stack), mask)?;
         if let Some(parent) = inherit {
             thread.affinity.store(parent.affinity.load(Relaxed), Relaxed);
+            thread
+                .timer_slack_ns
+                .store(parent.timer_slack_ns.load(Relaxed), Relaxed);
             *thread.name.lock() = *parent.name.lock();
         }
         Ok(thread)

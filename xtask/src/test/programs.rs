@@ -38,6 +38,7 @@ const PROGRAMS: &[&str] = &[
     "epoll_waits",
     "poll",
     "waiters",
+    "supervision",
     "timerfd",
     "signalfd",
     "pidfd",

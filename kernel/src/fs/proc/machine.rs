@@ -94,6 +94,11 @@ const SYS_FS: &[Item] = &[
         name: "pipe-max-size",
         what: What::Text(|text| line(text, pipe::SIZE_MAX)),
     },
+    // A user with CAP_SYS_RESOURCE is not held to it, and others are held to their descriptors only.
+    Item {
+        name: "pipe-user-pages-soft",
+        what: What::Text(|text| line(text, 16384)),
+    },
 ];
 
 const SYS_FS_EPOLL: &[Item] = &[Item {
@@ -117,6 +122,10 @@ const SYS_KERNEL: &[Item] = &[
     Item {
         name: "pid_max",
         what: What::Text(|text| line(text, table::PID_MAX as usize)),
+    },
+    Item {
+        name: "tainted",
+        what: What::Text(|text| line(text, 0)),
     },
     Item {
         name: "threads-max",

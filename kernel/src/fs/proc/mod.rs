@@ -9,7 +9,7 @@ mod process;
 
 use super::{Inode, Link, Listed, PROC_DEVICE, Place, Stat, access, now_ns, tmpfs};
 use crate::file::{File, OpenFile};
-use crate::mm::user::Sink;
+use crate::mm::user::{Sink, Source};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -46,6 +46,11 @@ enum What {
     Text(fn(&mut String)),
     /// A text about the subject; ESRCH where it has ended.
     SubjectText(fn(&Subject, &mut String) -> Result<(), Errno>),
+    /// A text about the subject that can be written, at once and whole.
+    SubjectSetting(
+        fn(&Subject, &mut String) -> Result<(), Errno>,
+        fn(&Subject, &str) -> Result<(), Errno>,
+    ),
     /// A link of the machine's.
     Link(fn() -> String),
     SubjectLink(fn(&Subject) -> Result<Link, Errno>),
@@ -59,6 +64,7 @@ impl What {
             What::Descriptor { link: true, .. } => S_IFLNK | 0o700,
             What::Descriptor { link: false, .. } => S_IFREG | 0o400,
             What::Text(_) | What::SubjectText(_) => S_IFREG | 0o444,
+            What::SubjectSetting(..) => S_IFREG | 0o644,
             What::Link(_) | What::SubjectLink(_) => S_IFLNK | 0o777,
         }
     }
@@ -169,13 +175,16 @@ impl ProcInode {
         let mut text = String::new();
         match self.what {
             What::Text(write) => write(&mut text),
-            What::SubjectText(write) => write(self.subject()?, &mut text)?,
+            What::SubjectText(write) | What::SubjectSetting(write, _) => write(self.subject()?, &mut text)?,
             What::Descriptor { fd, .. } => descriptors::describe(self.subject()?, fd, &mut text)?,
             _ => return Err(Errno::EISDIR),
         }
         Ok(text)
     }
 }
+
+/// Longest text of a setting, in bytes.
+const SETTING_MAX: usize = 32;
 
 /// Positions of numbered names in a listing start here; those of the table lie below.
 const NUMBERED: u64 = 1 << 16;
@@ -262,6 +271,14 @@ impl Inode for ProcInode {
         Ok(())
     }
 
+    /// A setting has no length to cut.
+    fn truncate(&self, _size: u64) -> Result<(), Errno> {
+        match self.what {
+            What::SubjectSetting(..) => Ok(()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
     fn follow(&self) -> Result<Link, Errno> {
         match self.what {
             What::Link(target) => Ok(Link::Path(target().into_bytes())),
@@ -300,8 +317,15 @@ impl File for TextFile {
         to.put(&rest[..rest.len().min(crate::file::open_file::PIECE)])
     }
 
-    fn write_at(&self, _offset: u64, _from: &mut crate::mm::user::Source) -> Result<usize, Errno> {
-        Err(Errno::EINVAL)
+    fn write_at(&self, _offset: u64, from: &mut Source) -> Result<usize, Errno> {
+        let What::SubjectSetting(_, set) = self.inode.what else {
+            return Err(Errno::EINVAL);
+        };
+        let mut bytes = [0; SETTING_MAX];
+        let len = from.get(&mut bytes)?;
+        let text = core::str::from_utf8(&bytes[..len]).map_err(|_| Errno::EINVAL)?;
+        set(self.inode.subject()?, text)?;
+        Ok(len)
     }
 
     fn ioctl(&self, _open: &OpenFile, _command: u32, _argument: usize) -> Result<usize, Errno> {

@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::Errno;
 use libsyscall::abi::process::*;
 
@@ -82,7 +83,7 @@ pub const PROCESS: &[Item] = &[
     },
     Item {
         name: "oom_score_adj",
-        what: What::Text(|text| text.push_str("0\n")),
+        what: What::SubjectSetting(oom_score, set_oom_score),
     },
 ];
 
@@ -227,6 +228,24 @@ fn state(subject: &Subject, process: &Process) -> char {
         Some(thread) if !process.is_zombie() => thread.state_letter(),
         _ => 'Z',
     }
+}
+
+fn oom_score(subject: &Subject, text: &mut String) -> Result<(), Errno> {
+    let _ = writeln!(text, "{}", subject.find()?.oom_score.load(Relaxed));
+    Ok(())
+}
+
+/// Only a privileged process is protected by it.
+fn set_oom_score(subject: &Subject, text: &str) -> Result<(), Errno> {
+    let score: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    if !(-1000..=1000).contains(&score) {
+        return Err(Errno::EINVAL);
+    }
+    if score < 0 && !crate::task::with_current(|thread| thread.process.full_credentials().is_privileged()) {
+        return Err(Errno::EACCES);
+    }
+    subject.find()?.oom_score.store(score, Relaxed);
+    Ok(())
 }
 
 /// (bytes of address space, bytes in memory) of a process.
