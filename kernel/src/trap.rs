@@ -1,10 +1,11 @@
-//! What the machine reports: faults of user code, faults of user copies, the alarm, inter-processor requests. The only
+//! What the machine reports: faults of user code, faults of user copies, the alarm, devices, inter-processor requests. The only
 //! way from `arch` up into the kernel, besides system calls.
 
 use crate::arch::trap::TrapFrame;
 use crate::mm::space::Fault;
 use crate::task::signal::{self, Info};
 use crate::task::{self, sched, thread};
+use crate::trace::wakeups::{self, Waker};
 use crate::{mm, time};
 use libsyscall::abi::signal::*;
 
@@ -101,7 +102,12 @@ pub fn kernel_fault_on_user(address: usize, access: Access) -> bool {
 
 /// The alarm of this CPU went off, on top of user code or of idle.
 pub fn timer() {
-    time::queue::run();
+    wakeups::from(Waker::Timer, time::queue::run);
+}
+
+/// A device interrupted, and this is its handler.
+pub fn device(handler: fn()) {
+    wakeups::from(Waker::Device, handler);
 }
 
 /// Another CPU queued a thread here.

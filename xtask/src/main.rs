@@ -28,6 +28,7 @@ mod suite;
 mod terminal;
 mod test;
 mod userland;
+mod wakeups;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use crate::network::{Network, Published};
 use crate::payload::Payload;
 use crate::session::{self, Source};
 use crate::setup;
+use crate::wakeups::Recorder;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 
@@ -30,6 +31,9 @@ pub struct Options {
     /// Show every system call, as strace(1) does
     #[arg(long)]
     trace: bool,
+    /// Show who wakes whom by what, and how long it takes; with a FILE, write that for Perfetto
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    trace_wakeups: Option<Option<PathBuf>>,
     /// Dump the machine's state after so many seconds without progress
     #[arg(long)]
     watchdog: Option<u32>,
@@ -117,7 +121,22 @@ pub fn command(options: &Options) -> Result<u8> {
         }),
         ..Machine::new(arch, options.smp)
     };
-    let end = session::hold(&machine, &kernel, &archive, &parameters(options), source)?;
+    let mut recorder = Recorder::default();
+    let file = options.trace_wakeups.as_ref().and_then(Option::as_ref);
+    let end = session::hold(
+        &machine,
+        &kernel,
+        &archive,
+        &parameters(options),
+        source,
+        |bytes| match file {
+            Some(_) => recorder.take(&bytes),
+            None => bytes,
+        },
+    )?;
+    if let Some(file) = file {
+        recorder.save(file)?;
+    }
     Ok(end.status())
 }
 
@@ -138,6 +157,9 @@ fn parameters(options: &Options) -> String {
     let mut parameters = format!("log={}", options.log.name());
     if options.trace {
         parameters.push_str(" trace");
+    }
+    if options.trace_wakeups.is_some() {
+        parameters.push_str(" trace_wakeups");
     }
     if let Some(seconds) = options.watchdog {
         parameters.push_str(&format!(" watchdog={seconds}"));

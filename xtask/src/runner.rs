@@ -123,7 +123,7 @@ fn run(options: &Options, path: &str, arguments: &[String]) -> Result<End> {
         ..Machine::new(arch, options.smp)
     };
     let trace = if options.trace { "trace" } else { "" };
-    session::hold(&machine, &kernel, &archive, trace, Source::of_stdin())
+    session::hold(&machine, &kernel, &archive, trace, Source::of_stdin(), |bytes| bytes)
 }
 
 /// This process's environment, but for what names places of this computer that the machine has elsewhere.

@@ -25,8 +25,16 @@ pub fn needed_mib(archive: usize) -> u64 {
     KERNEL_MIB + (2 * archive as u64).div_ceil(1 << 20)
 }
 
-/// Boots `machine` into the program of the root archive, with further kernel parameters, until one of them ends.
-pub fn hold(machine: &Machine, kernel: &Built, archive: &[u8], parameters: &str, source: Source) -> Result<End> {
+/// Boots `machine` into the program of the root archive, with further kernel parameters, until one of them ends. What the
+/// kernel says passes through `kernel_says` on its way to standard error.
+pub fn hold(
+    machine: &Machine,
+    kernel: &Built,
+    archive: &[u8],
+    parameters: &str,
+    source: Source,
+    kernel_says: impl FnMut(Vec<u8>) -> Vec<u8>,
+) -> Result<End> {
     let root_file = paths::made("run")?.join(format!("{}.cpio", std::process::id()));
     std::fs::write(&root_file, archive).with_context(|| format!("cannot write {}", root_file.display()))?;
     let mut parameters = format!("console=framed stdin={} {parameters}", source.parameter());
@@ -36,7 +44,7 @@ pub fn hold(machine: &Machine, kernel: &Built, archive: &[u8], parameters: &str,
     let end = machine
         .boot(kernel, &root_file, &parameters)
         .and_then(Guest::start)
-        .and_then(|guest| attend(guest, source));
+        .and_then(|guest| attend(guest, source, kernel_says));
     machine.clean(&root_file);
     end
 }
@@ -79,7 +87,7 @@ impl Source {
 }
 
 /// Passes bytes both ways until the machine ends.
-fn attend(mut guest: Guest, source: Source) -> Result<End> {
+fn attend(mut guest: Guest, source: Source, kernel_says: impl FnMut(Vec<u8>) -> Vec<u8>) -> Result<End> {
     let raw = (source == Source::Terminal).then(Raw::enter).flatten().map(Arc::new);
     let input = guest.input();
     if let Some(raw) = &raw {
@@ -92,7 +100,7 @@ fn attend(mut guest: Guest, source: Source) -> Result<End> {
         // The main thread sees it when the machine has gone.
         Source::Terminal => drop(thread::spawn(move || forward_keys(&input))),
     };
-    let status = show(&mut guest, raw.is_some(), listen);
+    let status = show(&mut guest, raw.is_some(), kernel_says, listen);
     guest.stop();
     if let Some(raw) = raw {
         raw.restore();
@@ -101,7 +109,12 @@ fn attend(mut guest: Guest, source: Source) -> Result<End> {
 }
 
 /// Shows what the guest says until it ends; `listen` is called when it takes input.
-fn show(guest: &mut Guest, raw: bool, listen: impl FnOnce()) -> Result<End> {
+fn show(
+    guest: &mut Guest,
+    raw: bool,
+    mut kernel_says: impl FnMut(Vec<u8>) -> Vec<u8>,
+    listen: impl FnOnce(),
+) -> Result<End> {
     let mut listen = Some(listen);
     let mut firmware = Vec::new();
     loop {
@@ -129,11 +142,13 @@ fn show(guest: &mut Guest, raw: bool, listen: impl FnOnce()) -> Result<End> {
                 Event::Bytes(Stream::Output, bytes) => write(&mut std::io::stdout().lock(), &bytes),
                 Event::Bytes(Stream::Error, bytes) => write(&mut std::io::stderr().lock(), &bytes),
                 // The guest's terminal ends its lines itself; the kernel's lines do not pass through it.
-                Event::Bytes(Stream::Kernel, bytes) if raw => {
-                    let text = String::from_utf8_lossy(&bytes).replace('\n', "\r\n");
-                    write(&mut std::io::stderr().lock(), text.as_bytes())
+                Event::Bytes(Stream::Kernel, bytes) => {
+                    let mut bytes = kernel_says(bytes);
+                    if raw {
+                        bytes = String::from_utf8_lossy(&bytes).replace('\n', "\r\n").into_bytes();
+                    }
+                    write(&mut std::io::stderr().lock(), &bytes)
                 }
-                Event::Bytes(Stream::Kernel, bytes) => write(&mut std::io::stderr().lock(), &bytes),
             };
             match written {
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(BROKEN_PIPE),

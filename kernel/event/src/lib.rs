@@ -36,6 +36,8 @@ mod mask;
 mod poll;
 mod pollable;
 mod slab;
+#[cfg(not(loom))]
+pub mod trace;
 mod wait_queue;
 
 pub use block_on::{Blocked, block_on};

@@ -10,16 +10,19 @@ pub struct PollItem {
     /// What is asked for.
     pub interest: EventMask,
     pub ready: EventMask,
+    token: u32,
     entry: Option<u32>,
 }
 
 impl PollItem {
     /// An object asked for these bits and no others. poll(2) asks for ERR and HUP in any case, select(2) where its set does.
-    pub fn new(source: Arc<dyn Pollable>, interest: EventMask) -> PollItem {
+    /// `token` is given to the sleeper's `wake`, which can tell by it what woke it.
+    pub fn new(source: Arc<dyn Pollable>, interest: EventMask, token: u32) -> PollItem {
         PollItem {
             source: Some(source),
             interest,
             ready: EventMask::empty(),
+            token,
             entry: None,
         }
     }
@@ -30,6 +33,7 @@ impl PollItem {
             source: None,
             interest: EventMask::empty(),
             ready,
+            token: 0,
             entry: None,
         }
     }
@@ -74,7 +78,7 @@ fn register_and_wait<S: Sleeper + 'static>(
     for item in items.iter_mut() {
         if let Some(source) = &item.source {
             let mask = item.interest & source.told_of();
-            let entry = source.wait_queue().add(sleeper.clone(), 0, mask);
+            let entry = source.wait_queue().add(sleeper.clone(), item.token, mask);
             item.entry = Some(entry.map_err(|_| Blocked::OutOfMemory)?);
         }
     }

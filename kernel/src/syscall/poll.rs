@@ -88,7 +88,7 @@ impl Polled {
             return self.items.push(PollItem::settled(EventMask::NVAL));
         };
         self.items.push(match open.file.clone().pollable() {
-            Some(source) => PollItem::new(source, interest),
+            Some(source) => PollItem::new(source, interest, fd as u32),
             None => PollItem::settled(ALWAYS_READY & interest),
         });
         self.open.push(open);

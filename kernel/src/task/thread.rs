@@ -10,6 +10,7 @@ use crate::arch::trap::TrapFrame;
 use crate::mm::stack::KernelStack;
 use crate::time::queue::{self, Expire, Timer};
 use crate::time::{self, now_ns};
+use crate::trace::wakeups::{self, Note};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{
@@ -98,6 +99,8 @@ pub struct Thread {
     /// prctl(PR_SET_TIMERSLACK).
     pub timer_slack_ns: AtomicU64,
     name: SpinLock<[u8; 16]>,
+    /// Who woke it, where that is traced.
+    woken_by: SpinLock<Option<Note>>,
 }
 
 impl Thread {
@@ -138,6 +141,7 @@ impl Thread {
             death_signal: AtomicU32::new(0),
             timer_slack_ns: AtomicU64::new(TIMER_SLACK_NS),
             name: SpinLock::new([0; 16]),
+            woken_by: SpinLock::new(None),
             process,
         }))
     }
@@ -222,7 +226,12 @@ impl Thread {
 
     /// The system call a sleeping thread is in, and its arguments.
     pub fn call_in_progress(&self) -> Option<(usize, [usize; 6])> {
-        let stack = self.stack.as_ref().filter(|_| self.is_parked() && !self.is_on_cpu())?;
+        self.call().filter(|_| self.is_parked() && !self.is_on_cpu())
+    }
+
+    /// The system call that the running thread is in, or that a sleeping one is.
+    pub fn call(&self) -> Option<(usize, [usize; 6])> {
+        let stack = self.stack.as_ref()?;
         let frame = current::frame_below(stack.top());
         Some((frame.syscall_number(), [0, 1, 2, 3, 4, 5].map(|n| frame.argument(n))))
     }
@@ -301,10 +310,26 @@ impl Thread {
 
     /// Sleeps until unparked, unless it has been already since the last park. Only the running thread parks itself.
     pub fn park(self: &Arc<Self>) {
-        if self.parking.compare_exchange(EMPTY, PARKED, AcqRel, Acquire).is_ok() {
+        let slept = self.parking.compare_exchange(EMPTY, PARKED, AcqRel, Acquire).is_ok();
+        if slept {
             sched::schedule(self);
         }
+        if wakeups::is_on() {
+            return self.tell_who_woke_it(slept);
+        }
         self.parking.store(EMPTY, Release);
+    }
+
+    /// [`Thread::park`] ends, and wake-ups are traced.
+    #[cold]
+    fn tell_who_woke_it(&self, slept: bool) {
+        let mut woken_by = self.woken_by.lock();
+        let note = woken_by.take();
+        self.parking.store(EMPTY, Release);
+        drop(woken_by);
+        if let Some(note) = note {
+            note.print(self, slept);
+        }
     }
 
     /// [`Thread::park`], no longer than to `deadline_ns`, and not past a signal.
@@ -346,6 +371,25 @@ impl Thread {
     /// Makes it runnable, or its next park return at once. From anywhere. `No` where it was notified already.
     #[inline]
     pub fn unpark(&self) -> Woken {
+        if wakeups::is_on() {
+            return self.unpark_noted(None);
+        }
+        self.notify()
+    }
+
+    /// [`Thread::unpark`] with a note of who did it, and by which token and bits of a wait queue.
+    #[cold]
+    fn unpark_noted(&self, cause: Option<(u32, EventMask)>) -> Woken {
+        // Held until it is notified: it may run at once, and would look for the note.
+        let mut woken_by = self.woken_by.lock();
+        if self.parking.load(Acquire) != NOTIFIED {
+            *woken_by = Some(Note::new(cause));
+        }
+        self.notify()
+    }
+
+    #[inline]
+    fn notify(&self) -> Woken {
         match self.parking.swap(NOTIFIED, AcqRel) {
             PARKED => sched::enqueue(current::share_of_parked(self)),
             EMPTY => {}
@@ -378,8 +422,11 @@ impl Expire for Thread {
 
 impl Waiter for Thread {
     #[inline]
-    fn wake(&self, _token: u32, _events: EventMask) -> Woken {
-        self.unpark()
+    fn wake(&self, token: u32, events: EventMask) -> Woken {
+        if wakeups::is_on() {
+            return self.unpark_noted(Some((token, events)));
+        }
+        self.notify()
     }
 }
 

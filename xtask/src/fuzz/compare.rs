@@ -25,8 +25,9 @@ pub fn differing<'a>(places: &Places, programs: &'a [Program]) -> Result<Vec<&'a
     Ok(differing)
 }
 
-/// A program's results on Linux and in Vigil.
+/// A program, and its results on Linux and in Vigil.
 pub struct Difference {
+    lines: Vec<String>,
     expected: Vec<String>,
     got: Vec<String>,
     trouble: Option<String>,
@@ -35,9 +36,11 @@ pub struct Difference {
 /// Runs a program with all its results shown.
 pub fn compare(places: &Places, program: &Program) -> Result<Difference> {
     let programs = std::slice::from_ref(program);
-    let lines = |text: &str| text.lines().map(str::to_string).collect();
+    // The first line is the program's name.
+    let lines = |text: &str| text.lines().skip(1).map(str::to_string).collect();
     let got = places.in_vigil(programs, Detail::Full)?;
     Ok(Difference {
+        lines: program.lines.clone(),
         expected: lines(&places.on_linux(programs, Detail::Full)?),
         got: lines(&got.text),
         trouble: got.trouble,
@@ -45,8 +48,12 @@ pub fn compare(places: &Places, program: &Program) -> Result<Difference> {
 }
 
 impl Display for Difference {
-    /// All lines that are equal, and of the others both: `-` Linux, `+` Vigil.
+    /// The program, then the results that are equal, and of the others both: `-` Linux, `+` Vigil.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for line in &self.lines {
+            writeln!(f, "    {line}")?;
+        }
+        writeln!(f, "results:")?;
         for number in 0..self.expected.len().max(self.got.len()) {
             let (expected, got) = (self.expected.get(number), self.got.get(number));
             if expected == got {

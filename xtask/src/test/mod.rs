@@ -16,6 +16,7 @@ pub mod queue;
 pub mod report;
 mod runner;
 pub mod skips;
+mod wakeups;
 
 use crate::arch::Arch;
 use crate::build::{self, Profile};
@@ -186,6 +187,7 @@ pub fn command(options: &Options) -> Result<u8> {
         }
         if wanted(Kind::Outputs) {
             program_outputs::run(&plan, &guests)?;
+            wakeups::run(&plan, &guests)?;
         }
         if wanted(Kind::Network) {
             network::run(&plan, &guests)?;

@@ -16,6 +16,8 @@ pub use budget::Budget;
 pub use watch_list::{Node, WatchList};
 
 use crate::slab::Slab;
+#[cfg(not(loom))]
+use crate::trace;
 use crate::{Blocked, EventMask, Pollable, Sleeper, WaitQueue, Waiter, Woken, block_on};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -333,12 +335,23 @@ impl Epoll {
     /// Puts an interest that is ready now on the list. Where it is there already, those who wait know of it.
     fn queue_if_ready(&self, number: u32, mask: EventMask, ready_now: EventMask) {
         if mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.ready.lock().push_last(number) {
-            self.tell();
+            self.tell(number, ready_now);
         }
     }
 
-    /// The ready list has grown: one of the threads here hears of it, and those who watch this epoll. Whether one here did.
-    fn tell(&self) -> Woken {
+    /// The ready list has grown by an interest, because of `events`: see [`Epoll::tell_all`].
+    #[inline]
+    fn tell(&self, number: u32, events: EventMask) -> Woken {
+        #[cfg(not(loom))]
+        if trace::is_on() {
+            return trace::through(number, events, || self.tell_all());
+        }
+        let _ = (number, events);
+        self.tell_all()
+    }
+
+    /// One of the threads here hears of it, and those who watch this epoll. Whether one here did.
+    fn tell_all(&self) -> Woken {
         let woken = self.sleepers.wake(EventMask::IN);
         self.watchers.wake(EventMask::IN);
         woken
@@ -451,6 +464,13 @@ impl Epoll {
         result
     }
 
+    /// The interest of a number, as a wake-up's trace has it: its descriptor's number and what it watches.
+    pub fn interest(&self, number: u32) -> Option<(i32, Arc<dyn Pollable>)> {
+        let interests = self.interests.lock();
+        let interest = interests.slab.get(number)?;
+        Some((interest.fd, interest.source.clone()))
+    }
+
     /// Calls `f` with each registration. It may ask the source's readiness, and nothing of this epoll.
     pub fn for_each_interest(&self, mut f: impl FnMut(Registration)) {
         let interests = self.interests.lock();
@@ -497,7 +517,7 @@ impl Waiter for Epoll {
         let Some(mask) = self.ready.lock().wake(token, events) else {
             return Woken::No;
         };
-        let woken = self.tell();
+        let woken = self.tell(token, events);
         if !mask.contains(EventMask::EXCLUSIVE) {
             return Woken::Yes;
         }

@@ -27,7 +27,7 @@ pub fn register(line: Line, handler: fn()) {
 pub(super) fn device(line: Line) {
     let registered = REGISTERED.lock().iter().flatten().find(|(of, _)| *of == line).copied();
     if let Some((_, handler)) = registered {
-        handler();
+        crate::trap::device(handler);
     }
 }
 

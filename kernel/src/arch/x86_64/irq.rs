@@ -76,7 +76,7 @@ pub(super) fn device(vector: u8) {
     let pin = vector.wrapping_sub(FIRST_VECTOR) as usize;
     let handler = HANDLERS.lock().get(pin).copied().flatten();
     if let Some(handler) = handler {
-        handler();
+        crate::trap::device(handler);
     }
 }
 

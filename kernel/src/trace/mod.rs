@@ -1,7 +1,11 @@
 //! The system-call trace (`trace` on the kernel's command line): a line a call as strace(1) prints it, with the arguments
 //! of the event family decoded and others as numbers.
 //!
+//! Wake-ups have a trace of their own, in [`wakeups`].
+//!
 //! A thread that is traced has its TRACE flag, so that a kernel that does not trace pays one test a call.
+
+pub mod wakeups;
 
 use crate::mm::user;
 use crate::println;
