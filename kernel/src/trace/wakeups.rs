@@ -204,7 +204,7 @@ fn descriptors(woken: &Thread, outermost: i32, steps: &[(u32, EventMask)]) -> Ve
     let mut at = open
         .as_ref()
         .and_then(|open| open.downcast::<EpollFile>())
-        .map(|file| file.0.clone() as Arc<dyn Pollable>);
+        .map(|file| file.epoll.clone() as Arc<dyn Pollable>);
     for &(interest, _) in steps.iter().rev() {
         let inner = at
             .as_ref()
