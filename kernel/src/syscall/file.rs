@@ -38,14 +38,17 @@ pub const CALLS: &[Line] = &[
 /// Most bytes that a call moves from file to file, as read(2) and write(2) have it.
 const TRANSFER_MAX: usize = 0x7fff_f000;
 
+/// A descriptor that cannot be read is EBADF whatever the address.
 fn read(call: &mut Call) -> Result<usize, Errno> {
     let open = call.file(0)?;
-    open.read(&mut Sink::user(call.arg(1), call.arg(2))?)
+    let to = Sink::user(call.arg(1), call.arg(2));
+    open.read(&mut to.map_err(|error| open.check_readable().err().unwrap_or(error))?)
 }
 
 fn write(call: &mut Call) -> Result<usize, Errno> {
     let open = call.file(0)?;
-    open.write(&mut Source::user(call.arg(1), call.arg(2))?)
+    let from = Source::user(call.arg(1), call.arg(2));
+    open.write(&mut from.map_err(|error| open.check_writable().err().unwrap_or(error))?)
 }
 
 fn readv(call: &mut Call) -> Result<usize, Errno> {

@@ -54,9 +54,9 @@ fn programs(seed: u64, from: u64, count: u64) -> Vec<Program> {
 /// Gives the exit status: 1 where something differs.
 pub fn command(options: &Options) -> Result<u8> {
     setup::for_running(options.arch)?;
-    let (kernel, host_programs, programs_there) = place::build(options.arch, Profile::of(options.release))?;
+    let (kernel, here, there) = place::build(options.arch, Profile::of(options.release))?;
     let machine = Machine::new(options.arch, options.smp);
-    let places = Places::new(&machine, &kernel, &host_programs, &programs_there);
+    let places = Places::new(&machine, &kernel, here, there);
     let start = Instant::now();
     let mut done = 0;
     let mut found = BTreeSet::new();

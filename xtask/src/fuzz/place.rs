@@ -9,7 +9,7 @@ use crate::paths;
 use crate::root::{self, Start};
 use crate::test::boot::Boot;
 use anyhow::{Context, Result, ensure};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -37,7 +37,6 @@ pub enum Detail {
 
 /// The two that are compared.
 pub struct Places<'a> {
-    /// `differ`, built for here and for the machine.
     host: PathBuf,
     guest: PathBuf,
     kernel: &'a Built,
@@ -50,11 +49,11 @@ pub struct Places<'a> {
 const LIMIT: Duration = Duration::from_secs(20);
 
 impl<'a> Places<'a> {
-    /// `host_programs` and `programs` are the folders of programs for here and for the machine.
-    pub fn new(machine: &'a Machine, kernel: &'a Built, host_programs: &Path, programs: &Path) -> Places<'a> {
+    /// `host` and `guest` are `differ`, built for here and for the machine.
+    pub fn new(machine: &'a Machine, kernel: &'a Built, host: PathBuf, guest: PathBuf) -> Places<'a> {
         Places {
-            host: host_programs.join("differ"),
-            guest: programs.join("differ"),
+            host,
+            guest,
             kernel,
             machine,
             label: crate::test::label(machine),
@@ -140,15 +139,16 @@ fn text(programs: &[Program]) -> String {
     text
 }
 
-/// Builds what [`Places`] needs for a machine: the kernel, and the folders of programs for here and there.
+/// Builds what [`Places`] needs for a machine: the kernel, and `differ` for here and there.
 pub fn build(arch: Arch, profile: Profile) -> Result<(Built, PathBuf, PathBuf)> {
     let host = Arch::ALL
         .into_iter()
         .find(|arch| arch.is_host())
         .context("the programs run on this computer's Linux first, and there is none for it")?;
+    let differ = |arch| build::program(arch, profile, "userspace-tests", "differ");
     Ok((
         build::kernel(arch, profile, build::Kernel::Plain)?,
-        build::programs(host, profile)?,
-        build::programs(arch, profile)?,
+        differ(host)?,
+        differ(arch)?,
     ))
 }

@@ -15,7 +15,12 @@ pub fn run(plan: &Plan, guests: &Guests) -> Result<()> {
         |machine| machine.cpus,
         |machine| {
             if let Some((kernel, programs)) = guests.of(machine.arch) {
-                let places = Places::new(machine, kernel, &guests.host_programs, programs);
+                let places = Places::new(
+                    machine,
+                    kernel,
+                    guests.host_programs.join("differ"),
+                    programs.join("differ"),
+                );
                 run_kept(plan, &places, &kept);
             }
         },
