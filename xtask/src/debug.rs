@@ -100,7 +100,8 @@ pub fn command(options: &Options) -> Result<u8> {
     };
     // Control-C is gdb's.
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(false)))?;
-    let guest = thread::spawn(move || session::hold(&machine, &kernel, &archive, "aslr=off", Source::Nothing));
+    let guest =
+        thread::spawn(move || session::hold(&machine, &kernel, &archive, "aslr=off", Source::Nothing, |bytes| bytes));
     let status = wait_for(&socket, &guest).and_then(|()| debugger.status().context("cannot run gdb"));
     // The machine, if it still runs, ends with this process.
     let _ = std::fs::remove_file(&socket);
