@@ -2,7 +2,7 @@
 //! through which epolls, and how long it took until the woken thread ran.
 //!
 //! ```text
-//! wakeup 1.234567890: 1/2 "ping" wakes 1/1 "pong": fd 7 EPOLLIN through epoll 3 in epoll_pwait; runs after 12345 ns
+//! wakeup 1.234567890: 2/3 "pong" wakes 2/2 "ping": fd 7 EPOLLIN through epoll 3 in epoll_pwait; runs after 12345 ns
 //! ```
 //!
 //! Who wakes a thread leaves it a note, and the woken thread prints it when it runs: it holds no lock then, and knows what
