@@ -58,7 +58,16 @@ const PROGRAMS: &[&str] = &[
 ];
 
 /// Programs beside them that are no tests: what `program_outputs`, the suites, the fuzzer and the benchmark run.
-const OTHERS: &[&str] = &["batch", "bench", "die", "differ", "echo_input", "ping_pong", "std_hello", "tools"];
+const OTHERS: &[&str] = &[
+    "batch",
+    "bench",
+    "die",
+    "differ",
+    "echo_input",
+    "ping_pong",
+    "std_hello",
+    "tools",
+];
 
 /// Without a word from the program for so long, the test that runs has hung.
 const LIMIT: Duration = Duration::from_secs(20);
