@@ -2,13 +2,14 @@
 
 use crate::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
-use sync::SpinLock;
+use sync::atomic::{AtomicU64, Ordering};
 
 /// The counter's largest value; 2^64 - 1 is the mark of an overflow (semantics 129).
 pub const COUNT_MAX: u64 = u64::MAX - 1;
 
 pub struct EventFd {
-    count: SpinLock<u64>,
+    /// Changed by compare-and-exchange: nothing else has to change with it.
+    count: AtomicU64,
     /// EFD_SEMAPHORE: a read takes 1.
     semaphore: bool,
     queue: WaitQueue,
@@ -17,7 +18,7 @@ pub struct EventFd {
 impl EventFd {
     pub fn new(count: u32, semaphore: bool) -> EventFd {
         EventFd {
-            count: SpinLock::new(count.into()),
+            count: AtomicU64::new(count.into()),
             semaphore,
             queue: WaitQueue::new(),
         }
@@ -26,16 +27,21 @@ impl EventFd {
     /// What a read gives; `None` while the counter is 0.
     #[inline(always)]
     pub fn try_read(&self) -> Option<u64> {
-        let mut count = self.count.lock();
-        let taken = match *count {
-            0 => return None,
-            _ if self.semaphore => 1,
-            all => all,
-        };
-        *count -= taken;
-        drop(count);
-        self.queue.wake(EventMask::OUT);
-        Some(taken)
+        let mut count = self.count.load(Ordering::Relaxed);
+        loop {
+            let taken = match count {
+                0 => return None,
+                _ if self.semaphore => 1,
+                all => all,
+            };
+            match self.change(count, count - taken) {
+                Ok(()) => {
+                    self.queue.wake(EventMask::OUT);
+                    return Some(taken);
+                }
+                Err(now) => count = now,
+            }
+        }
     }
 
     /// Adds the whole of `value`; `None` while there is no room for it, EINVAL for 2^64 - 1. A write of 0 changes
@@ -45,19 +51,33 @@ impl EventFd {
         if value == u64::MAX {
             return Some(Err(Errno::EINVAL));
         }
-        let mut count = self.count.lock();
-        if value > COUNT_MAX - *count {
-            return None;
+        let mut count = self.count.load(Ordering::Relaxed);
+        loop {
+            if value > COUNT_MAX - count {
+                return None;
+            }
+            match self.change(count, count + value) {
+                Ok(()) => {
+                    self.queue.wake(EventMask::IN);
+                    return Some(Ok(()));
+                }
+                Err(now) => count = now,
+            }
         }
-        *count += value;
-        drop(count);
-        self.queue.wake(EventMask::IN);
-        Some(Ok(()))
+    }
+
+    /// Sets the counter to `new` if it is `old` still; what it is where it is not.
+    #[inline]
+    fn change(&self, old: u64, new: u64) -> Result<(), u64> {
+        let changed = self
+            .count
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed);
+        changed.map(|_| ())
     }
 
     /// The counter now, for fdinfo.
     pub fn count(&self) -> u64 {
-        *self.count.lock()
+        self.count.load(Ordering::Acquire)
     }
 
     pub fn is_semaphore(&self) -> bool {
@@ -67,7 +87,7 @@ impl EventFd {
 
 impl Pollable for EventFd {
     fn readiness(&self) -> EventMask {
-        let count = *self.count.lock();
+        let count = self.count.load(Ordering::Acquire);
         let mut ready = EventMask::empty();
         if count > 0 {
             ready |= EventMask::IN;

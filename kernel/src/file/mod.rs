@@ -13,7 +13,7 @@ use crate::mm::user::{Sink, Source};
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
-use event::Pollable;
+use event::{Epoll, Pollable};
 use libsyscall::abi::Errno;
 pub use open_file::OpenFile;
 pub use table::FdTable;
@@ -70,6 +70,10 @@ pub trait File: Any + Send + Sync {
     fn stat(&self) -> Stat;
     /// What epoll and poll watch; `None`: always ready, and EPERM from epoll_ctl(2).
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
+        None
+    }
+    /// The epoll behind the file, if it is one.
+    fn epoll(&self) -> Option<&Arc<Epoll>> {
         None
     }
     /// What mmap(2) maps; ENODEV where it can't.

@@ -5,8 +5,8 @@ use crate::mm::user::{Sink, Source};
 use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use event::WatchList;
 use event::epoll::Node;
+use event::{Epoll, WatchList};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
 use spin::Once;
@@ -37,8 +37,9 @@ fn in_pieces(mut step: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Er
 pub struct OpenFile {
     pub file: Arc<dyn File>,
     id: u64,
-    /// [`File::seekable`], asked once.
+    /// [`File::seekable`] and [`File::epoll`], asked once.
     seekable: bool,
+    epoll: Option<Arc<Epoll>>,
     flags: AtomicU32,
     /// Where read(2) and write(2) go on. Held over the transfer, so that two threads on one description never read the
     /// same bytes.
@@ -53,6 +54,7 @@ impl OpenFile {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Arc::new(OpenFile {
             seekable: file.seekable(),
+            epoll: file.epoll().cloned(),
             file,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             flags: AtomicU32::new(flags & !CREATION),
@@ -113,6 +115,12 @@ impl OpenFile {
             };
             Arc::new(WatchList::with_node(self.id, node))
         })
+    }
+
+    /// The epoll that it is, if it is one.
+    #[inline]
+    pub fn epoll(&self) -> Option<&Arc<Epoll>> {
+        self.epoll.as_ref()
     }
 
     /// The concrete file, where it is a `T`.

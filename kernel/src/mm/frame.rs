@@ -19,8 +19,8 @@ use libsyscall::abi::Errno;
 use spin::Once;
 use sync::SpinLock;
 
-/// The largest run is 2^12 frames, 16 MiB.
-pub const MAX_ORDER: usize = 12;
+/// The largest run is 2^15 frames, 128 MiB: a million registrations of one epoll lie in one.
+pub const MAX_ORDER: usize = 15;
 const ORDERS: usize = MAX_ORDER + 1;
 /// Frames that a CPU keeps for itself, and how many it takes or gives at a time (2^BATCH_ORDER).
 const CACHE_LEN: usize = 64;

@@ -22,7 +22,7 @@ const MAX_RW_COUNT: usize = i32::MAX as usize & !(PAGE_SIZE - 1);
 
 /// EFAULT where the range does not lie in user space.
 #[inline]
-fn check(address: usize, len: usize) -> Result<(), Errno> {
+pub fn check(address: usize, len: usize) -> Result<(), Errno> {
     if len <= USER_END && address <= USER_END - len {
         Ok(())
     } else {

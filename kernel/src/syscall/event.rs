@@ -4,7 +4,6 @@ use super::descriptor::install;
 use super::table::Line;
 use super::time::timespec_ns;
 use super::{Call, poll};
-use crate::arch::USER_END;
 use crate::file::OpenFile;
 use crate::file::anon::epoll::EpollFile;
 use crate::file::anon::eventfd::EventFile;
@@ -17,7 +16,7 @@ use alloc::sync::Arc;
 use event::EventMask;
 use event::epoll::Target;
 use libsyscall::abi::epoll::*;
-use libsyscall::abi::fcntl::{O_NONBLOCK, O_PATH, O_RDWR};
+use libsyscall::abi::fcntl::{O_NONBLOCK, O_RDWR};
 use libsyscall::abi::time::*;
 use libsyscall::abi::{Errno, nr};
 
@@ -63,17 +62,6 @@ fn epoll_create(call: &mut Call) -> Result<usize, Errno> {
     new_epoll(call, false)
 }
 
-/// An open file that is no O_PATH descriptor: EBADF.
-fn usable(call: &Call, n: usize) -> Result<Arc<OpenFile>, Errno> {
-    call.file(n).and_then(|open| {
-        if open.flags() & O_PATH == 0 {
-            Ok(open)
-        } else {
-            Err(Errno::EBADF)
-        }
-    })
-}
-
 /// epoll_ctl(2), with Linux's order of checks (semantics 13).
 fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
     let (operation, fd) = (call.int(1), call.int(2));
@@ -84,48 +72,44 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
     };
     // EPOLLWAKEUP needs a capability that nobody has here, and is dropped without a word (semantics 28).
     let events = EventMask::from_bits_retain(events) - EventMask::WAKEUP;
-    let epoll = usable(call, 0)?;
-    let target = usable(call, 2)?;
+    let epoll = call.file(0)?;
+    let target = call.file(2)?;
+    // What is registered has passed all the checks below; only what is not needs them.
+    let changed = match (operation, epoll.epoll()) {
+        (EPOLL_CTL_MOD, Some(epoll)) => epoll.modify(target.watches(), fd, events, data),
+        (EPOLL_CTL_DEL, Some(epoll)) => epoll.remove(target.watches(), fd),
+        _ => Err(Errno::EINVAL),
+    };
+    if changed.is_ok() {
+        return Ok(0);
+    }
     let source = target.file.clone().pollable().ok_or(Errno::EPERM)?;
     if Arc::ptr_eq(&epoll, &target) {
         return Err(Errno::EINVAL);
     }
-    let epoll = &epoll.downcast::<EpollFile>().ok_or(Errno::EINVAL)?.epoll;
-    if operation == EPOLL_CTL_ADD {
-        frame::admit()?;
+    let epoll = epoll.epoll().ok_or(Errno::EINVAL)?;
+    if operation != EPOLL_CTL_ADD {
+        return changed.map(|()| 0);
     }
-    match operation {
-        EPOLL_CTL_ADD => epoll.add(
-            Target {
-                watches: target.watches(),
-                fd,
-                source,
-            },
-            events,
-            data,
-        )?,
-        EPOLL_CTL_MOD => epoll.modify(target.watches(), fd, events, data)?,
-        EPOLL_CTL_DEL => epoll.remove(target.watches(), fd)?,
-        _ => return Err(Errno::EINVAL),
-    }
-    Ok(0)
+    frame::admit()?;
+    let target = Target {
+        watches: target.watches(),
+        fd,
+        source,
+    };
+    epoll.add(target, events, data).map(|()| 0)
 }
 
 /// The common part of the waits: arguments 0 to 2 are theirs all.
 fn wait(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
     let (address, max) = (call.arg(1), call.int(2));
-    let open = usable(call, 0)?;
-    let max = usize::try_from(max)
-        .ok()
-        .filter(|&max| max > 0 && max <= i32::MAX as usize / size_of::<EpollEvent>());
-    let max = max.ok_or(Errno::EINVAL)?;
-    if address
-        .checked_add(max * size_of::<EpollEvent>())
-        .is_none_or(|end| end > USER_END)
-    {
-        return Err(Errno::EFAULT);
+    let open = call.file(0)?;
+    if max <= 0 || max as usize > i32::MAX as usize / size_of::<EpollEvent>() {
+        return Err(Errno::EINVAL);
     }
-    let epoll = &open.downcast::<EpollFile>().ok_or(Errno::EINVAL)?.epoll;
+    let max = max as usize;
+    user::check(address, max * size_of::<EpollEvent>())?;
+    let epoll = open.epoll().ok_or(Errno::EINVAL)?;
     let mut at = address;
     let mut deliver = |events: EventMask, data| {
         user::write(at, &EpollEvent::new(events.bits(), data))?;
@@ -205,7 +189,7 @@ fn timerfd_create(call: &mut Call) -> Result<usize, Errno> {
 
 /// The timer behind descriptor argument 0: EBADF, EINVAL.
 fn timer(call: &Call) -> Result<Arc<TimerFd>, Errno> {
-    let open = usable(call, 0)?;
+    let open = call.file(0)?;
     Ok(open.downcast::<TimerFile>().ok_or(Errno::EINVAL)?.0.clone())
 }
 
@@ -263,7 +247,7 @@ fn new_signalfd(call: &Call, flags: u32) -> Result<usize, Errno> {
     }
     let fd = call.int(0);
     if fd != -1 {
-        let open = usable(call, 0)?;
+        let open = call.file(0)?;
         open.downcast::<SignalFile>().ok_or(Errno::EINVAL)?.set_mask(mask);
         return Ok(fd as usize);
     }

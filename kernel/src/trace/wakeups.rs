@@ -11,7 +11,6 @@
 
 use super::{EVENT_BITS, flags};
 use crate::arch::{MAX_CPUS, cpu};
-use crate::file::anon::epoll::EpollFile;
 use crate::println;
 use crate::task::{self, Thread};
 use crate::time::now_ns;
@@ -203,8 +202,8 @@ fn descriptors(woken: &Thread, outermost: i32, steps: &[(u32, EventMask)]) -> Ve
     let open = woken.process.files().get(outermost).ok();
     let mut at = open
         .as_ref()
-        .and_then(|open| open.downcast::<EpollFile>())
-        .map(|file| file.epoll.clone() as Arc<dyn Pollable>);
+        .and_then(|open| open.epoll())
+        .map(|epoll| epoll.clone() as Arc<dyn Pollable>);
     for &(interest, _) in steps.iter().rev() {
         let inner = at
             .as_ref()

@@ -4,6 +4,7 @@ mod budgets;
 mod guest;
 mod history;
 mod profile;
+mod report;
 mod symbols;
 mod table;
 
@@ -41,6 +42,9 @@ pub struct Options {
     /// Show a result of before beside the new one
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
+    /// Write a page with the table, and the cost over the number watched, to a file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Write the result to a file for --compare; all results are also appended to the history
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -111,6 +115,9 @@ pub fn command(options: &Options) -> Result<()> {
     let theirs = linux.as_ref().map(record).transpose()?;
     println!("instructions of an operation, or what is said behind it");
     table::print(&ours, theirs.as_ref(), before.as_ref());
+    if let Some(file) = &options.report {
+        report::write(file, arch, &ours, theirs.as_ref())?;
+    }
     if let Some(file) = &options.save {
         history::write(file, &ours)?;
     }

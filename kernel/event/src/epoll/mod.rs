@@ -370,41 +370,46 @@ impl Epoll {
     /// | delivers IN | |
     ///
     /// The other way round the second wake-up would find it on the list, and the edge be lost with its removal.
+    #[inline]
     pub fn harvest(
         &self,
         max: usize,
-        deliver: &mut dyn FnMut(EventMask, u64) -> Result<(), Errno>,
+        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
     ) -> Result<usize, Errno> {
         let interests = self.interests.lock();
+        let mut ready = self.ready.lock();
         // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
-        let mut left = self.ready.lock().begin_scan();
+        let mut left = ready.begin_scan();
         let mut delivered = 0;
         let mut failed = None;
         while left > 0 && delivered < max {
             left -= 1;
-            let Some((number, mask)) = self.ready.lock().pop() else {
+            let Some((number, mask)) = ready.pop() else {
                 break;
             };
-            let Some(interest) = interests.slab.get(number) else {
-                continue;
-            };
-            let events = interest.source.readiness() & mask.difference(EventMask::PRIVATE);
-            if events.is_empty() {
-                continue;
+            drop(ready);
+            let report = interests.slab.get(number).and_then(|interest| {
+                let events = interest.source.readiness() & mask.difference(EventMask::PRIVATE);
+                (!events.is_empty()).then(|| deliver(events, interest.data))
+            });
+            ready = self.ready.lock();
+            match report {
+                None => continue,
+                Some(Ok(())) => delivered += 1,
+                Some(Err(error)) => {
+                    ready.push_first(number);
+                    failed = Some(error);
+                    break;
+                }
             }
-            if let Err(error) = deliver(events, interest.data) {
-                self.ready.lock().push_first(number);
-                failed = Some(error);
-                break;
-            }
-            delivered += 1;
             if mask.contains(EventMask::ONESHOT) {
-                self.ready.lock().disable(number);
+                ready.disable(number);
             } else if !mask.contains(EventMask::ET) {
-                self.ready.lock().push_last(number);
+                ready.push_last(number);
             }
         }
-        self.ready.lock().end_scan();
+        ready.end_scan();
+        drop(ready);
         match failed {
             Some(error) if delivered == 0 => Err(error),
             _ => Ok(delivered),
@@ -427,7 +432,7 @@ impl Epoll {
     pub fn wait<S: Sleeper + 'static>(
         &self,
         max: usize,
-        deliver: &mut dyn FnMut(EventMask, u64) -> Result<(), Errno>,
+        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
         sleeper: &Arc<S>,
         deadline_ns: Option<u64>,
     ) -> Result<usize, Errno> {

@@ -112,40 +112,52 @@ impl ReadyList {
     }
 
     /// Puts an idle interest at the list's end; whether it was idle.
+    #[inline]
     pub fn push_last(&mut self, number: u32) -> bool {
-        self.push(number, false)
-    }
-
-    /// Puts an idle interest at the list's start.
-    pub fn push_first(&mut self, number: u32) {
-        self.push(number, true);
-    }
-
-    fn push(&mut self, number: u32, at_start: bool) -> bool {
-        let (previous, next) = if at_start {
-            (NONE, self.first)
-        } else {
-            (self.last, NONE)
-        };
+        let last = self.last;
         let slot = self.slot(number);
         if slot.next != IDLE {
             return false;
         }
-        (slot.previous, slot.next) = (previous, next);
-        self.join(previous, number);
-        self.join(number, next);
+        (slot.previous, slot.next) = (last, NONE);
+        self.last = number;
+        match last {
+            NONE => self.first = number,
+            _ => self.slot(last).next = number,
+        }
         self.len += 1;
         true
     }
 
+    /// Puts an idle interest at the list's start.
+    pub fn push_first(&mut self, number: u32) {
+        let first = self.first;
+        let slot = self.slot(number);
+        if slot.next == IDLE {
+            (slot.previous, slot.next) = (NONE, first);
+            self.join(NONE, number);
+            self.join(number, first);
+            self.len += 1;
+        }
+    }
+
     /// Takes the first interest off the list.
+    #[inline]
     pub fn pop(&mut self) -> Option<(u32, EventMask)> {
         let number = self.first;
         if number == NONE {
             return None;
         }
-        self.unlink(number);
-        Some((number, self.mask(number)))
+        let slot = self.slot(number);
+        let (mask, next) = (slot.mask, slot.next);
+        slot.next = IDLE;
+        self.first = next;
+        match next {
+            NONE => self.last = NONE,
+            _ => self.slot(next).previous = NONE,
+        }
+        self.len -= 1;
+        Some((number, mask))
     }
 
     fn unlink(&mut self, number: u32) {

@@ -19,7 +19,7 @@ use sync::SpinLock;
 const BUSY_POLL_WEIGHT: u16 = 64;
 
 pub struct EpollFile {
-    pub epoll: Arc<Epoll>,
+    epoll: Arc<Epoll>,
     /// Kept for who asks. Nothing here polls a device: its interrupt puts the event on the ready list.
     params: SpinLock<EpollParams>,
 }
@@ -85,6 +85,10 @@ impl File for EpollFile {
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
         Some(self.epoll.clone())
+    }
+
+    fn epoll(&self) -> Option<&Arc<Epoll>> {
+        Some(&self.epoll)
     }
 
     fn link_name(&self) -> String {
