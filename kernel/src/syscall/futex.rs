@@ -1,17 +1,21 @@
-//! futex(2) and the robust list.
+//! futex(2), futex_waitv(2) and the robust list.
 
 use super::Call;
 use super::table::Line;
 use super::time::read_timespec;
 use crate::mm::user;
-use crate::task::{futex, table};
+use crate::task::futex::{self, Attempt};
+use crate::task::table;
 use crate::time;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::process::*;
+use libsyscall::abi::time::{CLOCK_MONOTONIC, CLOCK_REALTIME};
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
     (nr::FUTEX, futex),
+    (nr::FUTEX_WAITV, futex_waitv),
     (nr::SET_ROBUST_LIST, set_robust_list),
     (nr::GET_ROBUST_LIST, get_robust_list),
 ];
@@ -19,16 +23,22 @@ pub const CALLS: &[Line] = &[
 fn futex(call: &mut Call) -> Result<usize, Errno> {
     let (address, flags, value) = (call.arg(0), call.uint(1), call.uint(2));
     let private = flags & FUTEX_PRIVATE_FLAG != 0;
-    let count = value as i32 as usize;
-    match flags & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME) {
+    // None and fewer than none are one.
+    let count = (value as i32).max(1) as usize;
+    let operation = flags & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+    let names_its_clock = [FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_LOCK_PI2].contains(&operation);
+    if flags & FUTEX_CLOCK_REALTIME != 0 && !names_its_clock {
+        return Err(Errno::ENOSYS);
+    }
+    match operation {
         FUTEX_WAKE => futex::wake(call.thread, address, private, count, FUTEX_BITSET_MATCH_ANY),
         FUTEX_WAIT => wait(call, address, private, value, false, FUTEX_BITSET_MATCH_ANY),
         FUTEX_WAIT_BITSET => wait(call, address, private, value, true, call.uint(5)),
         FUTEX_WAKE_BITSET => futex::wake(call.thread, address, private, count, call.uint(5)),
         FUTEX_REQUEUE => {
             let counts = requeue_counts(call)?;
-            let (woken, _) = futex::requeue(call.thread, (address, call.arg(4)), private, counts, None)?;
-            Ok(woken)
+            let (woken, moved) = futex::requeue(call.thread, (address, call.arg(4)), private, counts, None)?;
+            Ok(woken + moved)
         }
         FUTEX_CMP_REQUEUE => {
             let counts = requeue_counts(call)?;
@@ -37,10 +47,28 @@ fn futex(call: &mut Call) -> Result<usize, Errno> {
             Ok(woken + moved)
         }
         FUTEX_WAKE_OP => {
-            let counts = (count, call.int(3) as usize);
+            let counts = (count, call.int(3).max(1) as usize);
             futex::wake_op(call.thread, (address, call.arg(4)), private, counts, call.uint(5))
         }
-        // Priority inheritance needs a scheduler with priorities.
+        FUTEX_LOCK_PI | FUTEX_LOCK_PI2 => {
+            let realtime = operation == FUTEX_LOCK_PI || flags & FUTEX_CLOCK_REALTIME != 0;
+            let attempt = Attempt::Until(deadline_ns(call.arg(3), realtime)?);
+            futex::lock(call.thread, address, private, attempt).map(|()| 0)
+        }
+        FUTEX_TRYLOCK_PI => futex::lock(call.thread, address, private, Attempt::Once).map(|()| 0),
+        FUTEX_UNLOCK_PI => futex::unlock(call.thread, address, private).map(|()| 0),
+        FUTEX_WAIT_REQUEUE_PI => {
+            let deadline_ns = deadline_ns(call.arg(3), flags & FUTEX_CLOCK_REALTIME != 0)?;
+            let words = (address, call.arg(4));
+            futex::wait_then_lock(call.thread, words, private, value, deadline_ns).map(|()| 0)
+        }
+        FUTEX_CMP_REQUEUE_PI => {
+            let (count, limit) = requeue_counts(call)?;
+            if count != 1 {
+                return Err(Errno::EINVAL);
+            }
+            futex::requeue_to_lock(call.thread, (address, call.arg(4)), private, limit, call.uint(5))
+        }
         _ => Err(Errno::ENOSYS),
     }
 }
@@ -50,6 +78,49 @@ fn requeue_counts(call: &Call) -> Result<(usize, usize), Errno> {
     let count = |n| usize::try_from(call.int(n)).map_err(|_| Errno::EINVAL);
     Ok((count(2)?, count(3)?))
 }
+
+/// An absolute timeout, which may be absent.
+fn deadline_ns(timeout: usize, realtime: bool) -> Result<Option<u64>, Errno> {
+    if timeout == 0 {
+        return Ok(None);
+    }
+    let moment_ns = read_timespec(timeout)?;
+    Ok(Some(if realtime {
+        time::from_realtime_ns(moment_ns)
+    } else {
+        moment_ns
+    }))
+}
+
+fn futex_waitv(call: &mut Call) -> Result<usize, Errno> {
+    let (waiters, count, timeout) = (call.arg(0), call.uint(1) as usize, call.arg(3));
+    if call.uint(2) != 0 || waiters == 0 || !(1..=FUTEX_WAITV_MAX).contains(&count) {
+        return Err(Errno::EINVAL);
+    }
+    let deadline_ns = match call.int(4) {
+        _ if timeout == 0 => None,
+        clock @ (CLOCK_REALTIME | CLOCK_MONOTONIC) => deadline_ns(timeout, clock == CLOCK_REALTIME)?,
+        _ => return Err(Errno::EINVAL),
+    };
+    let mut entries = Vec::with_capacity(count);
+    for number in 0..count {
+        // struct futex_waitv: value, address, flags with a reserved word above them.
+        let [value, address, flags] = user::read::<[u64; 3]>(waiters.wrapping_add(number * FUTEX_WAITV_SIZE))?;
+        let expected = u32::try_from(value).map_err(|_| Errno::EINVAL)?;
+        let known = u64::from(FUTEX2_SIZE_MASK | FUTEX2_PRIVATE);
+        if flags & !known != 0 || flags as u32 & FUTEX2_SIZE_MASK != FUTEX2_SIZE_U32 {
+            return Err(Errno::EINVAL);
+        }
+        entries.push(futex::Entry {
+            address: address as usize,
+            private: flags as u32 & FUTEX2_PRIVATE != 0,
+            expected,
+        });
+    }
+    futex::wait_for_any(call.thread, &entries, deadline_ns)
+}
+
+const FUTEX_WAITV_SIZE: usize = 24;
 
 /// The timeout is relative and of CLOCK_MONOTONIC for FUTEX_WAIT, absolute and of either clock for FUTEX_WAIT_BITSET.
 fn wait(
@@ -62,16 +133,13 @@ fn wait(
 ) -> Result<usize, Errno> {
     let deadline_ns = match call.arg(3) {
         0 => None,
+        timeout if absolute => deadline_ns(timeout, call.uint(1) & FUTEX_CLOCK_REALTIME != 0)?,
         timeout => {
             let timeout_ns = read_timespec(timeout)?;
-            match (absolute, call.uint(1) & FUTEX_CLOCK_REALTIME != 0) {
-                (true, true) => Some(time::from_realtime_ns(timeout_ns)),
-                (true, false) => Some(timeout_ns),
-                // An interrupted wait is taken up again with what was left of its time.
-                (false, _) => match call.thread.restart_deadline_ns.swap(0, Relaxed) {
-                    0 => Some(time::now_ns().saturating_add(timeout_ns)),
-                    deadline_ns => Some(deadline_ns),
-                },
+            // An interrupted wait is taken up again with what was left of its time.
+            match call.thread.restart_deadline_ns.swap(0, Relaxed) {
+                0 => Some(time::now_ns().saturating_add(timeout_ns)),
+                deadline_ns => Some(deadline_ns),
             }
         }
     };

@@ -45,7 +45,7 @@ pub fn exit_alone(thread: &Arc<Thread>, code: i32) -> ! {
 
 /// The running thread leaves its memory, by its end or by execve(2): what others wait for there is settled.
 pub(super) fn leave_memory(thread: &Arc<Thread>) {
-    futex::release_robust_list(thread);
+    futex::release_held(thread, false);
     let clear = thread.clear_child_tid.swap(0, Relaxed);
     if clear != 0 && user::write(clear, &0u32).is_ok() {
         futex::wake_shared(clear, 1);
@@ -54,6 +54,8 @@ pub(super) fn leave_memory(thread: &Arc<Thread>) {
 
 /// Ends the running thread.
 pub fn exit_thread(thread: &Arc<Thread>) -> ! {
+    // While its number is still its own: it stands in the locks it holds.
+    futex::release_held(thread, true);
     // Before anybody who joins it goes on: its number means nobody from then on.
     table::lock().threads.remove(&thread.tid());
     leave_memory(thread);

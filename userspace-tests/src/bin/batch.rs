@@ -1,11 +1,12 @@
 //! The first process of a boot that runs many programs, one after the other: what `cargo xtask suite` boots into.
 //!
-//! `/batch` has a line for each program: its path and arguments, apart by spaces. Around a program's own output stand a
-//! line that says its number and, when it has ended, one with its status as wait(2) gives it. What a program leaves
-//! behind is killed and waited for before the next one starts.
+//! `/batch` has a line for each program: the user it runs as, its path and arguments, apart by spaces. Around a program's
+//! own output stand a line that says its number and, when it has ended, one with its status as wait(2) gives it. What a
+//! program leaves behind is killed and waited for before the next one starts.
 
 use libsyscall::abi::Errno;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use userspace_tests::checked;
 
@@ -14,8 +15,9 @@ fn main() -> std::io::Result<()> {
     for (number, line) in list.lines().enumerate() {
         say(format_args!("batch start {number}"))?;
         let mut words = line.split(' ');
+        let user = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
         let program = words.next().unwrap_or_default();
-        let status = match Command::new(program).args(words).spawn() {
+        let status = match Command::new(program).args(words).uid(user).gid(user).spawn() {
             Ok(child) => wait_for(child.id() as i32)?,
             Err(error) => {
                 eprintln!("{program}: {error}");

@@ -22,6 +22,8 @@ pub struct Unit {
     pub file: String,
     /// As its binary names them.
     pub tests: Vec<String>,
+    /// The user it runs as in Vigil.
+    pub user: u32,
 }
 
 /// Without a word for so long, the tests that run have hung. Longer than the minute after which libtest names them.
@@ -162,9 +164,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What a boot has to do: a line of program and arguments for each file.
+    /// What a boot has to do: a line of user, program and arguments for each file.
     fn list(&self, program: &str) -> String {
-        let line = |unit: &Unit| format!("{program} --exact {}\n", unit.tests.join(" "));
+        let line = |unit: &Unit| format!("{} {program} --exact {}\n", unit.user, unit.tests.join(" "));
         self.units.iter().map(line).collect()
     }
 
@@ -254,8 +256,8 @@ impl<'a> Run<'a> {
         }
         unit.tests = hung;
         let rest = Unit {
-            file: unit.file.clone(),
             tests: left,
+            ..unit.clone()
         };
         self.end_unit(how);
         if !rest.tests.is_empty() {

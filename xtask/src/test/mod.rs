@@ -16,6 +16,7 @@ pub mod queue;
 pub mod report;
 mod runner;
 pub mod skips;
+mod suites;
 mod wakeups;
 
 use crate::arch::Arch;
@@ -71,6 +72,8 @@ enum Kind {
     Documents,
     /// gdb on kernel and program
     Debugger,
+    /// Published crates' own tests: as much of `cargo xtask suite` as fits
+    Suites,
 }
 
 /// A machine the tests run on, as they name it.
@@ -204,6 +207,9 @@ pub fn command(options: &Options) -> Result<u8> {
     }
     if wanted(Kind::Runner) {
         runner::run(&plan)?;
+    }
+    if wanted(Kind::Suites) {
+        suites::run(&plan)?;
     }
     if let Some(file) = &options.junit {
         junit::write(file, &report)?;

@@ -6,7 +6,7 @@ use crate::arch::PAGE_SIZE;
 use crate::file::open_file::PIECE;
 use crate::file::{File, OpenFile};
 use crate::mm::frame::{self, Frame};
-use crate::mm::space::PageSource;
+use crate::mm::space::{Mappers, PageSource};
 use crate::mm::user::{self, Sink, Source};
 use crate::task;
 use crate::task::signal::Info;
@@ -90,6 +90,7 @@ pub struct Contents {
     /// Serialises writers, so that appends do not overwrite each other. Taken before `state`; a page fault never takes
     /// it.
     writers: SpinLock<()>,
+    mappers: Mappers,
 }
 
 struct State {
@@ -156,6 +157,7 @@ impl Contents {
         Contents {
             state: SpinLock::new(state),
             writers: SpinLock::new(()),
+            mappers: Mappers::default(),
         }
     }
 
@@ -265,10 +267,11 @@ impl Contents {
         if size > limit && size > self.size() {
             return Err(too_big(limit));
         }
-        let _writers = self.writers.lock();
+        let writers = self.writers.lock();
         let mut state = self.state.lock();
         let mut cut = BTreeMap::new();
-        if size < state.size {
+        let shrinks = size < state.size;
+        if shrinks {
             let (index, start) = (size / PAGE_SIZE as u64, size as usize % PAGE_SIZE);
             cut = state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64));
             if (size as usize) < state.archive.len() {
@@ -283,6 +286,10 @@ impl Contents {
         }
         state.size = size;
         drop(state);
+        drop(writers);
+        if shrinks {
+            self.mappers.cut(size.div_ceil(PAGE_SIZE as u64)..u64::MAX);
+        }
         drop(cut);
         Ok(())
     }
@@ -310,7 +317,7 @@ impl Contents {
         Ok(())
     }
 
-    /// FALLOC_FL_PUNCH_HOLE: zeroes, and whole pages given back.
+    /// FALLOC_FL_PUNCH_HOLE: zeroes, and whole pages given back unless they are mapped.
     pub fn punch(&self, offset: u64, len: u64) -> Result<(), Errno> {
         let end = offset.saturating_add(len).min(self.size());
         let mut at = offset;
@@ -318,7 +325,8 @@ impl Contents {
             let (index, start) = (at / PAGE_SIZE as u64, at as usize % PAGE_SIZE);
             let len = (end - at).min((PAGE_SIZE - start) as u64) as usize;
             let mut state = self.state.lock();
-            let gone = if len == PAGE_SIZE && state.archived(index).is_none() {
+            let is_mapped = state.pages.get(&index).is_some_and(|page| !page.frame.is_sole());
+            let gone = if len == PAGE_SIZE && state.archived(index).is_none() && !is_mapped {
                 let page = state.pages.remove(&index);
                 state.beyond -= page.is_some() as usize;
                 page
@@ -485,6 +493,10 @@ impl PageSource for Mapping {
 
     fn size(&self) -> u64 {
         self.contents().size()
+    }
+
+    fn mappers(&self) -> Option<&Mappers> {
+        Some(&self.contents().mappers)
     }
 
     fn identity(&self) -> (u64, u64, String) {

@@ -72,6 +72,9 @@ impl AddressSpace {
                 address
             }
         };
+        if let Some(mappers) = mapping.mappers() {
+            mappers.add(self);
+        }
         inner.add(start..start + len, mapping);
         Ok(start)
     }

@@ -1,6 +1,6 @@
 //! Page faults, and writes into a space from outside.
 
-use super::{AddressSpace, Backing, Inner, Mapping, PageSource, Protection};
+use super::{AddressSpace, Backing, Inner, Mappers, Mapping, PageSource, Protection};
 use crate::arch::paging::{self, OutOfFrames, PageFlags};
 use crate::arch::{PAGE_SIZE, USER_END};
 use crate::mm::frame::Frame;
@@ -41,6 +41,13 @@ struct Wanted {
     /// The pages to enter, and the index in the file of the first.
     window: Range<usize>,
     index: u64,
+    /// [`cuts`] of the file before it was asked.
+    cuts: u64,
+}
+
+/// How often pages of a file have gone away.
+fn cuts(file: &Arc<dyn PageSource>) -> u64 {
+    file.mappers().map_or(0, Mappers::cuts)
 }
 
 impl AddressSpace {
@@ -161,6 +168,7 @@ impl Inner {
                 Ok(None)
             }
             (None, Some((file, window, index))) => Ok(Some(Wanted {
+                cuts: cuts(file),
                 file: file.clone(),
                 window,
                 index,
@@ -210,7 +218,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Enters what a file gave; false when the regions have changed meanwhile and the fault has to start again.
+    /// Enters what a file gave; false when the regions or the file have changed meanwhile and the fault has to start again.
     fn enter_file_pages(
         &mut self,
         page: usize,
@@ -221,7 +229,8 @@ impl Inner {
         let Some((range, mapping)) = self.regions.find(page) else {
             return Ok(false);
         };
-        let unchanged = range.start <= wanted.window.start
+        let unchanged = wanted.cuts == cuts(&wanted.file)
+            && range.start <= wanted.window.start
             && range.end >= wanted.window.end
             && mapping.permits(access)
             && mapping.backing.file().is_some_and(|(file, offset)| {

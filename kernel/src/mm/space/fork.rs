@@ -21,16 +21,19 @@ impl AddressSpace {
         result.map(|()| child)
     }
 
-    fn share_with(&self, child: &AddressSpace) -> Result<(), Errno> {
+    fn share_with(&self, child_space: &AddressSpace) -> Result<(), Errno> {
         // The child is nobody else's yet, so the order of the two locks does not matter.
         let mut parent = self.inner.lock();
-        let mut child = child.inner.lock();
+        let mut child = child_space.inner.lock();
         let (parent, child) = (&mut *parent, &mut *child);
         child.heap_start = parent.heap_start;
         child.heap_end = parent.heap_end;
         for (range, mapping) in parent.regions.iter() {
             if mapping.on_fork == OnFork::LeaveOut {
                 continue;
+            }
+            if let Some(mappers) = mapping.mappers() {
+                mappers.add(child_space);
             }
             child.add(range.clone(), mapping.clone());
             // Shared pages are found again in their file.

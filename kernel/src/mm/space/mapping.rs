@@ -1,5 +1,6 @@
 //! What a region is: its backing, what it allows, and what fork(2) does with it.
 
+use super::Mappers;
 use crate::arch::paging::PageFlags;
 use crate::mm::frame::Frame;
 use crate::trap::Access;
@@ -24,6 +25,10 @@ pub trait PageSource: Send + Sync {
     fn present(&self, index: u64) -> Option<Frame>;
     /// Size in bytes now.
     fn size(&self) -> u64;
+    /// Who is told when pages go away; nobody where none ever does.
+    fn mappers(&self) -> Option<&Mappers> {
+        None
+    }
     /// What /proc/self/maps names it: (device, inode, path). Device and inode are also its identity for shared futexes.
     fn identity(&self) -> (u64, u64, String);
 }
@@ -73,6 +78,10 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    pub fn mappers(&self) -> Option<&Mappers> {
+        self.backing.file().and_then(|(file, _)| file.mappers())
+    }
+
     /// Whether it counts as data: RLIMIT_DATA, getrlimit(2).
     pub fn is_data(&self) -> bool {
         self.may_be_data() && self.protection.contains(Protection::WRITE)

@@ -15,12 +15,14 @@ mod advice;
 mod change;
 mod fault;
 mod fork;
+mod mappers;
 mod mapping;
 mod remap;
 mod shared;
 
 pub use change::{Placement, exceeds_memory};
 pub use fault::Fault;
+pub use mappers::Mappers;
 pub use mapping::{Backing, Mapping, OnFork, PageSource, Protection};
 pub use remap::RemapFlags;
 pub use shared::SharedMemory;
@@ -31,7 +33,7 @@ use crate::arch::paging::{self, PageTable, Verdict};
 use crate::arch::{self, MAX_CPUS, PAGE_SIZE, USER_END};
 use crate::random;
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::mem::MaybeUninit;
@@ -53,6 +55,7 @@ const STACK_GAP: usize = 2 << 20;
 
 /// One address space; threads of a process share it, and so do a vfork's parent and child.
 pub struct AddressSpace {
+    this: Weak<AddressSpace>,
     /// Names the space in futex keys; never used twice.
     id: u64,
     inner: SpinLock<Inner>,
@@ -133,10 +136,12 @@ impl AddressSpace {
 
     fn with_layout(stack_top: usize, map_top: usize) -> Result<Arc<AddressSpace>, Errno> {
         frame::admit()?;
-        Ok(Arc::new(AddressSpace {
+        let table = PageTable::new().map_err(|_| Errno::ENOMEM)?;
+        Ok(Arc::new_cyclic(|this| AddressSpace {
+            this: this.clone(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             inner: SpinLock::new(Inner {
-                table: PageTable::new().map_err(|_| Errno::ENOMEM)?,
+                table,
                 regions: RegionMap::default(),
                 mapped: 0,
                 data: 0,

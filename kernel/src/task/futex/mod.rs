@@ -1,0 +1,252 @@
+//! futex(2): threads that wait for a word of user memory to change.
+//!
+//! Waiters lie in buckets by a hash of their key: the word's place in memory, by address space where private, by what is
+//! mapped where shared. Waiting checks the word and queues under the bucket's lock; waking takes the lock too, so a change
+//! followed by a wake-up finds either a waiter that has seen the old value, or none yet and the new value is seen.
+//!
+//! | waits | changes the word, wakes |
+//! |---|---|
+//! | locks the bucket | |
+//! | reads the word: old value | writes the word |
+//! | queues itself, unlocks | waits for the lock |
+//! | | locks, finds the waiter, marks it woken, unparks it |
+//!
+//! Whether a waiter was woken is decided by who takes it out of the bucket: a waker marks it as woken; a timeout or a
+//! signal takes it out itself, and one that no longer finds itself there has been woken, whatever else happened. A bucket's
+//! queue keeps its room, so waiting allocates only while there are more waiters than ever before.
+//!
+//! What waits for one word is here; [`requeue`] has the operations on two, [`several`] futex_waitv(2), [`lock`] the locks
+//! that the kernel passes on (FUTEX_LOCK_PI and its like), [`robust`] what a thread's end does.
+
+mod lock;
+mod requeue;
+mod robust;
+mod several;
+
+pub use lock::{Attempt, lock, requeue_to_lock, unlock, wait_then_lock};
+pub use requeue::{requeue, wake_op};
+pub use robust::release_held;
+pub use several::{Entry, wait_for_any};
+
+use super::thread::Thread;
+use crate::arch::USER_END;
+use crate::arch::uaccess;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use event::Unparked;
+use libsyscall::abi::Errno;
+use libsyscall::abi::process::FUTEX_BITSET_MATCH_ANY;
+use sync::SpinLock;
+
+/// What a word is: (space or object, place in it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key(u64, u64);
+
+struct Waiting {
+    key: Key,
+    bitset: u32,
+    thread: Arc<Thread>,
+    aim: Aim,
+}
+
+/// What a thread waits for at a word.
+enum Aim {
+    WakeUp,
+    /// A wake-up at any of several words, of which this is one: the bucket of each.
+    AnyOf(Arc<[AtomicUsize]>, usize),
+    /// The lock that the word is, held by this thread.
+    Lock(u32),
+    /// To be moved to the lock that the word of this key is.
+    ThenLock(Key),
+}
+
+impl Waiting {
+    /// Where the number of its bucket stands.
+    fn place(&self) -> &AtomicUsize {
+        match &self.aim {
+            Aim::AnyOf(buckets, number) => &buckets[*number],
+            _ => &self.thread.futex.bucket,
+        }
+    }
+
+    /// Ends the wait; it has been taken out of its bucket.
+    fn wake(self) {
+        self.thread.futex.woken.store(true, Release);
+        self.thread.unpark();
+    }
+}
+
+const BUCKETS: usize = 256;
+static TABLE: [SpinLock<Vec<Waiting>>; BUCKETS] = [const { SpinLock::new(Vec::new()) }; BUCKETS];
+
+/// A thread's part.
+#[derive(Default)]
+pub struct WaitState {
+    /// Where it is queued. Changed by a requeue, under both buckets' locks.
+    bucket: AtomicUsize,
+    /// A waker took it out.
+    woken: AtomicBool,
+    /// Somebody may wait for a lock that it holds.
+    awaited: AtomicBool,
+    /// It has ended, as far as those who would wait for its locks are concerned.
+    gone: AtomicBool,
+}
+
+impl Key {
+    /// The key of the word at `address`: EINVAL where misaligned, EFAULT.
+    pub fn of(thread: &Thread, address: usize, private: bool) -> Result<Key, Errno> {
+        if !address.is_multiple_of(4) {
+            return Err(Errno::EINVAL);
+        }
+        if address >= USER_END {
+            return Err(Errno::EFAULT);
+        }
+        if private {
+            // Marked, so that it never equals a shared key.
+            return Ok(Key(thread.space_id.load(Relaxed) as u64 | 1, address as u64));
+        }
+        let (object, place) = thread.process.space().futex_key(address)?;
+        Ok(Key(object & !1, place))
+    }
+
+    fn bucket(self) -> usize {
+        let mixed = (self.0 ^ self.1.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 56) as usize % BUCKETS
+    }
+}
+
+/// Reads the word; a fault is mended before, not under a lock.
+fn load(address: usize) -> Result<u32, Errno> {
+    uaccess::load_u32(address).ok_or(Errno::EFAULT)
+}
+
+/// Changes the word from `old` to `new` unless it is something else by now: whether it was.
+fn exchange(address: usize, old: u32, new: u32) -> Result<bool, Errno> {
+    let found = uaccess::compare_exchange_u32(address, old, new).ok_or(Errno::EFAULT)?;
+    Ok(found == old)
+}
+
+/// FUTEX_WAIT(_BITSET): sleeps while the word is `expected`, until woken with a common bit. EAGAIN, ETIMEDOUT,
+/// ERESTARTSYS.
+pub fn wait(
+    thread: &Arc<Thread>,
+    address: usize,
+    private: bool,
+    expected: u32,
+    deadline_ns: Option<u64>,
+    bitset: u32,
+) -> Result<(), Errno> {
+    if bitset == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let key = Key::of(thread, address, private)?;
+    // Mends a fault outside the lock; what is read counts only under it.
+    load(address)?;
+    let state = &thread.futex;
+    let index = key.bucket();
+    {
+        let mut bucket = TABLE[index].lock();
+        if load(address)? != expected {
+            return Err(Errno::EAGAIN);
+        }
+        bucket.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        state.woken.store(false, Relaxed);
+        state.bucket.store(index, Relaxed);
+        bucket.push(Waiting {
+            key,
+            bitset,
+            thread: thread.clone(),
+            aim: Aim::WakeUp,
+        });
+    }
+    match sleep(thread, deadline_ns) {
+        Ok(()) => Ok(()),
+        // Out of the queue by ourselves, or woken at the last moment.
+        Err(error) => withdraw(thread, &state.bucket).map_or(Ok(()), |_| Err(error)),
+    }
+}
+
+/// Sleeps until woken. ETIMEDOUT, ERESTARTSYS: then it may still be queued.
+fn sleep(thread: &Arc<Thread>, deadline_ns: Option<u64>) -> Result<(), Errno> {
+    loop {
+        let wake = thread.park_until(deadline_ns);
+        if thread.futex.woken.load(Acquire) {
+            return Ok(());
+        }
+        match wake {
+            Unparked::Woken => {}
+            Unparked::TimedOut => return Err(Errno::ETIMEDOUT),
+            Unparked::Interrupted => return Err(Errno::ERESTARTSYS),
+        }
+    }
+}
+
+/// Takes the thread out of the bucket whose number is at `place`; `None` where a waker has done so.
+fn withdraw(thread: &Arc<Thread>, place: &AtomicUsize) -> Option<Waiting> {
+    loop {
+        let index = place.load(Acquire);
+        let mut bucket = TABLE[index].lock();
+        if place.load(Relaxed) != index {
+            continue; // Requeued in between.
+        }
+        let is_it = |waiting: &Waiting| Arc::ptr_eq(&waiting.thread, thread) && core::ptr::eq(waiting.place(), place);
+        let at = bucket.iter().position(is_it)?;
+        return Some(bucket.remove(at));
+    }
+}
+
+/// Wakes waiters of `key` in the bucket until `count` have been, one at least; how many. EINVAL at one that waits for a
+/// lock.
+fn wake_in(bucket: &mut Vec<Waiting>, key: Key, count: usize, bitset: u32) -> Result<usize, Errno> {
+    let mut woken = 0;
+    let mut at = 0;
+    while at < bucket.len() {
+        if bucket[at].key != key {
+            at += 1;
+            continue;
+        }
+        if matches!(bucket[at].aim, Aim::Lock(_) | Aim::ThenLock(_)) {
+            return Err(Errno::EINVAL);
+        }
+        if bucket[at].bitset & bitset == 0 {
+            at += 1;
+            continue;
+        }
+        bucket.remove(at).wake();
+        woken += 1;
+        if woken >= count {
+            break;
+        }
+    }
+    Ok(woken)
+}
+
+/// FUTEX_WAKE(_BITSET): how many were woken.
+pub fn wake(thread: &Thread, address: usize, private: bool, count: usize, bitset: u32) -> Result<usize, Errno> {
+    if bitset == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let key = Key::of(thread, address, private)?;
+    wake_in(&mut TABLE[key.bucket()].lock(), key, count, bitset)
+}
+
+/// Wakes waiters of a shared word of the running process, as the kernel does at a thread's end.
+pub fn wake_shared(address: usize, count: usize) {
+    super::with_current(|thread| {
+        // A bad address has no waiters.
+        let _ = wake(thread, address, false, count, FUTEX_BITSET_MATCH_ANY);
+    });
+}
+
+/// Waiters per word, for the state dump.
+pub fn each_waiter(mut f: impl FnMut(&Thread, u64)) {
+    for bucket in &TABLE {
+        for waiting in bucket.lock().iter() {
+            f(&waiting.thread, waiting.key.1);
+        }
+    }
+}
