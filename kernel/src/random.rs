@@ -37,7 +37,9 @@ pub fn fill_sink(to: &mut Sink) -> Result<usize, Errno> {
             Err(_) | Ok(0) => break,
             Ok(count) => done += count,
         }
-        crate::task::preempt_point();
+        if crate::task::preempt_point() {
+            break;
+        }
     }
     Ok(done)
 }

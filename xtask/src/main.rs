@@ -1,6 +1,7 @@
 //! Vigil's commands: `cargo xtask setup | build | run | runner | test | suite | fuzz | bench | debug | image | lint`.
 
 mod arch;
+mod backtrace;
 mod bench;
 mod build;
 mod console;
@@ -25,6 +26,7 @@ mod runner;
 mod session;
 mod setup;
 mod suite;
+mod symbols;
 mod terminal;
 mod test;
 mod userland;

@@ -1,5 +1,6 @@
 //! A machine that runs one program as if it ran here: its streams and its input pass through, its end is told.
 
+use crate::backtrace::Backtraces;
 use crate::build::Built;
 use crate::console::{self, End, Event, Stream};
 use crate::guest::{Guest, Input};
@@ -33,7 +34,7 @@ pub fn hold(
     archive: &[u8],
     parameters: &str,
     source: Source,
-    kernel_says: impl FnMut(Vec<u8>) -> Vec<u8>,
+    mut kernel_says: impl FnMut(Vec<u8>) -> Vec<u8>,
 ) -> Result<End> {
     let root_file = paths::made("run")?.join(format!("{}.cpio", std::process::id()));
     std::fs::write(&root_file, archive).with_context(|| format!("cannot write {}", root_file.display()))?;
@@ -41,10 +42,11 @@ pub fn hold(
     if let Some((rows, columns)) = terminal::window().filter(|_| source == Source::Terminal) {
         parameters.push_str(&format!(" window={rows}x{columns}"));
     }
+    let mut messages = Backtraces::of(&kernel.elf);
     let end = machine
         .boot(kernel, &root_file, &parameters)
         .and_then(Guest::start)
-        .and_then(|guest| attend(guest, source, kernel_says));
+        .and_then(|guest| attend(guest, source, |bytes| messages.name(&kernel_says(bytes))));
     machine.clean(&root_file);
     end
 }

@@ -25,8 +25,7 @@ pub const PIECE: usize = 1 << 20;
 fn in_pieces(mut step: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
     let mut total = step()?;
     let mut last = total;
-    while last == PIECE {
-        crate::task::preempt_point();
+    while last == PIECE && !crate::task::preempt_point() {
         last = step().unwrap_or(0);
         total += last;
     }

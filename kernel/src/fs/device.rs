@@ -114,7 +114,9 @@ fn in_chunks(total: usize, mut step: impl FnMut(usize) -> Result<usize, Errno>) 
             Err(_) | Ok(0) => break,
             Ok(count) => done += count,
         }
-        crate::task::preempt_point();
+        if crate::task::preempt_point() {
+            break;
+        }
     }
     Ok(done)
 }

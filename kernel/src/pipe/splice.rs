@@ -165,7 +165,9 @@ impl PipeEnd {
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(error),
             }
-            task::preempt_point();
+            if task::preempt_point() {
+                break;
+            }
         }
         Ok(done)
     }
@@ -202,7 +204,9 @@ impl PipeEnd {
             if got < wanted {
                 break;
             }
-            task::preempt_point();
+            if task::preempt_point() {
+                break;
+            }
         }
         Ok(done)
     }
@@ -231,7 +235,9 @@ impl PipeEnd {
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(error),
             }
-            task::preempt_point();
+            if task::preempt_point() {
+                break;
+            }
         }
         Ok(done)
     }

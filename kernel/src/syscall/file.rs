@@ -220,7 +220,9 @@ fn copy(
                 }
             }
         }
-        crate::task::preempt_point();
+        if crate::task::preempt_point() {
+            break;
+        }
     }
     Ok(done)
 }

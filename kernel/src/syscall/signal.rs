@@ -4,6 +4,7 @@ use super::Call;
 use super::table::Line;
 use super::time::read_timespec;
 use crate::mm::user;
+use crate::task::alternate_stack::AlternateStack;
 use crate::task::signal::{Action, Info, UNSTOPPABLE, bit};
 use crate::task::{Process, Thread, table};
 use crate::time;
@@ -193,35 +194,23 @@ fn rt_sigreturn(call: &mut Call) -> Result<usize, Errno> {
 
 /// stack_t: sp, flags (an int and its gap), size.
 fn sigaltstack(call: &mut Call) -> Result<usize, Errno> {
-    let (base, flags, size) = call.thread.signals.alternate();
-    let in_use = flags & SS_DISABLE == 0 && call.frame.sp().wrapping_sub(base) < size;
+    let sp = call.frame.sp();
+    let old = call.thread.signals.alternate();
     let new: Option<[u64; 3]> = match call.arg(0) {
         0 => None,
         address => Some(user::read(address)?),
     };
-    if let Some([new_base, new_flags, new_size]) = new {
-        if in_use && flags & SS_AUTODISARM == 0 {
-            return Err(Errno::EPERM);
-        }
-        let new_flags = new_flags as u32;
-        match new_flags & !SS_AUTODISARM {
-            SS_DISABLE => call.thread.signals.set_alternate((0, SS_DISABLE, 0)),
-            // SS_ONSTACK means nothing here and is taken for 0, as on Linux.
-            0 | SS_ONSTACK => {
-                if (new_size as usize) < MIN_SIGNAL_STACK {
-                    return Err(Errno::ENOMEM);
-                }
-                let flags = new_flags & SS_AUTODISARM;
-                call.thread
-                    .signals
-                    .set_alternate((new_base as usize, flags, new_size as usize));
-            }
-            _ => return Err(Errno::EINVAL),
-        }
+    if let Some([base, flags, size]) = new {
+        let new = AlternateStack {
+            base: base as usize,
+            flags: flags as u32,
+            size: size as usize,
+        };
+        call.thread.signals.set_alternate(old.changed(new, sp)?);
     }
     if call.arg(1) != 0 {
-        let shown = flags | if in_use { SS_ONSTACK } else { 0 };
-        user::write(call.arg(1), &[base as u64, u64::from(shown), size as u64])?;
+        let stack = [old.base as u64, old.shown_flags(sp).into(), old.size as u64];
+        user::write(call.arg(1), &stack)?;
     }
     Ok(0)
 }

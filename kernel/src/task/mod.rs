@@ -11,6 +11,7 @@
 //! process's other locks come before the run queue only. User memory is touched under a futex bucket (one word, mended
 //! before) and under none of the others.
 
+pub mod alternate_stack;
 pub mod clone;
 pub mod credentials;
 pub mod current;

@@ -29,7 +29,7 @@
 //!
 //! Both sides write first and then read (SeqCst), so at least one of them sees the other.
 
-use super::thread::{Leaving, RESCHEDULE, Thread};
+use super::thread::{KILL, Leaving, RESCHEDULE, Thread};
 use super::{Process, current};
 use crate::arch::{self, MAX_CPUS, cpu, irq};
 use crate::mm::space::AddressSpace;
@@ -201,6 +201,14 @@ fn steal(here: usize) -> Option<Arc<Thread>> {
     None
 }
 
+/// Whether a thread that waits may run on this CPU. Those that may not are no reason to stay awake.
+fn is_work_for(here: usize) -> bool {
+    CPUS[..cpu::online()].iter().enumerate().any(|(index, cpu)| {
+        let may_run = |thread: &Arc<Thread>| index == here || thread.affinity.load(SeqCst) & (1 << here) != 0;
+        cpu.waiting.load(SeqCst) != 0 && cpu.queue.lock().iter().any(may_run)
+    })
+}
+
 /// Gives the CPU to the next thread. The running one is parked, queued, or has ended; returns when it is continued.
 pub(super) fn schedule(running: &Arc<Thread>) {
     let here = cpu::id();
@@ -287,13 +295,16 @@ pub(super) fn give_way(running: &Arc<Thread>) {
     }
 }
 
-/// For long loops in the kernel: lets others run if the slice is over.
-pub fn preempt_point() {
+/// For long loops in the kernel: takes the interrupts that wait, and lets other threads run if the slice is over. True
+/// once the running thread has been killed: nobody will see what the loop comes to.
+pub fn preempt_point() -> bool {
+    cpu::take_interrupts();
     let this = &CPUS[cpu::id()];
     if this.waiting.load(Relaxed) != 0 && now_ns() >= this.slice_end_ns.load(Relaxed) {
         this.slice_end_ns.store(now_ns() + SLICE_NS, Relaxed);
         yield_now();
     }
+    current::with_current(|thread| thread.has_flag(KILL))
 }
 
 /// Somebody waits on this CPU now: its running thread gets a slice.
@@ -371,7 +382,11 @@ pub fn idle() -> ! {
         drop_dead_space(this);
         crate::dump::before_idling();
         IDLE.fetch_or(bit, SeqCst);
-        if CPUS[..cpu::online()].iter().all(|cpu| cpu.waiting.load(SeqCst) == 0) {
+        if is_work_for(here) {
+            // A thread that is just being left, or that came after the look. Whoever leaves it may wait for this CPU's
+            // answer to an interrupt.
+            cpu::take_interrupts();
+        } else {
             let from = now_ns();
             cpu::wait_for_interrupt();
             this.idle_ns.fetch_add(now_ns() - from, Relaxed);
@@ -393,7 +408,7 @@ fn drop_dead_space(this: &Cpu) {
     }
 }
 
-/// Has the other CPUs let go of an address space that has ended.
+/// Has the CPUs that halt look again: for a thread that may run there now, or an address space to let go of.
 pub(super) fn nudge_idle() {
     let idle = IDLE.load(SeqCst) & !(1 << cpu::id());
     for cpu in 0..cpu::online() {

@@ -5,6 +5,7 @@
 //! written by the thread itself. The [`SIGNAL`] flag of a thread is the hint that something may be deliverable to it: set
 //! after a signal is queued, cleared by the thread when it finds nothing.
 
+use super::alternate_stack::AlternateStack;
 use super::thread::{KILL, RESTORE_MASK, SIGNAL, STOP, Thread, WORK};
 use super::{Process, current, exit, kinship, sched, wait};
 use crate::arch::signal::{Delivery, Returned};
@@ -230,8 +231,7 @@ pub struct ThreadSignals {
     saved_mask: AtomicU64,
     /// Guarded by the process's signal lock as well; its own lock is never contended.
     pub(super) pending: SpinLock<Pending>,
-    /// sigaltstack(2): sp, flags, size.
-    alternate: SpinLock<(usize, u32, usize)>,
+    alternate: SpinLock<AlternateStack>,
 }
 
 impl ThreadSignals {
@@ -240,7 +240,7 @@ impl ThreadSignals {
             mask: AtomicU64::new(mask),
             saved_mask: AtomicU64::new(0),
             pending: SpinLock::default(),
-            alternate: SpinLock::new((0, SS_DISABLE, 0)),
+            alternate: SpinLock::new(AlternateStack::NONE),
         }
     }
 
@@ -250,14 +250,14 @@ impl ThreadSignals {
 
     /// execve(2): no alternate stack; mask and pending signals stay.
     pub(super) fn reset_for_execve(&self) {
-        self.set_alternate((0, SS_DISABLE, 0));
+        self.set_alternate(AlternateStack::NONE);
     }
 
-    pub fn alternate(&self) -> (usize, u32, usize) {
+    pub fn alternate(&self) -> AlternateStack {
         *self.alternate.lock()
     }
 
-    pub fn set_alternate(&self, stack: (usize, u32, usize)) {
+    pub fn set_alternate(&self, stack: AlternateStack) {
         *self.alternate.lock() = stack;
     }
 }
@@ -573,9 +573,10 @@ impl Thread {
             interrupted_mask
         };
         let alternate = self.signals.alternate();
-        let (base, flags, size) = alternate;
-        let on_alternate = frame.sp().wrapping_sub(base) < size || frame.sp() == base + size;
-        let use_alternate = action.flags & SA_ONSTACK != 0 && flags & SS_DISABLE == 0 && !on_alternate;
+        let stack_top = match action.flags & SA_ONSTACK {
+            0 => None,
+            _ => alternate.top_for(frame.sp()),
+        };
         let delivery = Delivery {
             signal: info.signal,
             handler: action.handler,
@@ -587,7 +588,7 @@ impl Thread {
             info: &info.to_bytes(),
             mask,
             alternate,
-            stack_top: use_alternate.then_some(base + size),
+            stack_top,
         };
         if crate::arch::signal::push(frame, &delivery).is_err() {
             // sigaction(2): a handler whose stack can't take the frame. A second fault of the same kind then kills.
@@ -595,8 +596,8 @@ impl Thread {
             self.force_signal(Info::kernel(SIGSEGV));
             return;
         }
-        if use_alternate && flags & SS_AUTODISARM != 0 {
-            self.signals.set_alternate((0, SS_DISABLE, 0));
+        if stack_top.is_some() && alternate.flags & SS_AUTODISARM != 0 {
+            self.signals.set_alternate(AlternateStack::NONE);
         }
         let own = if action.flags & SA_NODEFER != 0 {
             0
@@ -610,7 +611,10 @@ impl Thread {
     pub fn leave_handler(&self, frame: &mut TrapFrame) {
         match crate::arch::signal::pop(frame) {
             Ok(Returned { mask, alternate }) => {
-                self.signals.set_alternate(alternate);
+                // As on Linux, a stack that sigaltstack(2) would refuse changes nothing, and is no error.
+                if let Ok(stack) = self.signals.alternate().changed(alternate, frame.sp()) {
+                    self.signals.set_alternate(stack);
+                }
                 self.set_mask(mask);
             }
             Err(_) => self.force_signal(Info::kernel(SIGSEGV)),

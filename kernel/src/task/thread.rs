@@ -15,7 +15,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 use event::{EventMask, Sleeper, Unparked, Waiter, Woken};
 use libsyscall::abi::Errno;
@@ -260,10 +260,12 @@ impl Thread {
 
     /// sched_setaffinity(2). Takes hold when the thread is queued or preempted next.
     pub fn set_affinity(&self, cpus: u32) {
-        self.affinity.store(cpus, Relaxed);
+        self.affinity.store(cpus, SeqCst);
         if cpus & (1 << self.cpu()) == 0 {
             self.raise(RESCHEDULE);
         }
+        // One that waits in a queue may be for a CPU that halts.
+        sched::nudge_idle();
     }
 
     /// CPU time used, of a running thread as of its last switch.

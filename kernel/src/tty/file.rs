@@ -125,7 +125,9 @@ impl File for TerminalFile {
                     done += count;
                 }
             }
-            task::preempt_point();
+            if task::preempt_point() {
+                break;
+            }
         }
         Ok(done)
     }

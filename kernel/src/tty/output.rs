@@ -47,7 +47,9 @@ pub fn in_pieces(from: &mut Source, mut each: impl FnMut(&[u8])) -> Result<usize
                 done += count;
             }
         }
-        crate::task::preempt_point();
+        if crate::task::preempt_point() {
+            break;
+        }
     }
     Ok(done)
 }

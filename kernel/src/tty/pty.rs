@@ -124,7 +124,9 @@ impl File for Master {
                 Err(_) => break,
                 Ok(count) => done += count,
             }
-            task::preempt_point();
+            if task::preempt_point() {
+                break;
+            }
         }
         Ok(done)
     }

@@ -38,9 +38,14 @@ fn main() -> ExitCode {
         exec_garbage,
         exec_broken_headers,
         bad_signal_return,
+        signal_return_anywhere,
+        wild_alternate_stack,
         descriptor_limit,
         fork_bomb_is_bounded,
         lengths_overflow,
+        holes_without_end,
+        hole_in_a_huge_file,
+        killed_in_a_long_call,
     ])
 }
 
@@ -333,6 +338,44 @@ fn bad_signal_return() {
     assert!(matches!(child.wait(), Status::Killed(_)));
 }
 
+/// With the stack pointer where no stack can be.
+fn signal_return_anywhere() {
+    for bad in BAD {
+        dies_of(libc::SIGSEGV, || {
+            // SAFETY: not sound, and meant so: the child ends here.
+            unsafe {
+                #[cfg(target_arch = "x86_64")]
+                asm!("mov rsp, {}", "syscall", "ud2", in(reg) bad, in("rax") nr::RT_SIGRETURN, options(noreturn));
+                #[cfg(target_arch = "aarch64")]
+                asm!("mov sp, {}", "svc #0", "udf #0", in(reg) bad & !15, in("x8") nr::RT_SIGRETURN, options(noreturn));
+            }
+        });
+    }
+}
+
+/// A stack for handlers that ends past the end of the address space, or where nothing is.
+fn wild_alternate_stack() {
+    extern "C" fn handler(_signal: i32) {}
+    for base in [usize::MAX - 4096, 1 << 63, 4096] {
+        dies_of(libc::SIGSEGV, || {
+            let stack = libc::stack_t {
+                ss_sp: base as *mut libc::c_void,
+                ss_flags: 0,
+                ss_size: 1 << 20,
+            };
+            // SAFETY: the kernel reads both structures; the stack is not sound, and meant so.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = handler as *const () as usize;
+                action.sa_flags = libc::SA_ONSTACK;
+                libc::sigaction(libc::SIGUSR1, &action, ptr::null_mut());
+                libc::sigaltstack(&stack, ptr::null_mut());
+                libc::raise(libc::SIGUSR1);
+            }
+        });
+    }
+}
+
 fn descriptor_limit() {
     let child = child(|| {
         let limit = libc::rlimit {
@@ -384,4 +427,54 @@ fn lengths_overflow() {
     let writev = |count: usize| call(nr::WRITEV, [event.0 as usize, vectors.as_ptr() as usize, count]);
     assert_eq!(writev(1025), Err(Errno::EINVAL));
     assert_eq!(writev(usize::MAX), Err(Errno::EINVAL));
+}
+
+/// A mapping with a hole in every other page, up to what the kernel keeps count of.
+fn holes_without_end() {
+    const PAGE: usize = 4096;
+    const HOLES: usize = 70_000;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping, which nobody touches.
+    let memory = unsafe { libc::mmap(ptr::null_mut(), 2 * HOLES * PAGE, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(memory, libc::MAP_FAILED);
+    let memory = memory as usize;
+    let made = (0..HOLES)
+        .map(|hole| call(nr::MUNMAP, [memory + (2 * hole + 1) * PAGE, PAGE]))
+        .find(Result::is_err);
+    assert!(matches!(made, None | Some(Err(Errno::ENOMEM))), "{made:?}");
+    assert_eq!(call(nr::MUNMAP, [memory, 2 * HOLES * PAGE]), Ok(0));
+    assert!(call(nr::MREMAP, [memory, PAGE, usize::MAX - PAGE, 1, 0]).is_err());
+}
+
+/// A hole as large as a file can be, which costs no more than what is there.
+fn hole_in_a_huge_file() {
+    // SAFETY: the kernel reads the name.
+    let file = Fd(unsafe { libc::memfd_create(c"huge".as_ptr(), 0) });
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    let last = i64::MAX - 0xffff;
+    // SAFETY: numbers only, and bytes that are there.
+    unsafe {
+        assert_eq!(libc::ftruncate(file.0, last), 0);
+        assert_eq!(libc::pwrite(file.0, b"end".as_ptr().cast(), 3, last - 3), 3);
+        assert_eq!(libc::fallocate(file.0, mode, 0, last), 0);
+        let mut bytes = [1u8; 3];
+        assert_eq!(libc::pread(file.0, bytes.as_mut_ptr().cast(), 3, last - 3), 3);
+        assert_eq!(bytes, [0; 3]);
+    }
+}
+
+/// A call that would take seconds ends with its process, and holds nobody up meanwhile.
+fn killed_in_a_long_call() {
+    let child = child(|| {
+        let random = std::fs::File::open("/dev/urandom").expect("open");
+        let buffer = vec![0u8; 2 << 20];
+        let vectors = [[buffer.as_ptr() as usize, buffer.len()]; 1023];
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&random) as usize;
+        // SAFETY: the kernel writes the one buffer again and again.
+        while unsafe { raw(nr::READV, [fd, vectors.as_ptr() as usize, vectors.len()]) }.is_ok() {}
+        0
+    });
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    child.signal(libc::SIGKILL);
+    assert_eq!(child.wait(), Status::Killed(libc::SIGKILL));
 }

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         futex_wakes_as_many,
         futex_between_processes,
         busy_threads_share,
+        busy_threads_of_one_cpu,
         exit_ends_all_threads,
         main_thread_ends_first,
         fork_of_many_threads,
@@ -353,6 +354,53 @@ fn busy_threads_share() {
         .map(|thread| thread.join().expect("thread"))
         .collect();
     assert!(turns.iter().all(|&turns| turns > 0), "{turns:?}");
+}
+
+/// Threads that may run on one CPU only, more than it can run at once: the others go on, and answer it.
+fn busy_threads_of_one_cpu() {
+    let pin = |cpu: usize| {
+        // SAFETY: all zero bytes are an empty set; the kernel reads one.
+        unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(cpu, &mut set);
+            assert_eq!(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set), 0);
+        }
+    };
+    // SAFETY: as above; the kernel writes one set.
+    let cpus: Vec<usize> = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set), 0);
+        (0..libc::CPU_SETSIZE as usize)
+            .filter(|&cpu| libc::CPU_ISSET(cpu, &set))
+            .collect()
+    };
+    let (first, last) = (cpus[0], cpus[cpus.len() - 1]);
+    let stop = Arc::new(AtomicU32::new(0));
+    let busy: Vec<_> = (0..3)
+        .map(|_| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                pin(first);
+                while stop.load(Ordering::Relaxed) == 0 {
+                    // Memory that comes and goes, for the other CPU to forget.
+                    drop(std::hint::black_box(vec![1u8; 1 << 20]));
+                }
+            })
+        })
+        .collect();
+    let waiter = thread::spawn(move || {
+        pin(last);
+        for _ in 0..20 {
+            let start = Instant::now();
+            thread::sleep(Duration::from_millis(5));
+            assert!(start.elapsed() >= Duration::from_millis(5));
+        }
+    });
+    waiter.join().expect("the thread that waits");
+    stop.store(1, Ordering::Relaxed);
+    for thread in busy {
+        thread.join().expect("a busy thread");
+    }
 }
 
 fn exit_ends_all_threads() {

@@ -5,7 +5,6 @@ mod guest;
 mod history;
 mod profile;
 mod report;
-mod symbols;
 mod table;
 
 use crate::arch::Arch;

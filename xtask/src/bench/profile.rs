@@ -5,11 +5,11 @@
 //! come out the same in every run.
 
 use super::guest::System;
-use super::symbols::Symbols;
 use crate::console::Event;
 use crate::guest::Guest;
 use crate::machine::Machine;
 use crate::paths;
+use crate::symbols::Symbols;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,5 +1,6 @@
 //! One boot for a test: all of its output, its status, and a dump when it hangs.
 
+use crate::backtrace::Backtraces;
 use crate::build::Built;
 use crate::console::{self, Event, Stream};
 use crate::guest::Guest;
@@ -77,6 +78,7 @@ impl Boot<'_> {
         });
 
         let mut ended = Ended::default();
+        let mut messages = Backtraces::of(&self.kernel.elf);
         'machine: loop {
             let events = guest.events()?;
             if events.is_empty() {
@@ -97,7 +99,10 @@ impl Boot<'_> {
                             thread::spawn(move || drop(input.send(&sent)));
                         }
                     }
-                    Event::Bytes(stream, bytes) => {
+                    Event::Bytes(stream, mut bytes) => {
+                        if stream == Stream::Kernel {
+                            bytes = messages.name(&bytes);
+                        }
                         watch(stream, &bytes);
                         if stream == Stream::Output {
                             &mut ended.output
@@ -109,6 +114,7 @@ impl Boot<'_> {
                 }
             }
         }
+        ended.rest.extend(messages.rest());
         drop(sign_of_life);
         guest.stop();
         ended.hung = watchdog.join().unwrap_or(false);

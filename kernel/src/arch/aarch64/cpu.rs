@@ -128,6 +128,12 @@ pub fn wait_for_interrupt() {
     };
 }
 
+/// Takes the interrupts that are pending. The caller could as well be switched away from.
+pub fn take_interrupts() {
+    // SAFETY: nothing here holds a lock that a handler takes.
+    unsafe { asm!("msr daifclr, #2", "isb", "msr daifset, #2", options(nostack)) };
+}
+
 /// Ends the machine with an exit status for QEMU: semihosting's SYS_EXIT_EXTENDED, else PSCI.
 pub fn power_off(status: u8) -> ! {
     const SYS_EXIT_EXTENDED: u64 = 0x20;

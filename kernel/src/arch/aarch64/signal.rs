@@ -4,6 +4,7 @@
 use super::fpu;
 use super::trap::TrapFrame;
 use crate::mm::user;
+use crate::task::alternate_stack::AlternateStack;
 use libsyscall::abi::Errno;
 
 /// What a handler is started with.
@@ -16,8 +17,8 @@ pub struct Delivery<'a> {
     pub info: &'a [u8; 128],
     /// The mask to put back at sigreturn.
     pub mask: u64,
-    /// stack_t of the alternate stack as it is now: sp, flags, size.
-    pub alternate: (usize, u32, usize),
+    /// As it is now.
+    pub alternate: AlternateStack,
     /// Top of the stack the frame goes on: the alternate stack's end, or `None` for the interrupted one.
     pub stack_top: Option<usize>,
 }
@@ -54,9 +55,9 @@ pub fn push(frame: &mut TrapFrame, delivery: &Delivery) -> Result<(), Errno> {
         let start = offset - UCONTEXT;
         context[start..start + bytes.len()].copy_from_slice(bytes);
     };
-    put(STACK, &delivery.alternate.0.to_le_bytes());
-    put(STACK + 8, &delivery.alternate.1.to_le_bytes());
-    put(STACK + 16, &delivery.alternate.2.to_le_bytes());
+    put(STACK, &delivery.alternate.base.to_le_bytes());
+    put(STACK + 8, &delivery.alternate.flags.to_le_bytes());
+    put(STACK + 16, &delivery.alternate.size.to_le_bytes());
     put(MASK, &delivery.mask.to_le_bytes());
     for (n, register) in frame.x.iter().chain([&frame.sp, &frame.pc, &frame.pstate]).enumerate() {
         put(REGISTERS + n * 8, &register.to_le_bytes());
@@ -93,7 +94,7 @@ fn record_bytes(frame: &TrapFrame) -> [u8; 16] {
 /// What rt_sigreturn(2) found: the mask and alternate stack to go back to.
 pub struct Returned {
     pub mask: u64,
-    pub alternate: (usize, u32, usize),
+    pub alternate: AlternateStack,
 }
 
 /// Takes the frame back from the user stack: registers into `frame`, FP/SIMD state into the CPU or the running thread.
@@ -103,7 +104,7 @@ pub fn pop(frame: &mut TrapFrame) -> Result<Returned, Errno> {
         return Err(Errno::EFAULT);
     }
     let mut context = [0u8; RECORDS - UCONTEXT + FPSIMD_LEN];
-    user::read_bytes(at + UCONTEXT, &mut context)?;
+    user::read_bytes(at.wrapping_add(UCONTEXT), &mut context)?;
     let long = |offset: usize| {
         let start = offset - UCONTEXT;
         u64::from_le_bytes(context[start..start + 8].try_into().expect("eight bytes"))
@@ -136,6 +137,10 @@ pub fn pop(frame: &mut TrapFrame) -> Result<Returned, Errno> {
     frame.sanitise();
     Ok(Returned {
         mask: long(MASK),
-        alternate: (long(STACK) as usize, word(STACK + 8), long(STACK + 16) as usize),
+        alternate: AlternateStack {
+            base: long(STACK) as usize,
+            flags: word(STACK + 8),
+            size: long(STACK + 16) as usize,
+        },
     })
 }

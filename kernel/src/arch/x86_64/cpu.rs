@@ -116,6 +116,12 @@ pub fn wait_for_interrupt() {
     unsafe { asm!("sti; hlt; cli", options(nostack)) };
 }
 
+/// Takes the interrupts that are pending. The caller could as well be switched away from.
+pub fn take_interrupts() {
+    // SAFETY: nothing here holds a lock that a handler takes; `sti` takes effect after the next instruction.
+    unsafe { asm!("sti; nop; cli", options(nostack)) };
+}
+
 /// Ends the machine with an exit status for QEMU.
 pub fn power_off(status: u8) -> ! {
     // SAFETY: the debug-exit device's port; without the device the write goes nowhere.

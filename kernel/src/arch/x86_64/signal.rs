@@ -3,6 +3,7 @@
 use super::fpu;
 use super::trap::TrapFrame;
 use crate::mm::user;
+use crate::task::alternate_stack::AlternateStack;
 use libsyscall::abi::Errno;
 
 /// What a handler is started with.
@@ -15,8 +16,8 @@ pub struct Delivery<'a> {
     pub info: &'a [u8; 128],
     /// The mask to put back at sigreturn.
     pub mask: u64,
-    /// stack_t of the alternate stack as it is now: sp, flags, size.
-    pub alternate: (usize, u32, usize),
+    /// As it is now.
+    pub alternate: AlternateStack,
     /// Top of the stack the frame goes on: the alternate stack's end, or `None` for the interrupted one.
     pub stack_top: Option<usize>,
 }
@@ -80,9 +81,9 @@ pub fn push(frame: &mut TrapFrame, delivery: &Delivery) -> Result<(), Errno> {
     } else {
         flags
     };
-    words[3] = delivery.alternate.0 as u64;
-    words[4] = delivery.alternate.1.into();
-    words[5] = delivery.alternate.2 as u64;
+    words[3] = delivery.alternate.base as u64;
+    words[4] = delivery.alternate.flags.into();
+    words[5] = delivery.alternate.size as u64;
     words[REGISTERS..REGISTERS + 18].copy_from_slice(&[
         frame.r8,
         frame.r9,
@@ -133,7 +134,7 @@ pub fn push(frame: &mut TrapFrame, delivery: &Delivery) -> Result<(), Errno> {
 /// What rt_sigreturn(2) found: the mask and alternate stack to go back to.
 pub struct Returned {
     pub mask: u64,
-    pub alternate: (usize, u32, usize),
+    pub alternate: AlternateStack,
 }
 
 /// Takes the frame back from the user stack: registers into `frame`, FP/SIMD state into the CPU or the running thread.
@@ -178,7 +179,11 @@ pub fn pop(frame: &mut TrapFrame) -> Result<Returned, Errno> {
     frame.sanitise();
     Ok(Returned {
         mask: words[MASK_WORD],
-        alternate: (words[3] as usize, words[4] as u32, words[5] as usize),
+        alternate: AlternateStack {
+            base: words[3] as usize,
+            flags: words[4] as u32,
+            size: words[5] as usize,
+        },
     })
 }
 

@@ -308,7 +308,9 @@ impl Contents {
         }
         for index in offset / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64) {
             drop(self.state.lock().frame(index)?);
-            task::preempt_point();
+            if task::preempt_point() {
+                return Err(Errno::EINTR);
+            }
         }
         let mut state = self.state.lock();
         if !keep_size {
@@ -325,6 +327,17 @@ impl Contents {
             let (index, start) = (at / PAGE_SIZE as u64, at as usize % PAGE_SIZE);
             let len = (end - at).min((PAGE_SIZE - start) as u64) as usize;
             let mut state = self.state.lock();
+            if state.archived(index).is_none() {
+                // A hole may be as large as a file: one step over it.
+                match state.pages.range(index..).next() {
+                    Some((&next, _)) if next == index => {}
+                    Some((&next, _)) => {
+                        at = next * PAGE_SIZE as u64;
+                        continue;
+                    }
+                    None => break,
+                }
+            }
             let is_mapped = state.pages.get(&index).is_some_and(|page| !page.frame.is_sole());
             let gone = if len == PAGE_SIZE && state.archived(index).is_none() && !is_mapped {
                 let page = state.pages.remove(&index);
@@ -337,7 +350,9 @@ impl Contents {
             drop(state);
             drop(gone);
             at += len as u64;
-            task::preempt_point();
+            if task::preempt_point() {
+                return Err(Errno::EINTR);
+            }
         }
         Ok(())
     }

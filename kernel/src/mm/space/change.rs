@@ -79,14 +79,19 @@ impl AddressSpace {
         Ok(start)
     }
 
-    /// munmap(2): what is not mapped in the range does not matter.
+    /// munmap(2): what is not mapped in the range does not matter. ENOMEM where a hole would make one region too many.
     pub fn unmap(&self, address: usize, len: usize) -> Result<(), Errno> {
         let range = user_range(address, len, Errno::EINVAL)?;
         if range.is_empty() {
             return Err(Errno::EINVAL);
         }
         // Files are let go after the lock: their last reference may do anything.
-        let _removed = self.inner.lock().take_out(self, range);
+        let _removed;
+        let mut inner = self.inner.lock();
+        if inner.regions.len() >= MAX_REGIONS && inner.splits(&range) {
+            return Err(Errno::ENOMEM);
+        }
+        _removed = inner.take_out(self, range);
         Ok(())
     }
 
@@ -183,8 +188,10 @@ impl AddressSpace {
                 Some(access) => {
                     while at < end {
                         self.handle_fault(at, access)?;
-                        task::preempt_point();
                         at += PAGE_SIZE;
+                        if task::preempt_point() {
+                            return Ok(());
+                        }
                     }
                 }
                 None => at = end,
@@ -237,6 +244,13 @@ impl Inner {
             return Ok(found);
         }
         self.regions.gap_below(len, self.map_top..USER_END).ok_or(Errno::ENOMEM)
+    }
+
+    /// Whether taking out the range leaves two pieces of a region.
+    pub(super) fn splits(&self, range: &Range<usize>) -> bool {
+        self.regions
+            .find(range.start)
+            .is_some_and(|(region, _)| region.start < range.start && range.end < region.end)
     }
 
     pub(super) fn add(&mut self, range: Range<usize>, mapping: Mapping) {

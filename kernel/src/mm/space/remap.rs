@@ -2,8 +2,8 @@
 
 use super::change::{pages_up, user_range};
 use super::{AddressSpace, Backing, Inner, LOWEST, MAX_REGIONS, Mapping};
-use crate::arch::PAGE_SIZE;
 use crate::arch::paging::{PageFlags, Verdict};
+use crate::arch::{PAGE_SIZE, USER_END};
 use crate::mm::frame;
 use alloc::vec::Vec;
 use bitflags::bitflags;
@@ -70,7 +70,11 @@ impl AddressSpace {
             if !inner.regions.covers(old.clone()) {
                 return Err(Errno::EFAULT);
             }
-            removed = inner.take_out(self, old.start + new_len..old.end);
+            let rest = old.start + new_len..old.end;
+            if inner.regions.len() >= MAX_REGIONS && inner.splits(&rest) {
+                return Err(Errno::ENOMEM);
+            }
+            removed = inner.take_out(self, rest);
             drop(inner);
             drop(removed);
             return Ok(old.start);
@@ -79,9 +83,12 @@ impl AddressSpace {
         if region.end < old.end {
             return Err(Errno::EFAULT);
         }
+        if new_len > USER_END {
+            return Err(Errno::ENOMEM);
+        }
         if !moves && !old.is_empty() && region.end == old.end {
             let growth = old.end..old.start + new_len;
-            if growth.end <= crate::arch::USER_END && inner.regions.is_vacant(growth.clone()) {
+            if growth.end <= USER_END && inner.regions.is_vacant(growth.clone()) {
                 inner.check_limits(self, growth.len(), mapping.is_data())?;
                 inner.add(growth, mapping.advanced(old.len()));
                 return Ok(old.start);
