@@ -165,9 +165,11 @@ pub fn userland(arch: Arch) -> Result<PathBuf> {
     let _step = progress::step(format!(
         "building the {arch} shell and its tools: some minutes the first time"
     ));
-    let target = paths::target()?.join("userland");
+    let workspace = paths::repository().join("userland");
+    let target = paths::made("userland")?;
+    copy_when_changed(&workspace.join("Cargo.lock"), &target.join("Cargo.lock"))?;
     let mut cargo = cargo("build");
-    cargo.current_dir(paths::repository().join("userland"));
+    cargo.current_dir(workspace);
     cargo.args(["--locked", "--bins", "--target", arch.program_target()]);
     // The published packages are found among the dependencies of the first.
     for package in ["packages", "brush-shell", "mini-redis", "init", "hello-server", "tools"] {
@@ -175,12 +177,23 @@ pub fn userland(arch: Arch) -> Result<PathBuf> {
     }
     cargo
         .env("CARGO_TARGET_DIR", &target)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        // As `build_std` sets it: build scripts are run again where it changes, and all that depends on them.
+        .env("RUSTC_BOOTSTRAP", "1");
     if !arch.is_host() {
         build_std(&mut cargo, "std,panic_unwind")?;
     }
     finish(cargo, "the interactive system")?;
     Ok(target.join(arch.program_target()).join("debug"))
+}
+
+/// The coreutils are built again when the `Cargo.lock` nearest to their target folder is touched; this one is not.
+fn copy_when_changed(from: &Path, to: &Path) -> Result<()> {
+    let contents = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if std::fs::read(to).ok().as_ref() != Some(&contents) {
+        std::fs::write(to, contents).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(())
 }
 
 /// Builds the loader that takes Limine's place in the tests, and gives a folder that looks like a release of it.

@@ -6,12 +6,13 @@ use crate::{build, paths};
 use anyhow::{Context, Result};
 
 /// The workspace's programs, in `/bin` there.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 7] = [
     "brush",
     "tools",
     "mini-redis-server",
     "mini-redis-cli",
     "hello-server",
+    "get",
     "init",
 ];
 

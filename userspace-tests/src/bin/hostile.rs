@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         wild_alternate_stack,
         descriptor_limit,
         fork_bomb_is_bounded,
+        fork_bomb_meets_the_limit,
         lengths_overflow,
         holes_without_end,
         hole_in_a_huge_file,
@@ -408,6 +409,51 @@ fn fork_bomb_is_bounded() {
         i32::from(children.into_iter().any(|child| child.wait() != Status::Exited(0)))
     });
     assert_eq!(root.wait(), Status::Exited(0));
+}
+
+/// Processes that do nothing but fork, under RLIMIT_NPROC: each meets EAGAIN in the end, and all can be killed.
+fn fork_bomb_meets_the_limit() {
+    const LIMIT: u64 = 20;
+    /// User and group of their own, since root has no limit.
+    const OWNER: u32 = 54_321;
+    let (reader, writer) = Fd::blocking_pipe();
+    // SAFETY: no pointers.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let leader = child(|| {
+        let limit = libc::rlimit {
+            rlim_cur: LIMIT,
+            rlim_max: LIMIT,
+        };
+        // SAFETY: the kernel reads one limit; a forked process has what this one has, which has one thread.
+        unsafe {
+            if libc::setpgid(0, 0) != 0
+                || libc::setrlimit(libc::RLIMIT_NPROC, &limit) != 0
+                || is_root && (libc::setgid(OWNER) != 0 || libc::setuid(OWNER) != 0)
+            {
+                return 1;
+            }
+            while libc::fork() >= 0 {}
+            let met = *libc::__errno_location() == libc::EAGAIN;
+            let _ = writer.write(&[u8::from(met)]);
+            // Should nobody kill it.
+            libc::alarm(60);
+            libc::pause();
+        }
+        0
+    });
+    drop(writer);
+    // Another user of this computer has processes already, which count.
+    let expected = if is_root { LIMIT } else { 1 };
+    let mut met = [0];
+    for _ in 0..expected {
+        assert_eq!(reader.read(&mut met), Ok(1));
+        assert_eq!(met, [1]);
+    }
+    // SAFETY: the group is the leader's, which is a child not yet waited for.
+    assert_eq!(unsafe { libc::kill(-leader.0, libc::SIGKILL) }, 0);
+    assert_eq!(leader.wait(), Status::Killed(libc::SIGKILL));
+    // The pipe ends with the last of them.
+    while reader.read(&mut met) != Ok(0) {}
 }
 
 fn lengths_overflow() {

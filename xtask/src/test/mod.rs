@@ -15,6 +15,7 @@ mod programs;
 pub mod queue;
 pub mod report;
 mod runner;
+mod shell;
 pub mod skips;
 mod suites;
 mod wakeups;
@@ -66,6 +67,8 @@ enum Kind {
     Network,
     /// A package's tests by cargo through the runner
     Runner,
+    /// The shell on a terminal, as a person types at it
+    Shell,
     /// Random programs whose results in Vigil must be Linux's
     Fuzz,
     /// The commands in the documents
@@ -201,6 +204,9 @@ pub fn command(options: &Options) -> Result<u8> {
     }
     if wanted(Kind::Debugger) {
         debugger::run(&plan)?;
+    }
+    if wanted(Kind::Shell) {
+        shell::run(&plan)?;
     }
     if wanted(Kind::Documents) {
         documents::run(&plan)?;
