@@ -157,8 +157,10 @@ impl Stack {
     /// Takes in what has come, moves bytes between sockets and packets, sends what there is. When to do so again.
     fn run(&mut self) -> Option<u64> {
         let now = now();
-        let more = self.take_in(now);
-        self.connections.exchange(&mut self.sockets);
+        let (some, more) = self.take_in(now);
+        if some {
+            self.connections.exchange(&mut self.sockets);
+        }
         let mut sends = || self.interface.poll_egress(now, &mut self.port, &mut self.sockets);
         while sends() == PollResult::SocketStateChanged {}
         self.connections.sweep(&mut self.sockets);
@@ -177,11 +179,11 @@ impl Stack {
             .min()
     }
 
-    /// Frames that have come; whether there are more.
-    fn take_in(&mut self, now: Instant) -> bool {
-        for _ in 0..FRAMES_AT_ONCE {
+    /// Takes frames in that have come; whether there were some, and whether there are more.
+    fn take_in(&mut self, now: Instant) -> (bool, bool) {
+        for count in 0..FRAMES_AT_ONCE {
             if !self.port.fetch() {
-                return false;
+                return (count > 0, false);
             }
             let welcome = self.connections.welcome(&self.port, &mut self.sockets);
             if !welcome {
@@ -193,9 +195,9 @@ impl Stack {
             self.messages.take_in(&mut self.sockets);
             if self.port.has_frame() {
                 // Answers could not be sent. The card says when it goes on.
-                return false;
+                return (true, false);
             }
         }
-        true
+        (true, true)
     }
 }

@@ -4,6 +4,7 @@
 //! same, but that smoltcp has its far end: [`Connections::exchange`] moves bytes between that end and smoltcp's buffers,
 //! and turns shutdowns, resets and closes of one side into those of the other.
 
+use super::card::Port;
 use crate::mm::frame;
 use crate::mm::user::{Sink, Source};
 use crate::net::address::{Inet, Ip};
@@ -22,8 +23,6 @@ use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpListenEndpoint, IpProtocol, Ipv4Address, Ipv4Packet,
     TcpPacket,
 };
-
-use super::card::Port;
 
 /// Bytes of smoltcp's buffers, each way: what is on the wire. The far end's own hold more.
 const BUFFER_LEN: usize = 64 * 1024;
@@ -82,8 +81,12 @@ pub fn connect(id: Id, stream: &Arc<Stream>, from: Inet, to: Inet) -> Result<(),
 }
 
 /// A program has sent, has made room, or has ended something.
-pub fn attend(_id: Id) {
-    super::with_stack(|_| ());
+pub fn attend(id: Id) {
+    super::with_stack(|stack| {
+        if let Some(connection) = stack.connections.0.get_mut(&id) {
+            connection.exchange(id, stack.sockets.get_mut(connection.handle));
+        }
+    });
 }
 
 /// A program no longer wants to connect.
@@ -191,22 +194,20 @@ impl Connections {
         true
     }
 
-    /// Moves bytes and ends between sockets and packets.
+    /// Moves bytes and ends between sockets and packets, which have come for any of them.
     pub fn exchange(&mut self, sockets: &mut SocketSet<'static>) {
         for (&id, connection) in &mut self.0 {
-            connection.advance(
-                id,
-                sockets.get_mut(connection.handle),
-                Errno::ECONNREFUSED,
-                Errno::ECONNRESET,
-            );
+            connection.exchange(id, sockets.get_mut(connection.handle));
         }
     }
 
     /// After sending, when answers that were due too long have ended connections: removes those that are over.
     pub fn sweep(&mut self, sockets: &mut SocketSet<'static>) {
         self.0.retain(|&id, connection| {
-            let socket = sockets.get_mut(connection.handle);
+            let socket: &mut Socket = sockets.get_mut(connection.handle);
+            if socket.is_open() && connection.orphan_since_ns.is_none() {
+                return true;
+            }
             connection.advance(id, socket, Errno::ETIMEDOUT, Errno::ETIMEDOUT);
             let over = connection.is_over(socket);
             if over {
@@ -224,6 +225,11 @@ impl Connections {
 }
 
 impl Connection {
+    /// Moves bytes and ends, after frames have been taken in: who has gone now has said so.
+    fn exchange(&mut self, id: Id, socket: &mut Socket) {
+        self.advance(id, socket, Errno::ECONNREFUSED, Errno::ECONNRESET);
+    }
+
     /// `refused`, `reset`: what a socket is told whose connection has ended without its doing.
     fn advance(&mut self, id: Id, socket: &mut Socket, refused: Errno, reset: Errno) {
         let is_open = matches!(socket.state(), State::Established | State::CloseWait);
