@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::ptr::{self, null_mut};
 use userspace_tests::harness::ignore;
-use userspace_tests::{Test, check, check_eq, run};
+use userspace_tests::{Test, alone_on_this_machine, check, check_eq, run};
 
 const PAGE: usize = 4096;
 const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
@@ -785,12 +785,6 @@ fn free_kib() -> Result<u64, String> {
         .find_map(|line| line.strip_prefix("MemFree:"))
         .and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse().ok())
         .ok_or_else(|| String::from("no MemFree in /proc/meminfo"))
-}
-
-/// Whether hardly anything else runs.
-fn alone_on_this_machine() -> bool {
-    let number = |name: std::ffi::OsString| name.to_str().is_some_and(|name| name.parse::<u32>().is_ok());
-    fs::read_dir("/proc").is_ok_and(|entries| entries.flatten().filter(|entry| number(entry.file_name())).count() < 4)
 }
 
 /// Runs a storm of children some times; what was free before must be free again after one of them at least. Other work on

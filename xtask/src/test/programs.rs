@@ -33,6 +33,7 @@ const PROGRAMS: &[&str] = &[
     "pipes",
     "splice",
     "hostile",
+    "leaks",
     "hammer",
     "eventfd",
     "epoll",

@@ -3,7 +3,7 @@
 use super::{Item, What};
 use crate::arch::{PAGE_SIZE, cpu};
 use crate::file::table::NUMBERS_MAX;
-use crate::mm::frame;
+use crate::mm::{frame, heap};
 use crate::pipe;
 use crate::syscall::system;
 use crate::task::{sched, table};
@@ -192,6 +192,8 @@ fn memory_info(text: &mut String) {
     kib("Cached", files);
     kib("SwapCached", 0);
     kib("Shmem", files);
+    // The kernel's own objects, to the page.
+    kib("Slab", heap::used().div_ceil(PAGE_SIZE));
     kib("SwapTotal", 0);
     kib("SwapFree", 0);
 }

@@ -1,0 +1,268 @@
+//! Objects of each kind made and let go again many times: the kernel's memory is what it was before.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::ExitCode;
+use std::ptr;
+use std::time::{Duration, Instant};
+use userspace_tests::{Fd, Status, alone_on_this_machine, checked, child, tests};
+
+fn main() -> ExitCode {
+    userspace_tests::run(tests![
+        eventfds,
+        epolls,
+        registrations,
+        timer_descriptors,
+        signal_descriptors,
+        pipes,
+        unix_pairs,
+        unix_listeners,
+        descriptors_in_flight,
+        tcp_connections,
+        udp_sockets,
+        files,
+        memory_files,
+        mappings,
+        threads,
+        processes,
+        timers,
+    ])
+}
+
+/// Rounds at most, and for how long at most: whichever comes first.
+const ROUNDS: u64 = 100_000;
+const TIME: Duration = Duration::from_millis(400);
+/// Memory that comes and goes with whatever else happens: buffers that keep their room, caches of frames.
+const NOISE_BYTES: u64 = 512 << 10;
+/// What a round may cost for good: less than the smallest object.
+const ROUND_BYTES: u64 = 12;
+
+/// Bytes that are free, and bytes that the kernel's objects take.
+fn memory() -> (u64, u64) {
+    let text = fs::read_to_string("/proc/meminfo").expect("meminfo");
+    let bytes = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        let number = line.trim_start_matches(':').trim().trim_end_matches(" kB");
+        number.parse::<u64>().expect("a number") << 10
+    };
+    (bytes("MemFree"), bytes("Slab"))
+}
+
+/// Whether `round` gives back what it takes. Where others use the machine's memory too, it only has to work.
+fn gives_back(mut round: impl FnMut()) {
+    let mut many = || {
+        let start = Instant::now();
+        let mut count = 0;
+        while count < ROUNDS && start.elapsed() < TIME {
+            round();
+            count += 1;
+        }
+        count
+    };
+    many();
+    let mut lost = Vec::new();
+    for _ in 0..if alone_on_this_machine() { 4 } else { 0 } {
+        let before = memory();
+        let allowed = many() * ROUND_BYTES + NOISE_BYTES;
+        let after = memory();
+        let one = (before.0.saturating_sub(after.0), after.1.saturating_sub(before.1));
+        if one.0 < allowed && one.1 < allowed {
+            return;
+        }
+        lost.push((one, allowed));
+    }
+    assert!(
+        lost.is_empty(),
+        "free memory lost and objects kept, what is allowed: {lost:?}"
+    );
+}
+
+fn eventfds() {
+    gives_back(|| drop(Fd::eventfd(1, 0)));
+}
+
+fn epolls() {
+    gives_back(|| {
+        let (outer, inner) = (Fd::epoll(), Fd::epoll());
+        outer.add(&inner, libc::EPOLLIN as u32);
+    });
+}
+
+fn registrations() {
+    let epoll = Fd::epoll();
+    gives_back(|| {
+        let target = Fd::eventfd(1, 0);
+        epoll.add(&target, libc::EPOLLIN as u32);
+        assert_eq!(epoll.ready().len(), 1);
+    });
+}
+
+fn timer_descriptors() {
+    gives_back(|| {
+        let soon = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec {
+                tv_sec: 1000,
+                tv_nsec: 0,
+            },
+        };
+        // SAFETY: the calls take numbers and read a time; the descriptor is closed once.
+        unsafe {
+            let timer = checked(libc::timerfd_create(libc::CLOCK_MONOTONIC, 0)).expect("timerfd");
+            checked(libc::timerfd_settime(timer, 0, &soon, ptr::null_mut())).expect("set");
+            libc::close(timer);
+        }
+    });
+}
+
+fn signal_descriptors() {
+    gives_back(|| {
+        // SAFETY: the set is initialised before it is read; the descriptor is closed once.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGUSR1);
+            libc::close(checked(libc::signalfd(-1, &set, 0)).expect("signalfd"));
+        }
+    });
+}
+
+fn pipes() {
+    gives_back(|| {
+        let (_reader, writer) = Fd::pipe();
+        assert_eq!(writer.write(b"left in it"), Ok(10));
+    });
+}
+
+fn unix_pairs() {
+    gives_back(|| {
+        let (mut one, _other) = UnixStream::pair().expect("streams");
+        one.write_all(b"left in it").expect("write");
+        let (one, _other) = UnixDatagram::pair().expect("datagrams");
+        one.send(b"left in it").expect("send");
+    });
+}
+
+fn unix_listeners() {
+    let path = format!("/tmp/leaks-{}", std::process::id());
+    gives_back(|| {
+        let listener = UnixListener::bind(&path).expect("bind");
+        let _never_accepted = UnixStream::connect(&path).expect("connect");
+        drop(listener);
+        fs::remove_file(&path).expect("remove");
+    });
+}
+
+/// A socket in a message that waits in that same socket: nobody can reach the two any more.
+fn descriptors_in_flight() {
+    gives_back(|| {
+        let (one, other) = UnixStream::pair().expect("streams");
+        let mut byte = [0u8];
+        let mut part = libc::iovec {
+            iov_base: byte.as_mut_ptr().cast(),
+            iov_len: 1,
+        };
+        let mut control = [0u64; 4];
+        // SAFETY: the message's parts live until the call returns, and the control room holds one descriptor.
+        unsafe {
+            let mut message: libc::msghdr = std::mem::zeroed();
+            message.msg_iov = &mut part;
+            message.msg_iovlen = 1;
+            message.msg_control = control.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(4) as _;
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+            libc::CMSG_DATA(header).cast::<i32>().write_unaligned(other.as_raw_fd());
+            checked(libc::sendmsg(one.as_raw_fd(), &message, 0)).expect("sendmsg");
+        }
+    });
+}
+
+fn tcp_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("name");
+    let mut left = 4000u32;
+    gives_back(|| {
+        // Ports of closed connections rest for a minute.
+        left = left.saturating_sub(1);
+        if left > 0 {
+            let mut client = TcpStream::connect(address).expect("connect");
+            let (_server, _) = listener.accept().expect("accept");
+            client.write_all(b"left in it").expect("write");
+        }
+    });
+}
+
+fn udp_sockets() {
+    gives_back(|| {
+        let one = UdpSocket::bind("127.0.0.1:0").expect("bind");
+        one.send_to(b"left in it", one.local_addr().expect("name"))
+            .expect("send");
+    });
+}
+
+fn files() {
+    let path = format!("/tmp/leaks-file-{}", std::process::id());
+    gives_back(|| {
+        File::create(&path)
+            .expect("create")
+            .write_all(&[1; 5000])
+            .expect("write");
+        fs::remove_file(&path).expect("remove");
+    });
+}
+
+fn memory_files() {
+    gives_back(|| {
+        // SAFETY: the name lives on; the mapping is taken away again and the descriptor closed once.
+        unsafe {
+            let file = checked(libc::memfd_create(c"leaks".as_ptr(), 0)).expect("memfd");
+            checked(libc::ftruncate(file, 8192)).expect("longer");
+            let both = libc::PROT_READ | libc::PROT_WRITE;
+            let at = libc::mmap(ptr::null_mut(), 8192, both, libc::MAP_SHARED, file, 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            at.cast::<u8>().write_volatile(1);
+            libc::munmap(at, 8192);
+            libc::close(file);
+        }
+    });
+}
+
+fn mappings() {
+    gives_back(|| {
+        let both = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        // SAFETY: the mapping is this function's alone.
+        unsafe {
+            let at = libc::mmap(ptr::null_mut(), 8192, both, flags, -1, 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            at.cast::<u8>().write_volatile(1);
+            libc::munmap(at, 8192);
+        }
+    });
+}
+
+fn threads() {
+    gives_back(|| std::thread::spawn(|| ()).join().expect("a thread"));
+}
+
+fn processes() {
+    gives_back(|| assert_eq!(child(|| 0).wait(), Status::Exited(0)));
+}
+
+fn timers() {
+    gives_back(|| {
+        let mut timer = 0i32;
+        // SAFETY: no event asks for the usual signal; the timer's number is written, then given back.
+        unsafe {
+            let created = libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, 0, &mut timer);
+            checked(created).expect("a timer");
+            libc::syscall(libc::SYS_timer_delete, timer);
+        }
+    });
+}
