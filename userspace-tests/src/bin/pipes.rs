@@ -2,9 +2,12 @@
 
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::{F_GETPIPE_SZ, F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK};
+use libsyscall::abi::stat::PIPEFS_MAGIC;
 use libsyscall::calls::file;
 use std::io::{Read, Write};
+use std::mem;
 use std::process::ExitCode;
+use std::ptr;
 use std::thread;
 use std::time::Duration;
 use userspace_tests::{Fd, Status, checked, child, tests};
@@ -22,6 +25,10 @@ fn main() -> ExitCode {
         blocked_writer_wakes,
         all_readers_see_the_end,
         writer_fails_when_reader_goes,
+        writer_is_cut_short,
+        one_inode,
+        opened_by_its_number,
+        looked_at_by_its_number,
         large_transfer,
         between_processes,
         flags,
@@ -155,6 +162,80 @@ fn writer_fails_when_reader_goes() {
     let (first, second) = writer.join().expect("thread");
     assert!(first.is_ok_and(|count| (65536..100_000).contains(&count)), "{first:?}");
     assert_eq!(second, Err(Errno::EPIPE));
+}
+
+/// Semantics 169: a write that has put something says so, and the signal comes nevertheless.
+fn writer_is_cut_short() {
+    let (read, write) = Fd::blocking_pipe();
+    let writer = child(|| {
+        // SAFETY: the set is initialised before it is used.
+        let mut set = unsafe {
+            let mut set = mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGPIPE);
+            libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut());
+            set
+        };
+        // The parent's is the only reader.
+        // SAFETY: the number is not used again.
+        unsafe { libc::close(read.0) };
+        assert_eq!(write.write(&[0; 3 * 65536]), Ok(65536));
+        // SAFETY: the set is written.
+        i32::from(unsafe { libc::sigpending(&mut set) != 0 || libc::sigismember(&set, libc::SIGPIPE) != 1 })
+    });
+    while !is_asleep(writer.0) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    drop(read);
+    assert_eq!(writer.wait(), Status::Exited(0));
+}
+
+/// By the third field of /proc/PID/stat.
+fn is_asleep(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+}
+
+fn one_inode() {
+    let (read, write) = Fd::pipe();
+    // SAFETY: all zero bytes are these structures, which the kernel writes.
+    unsafe {
+        let inode = |fd: &Fd| {
+            let mut stat: libc::stat = mem::zeroed();
+            checked(libc::fstat(fd.0, &mut stat)).expect("fstat");
+            (stat.st_dev, stat.st_ino)
+        };
+        assert_eq!(inode(&read), inode(&write));
+        assert_ne!(inode(&read), inode(&Fd::pipe().0));
+        let mut system: libc::statfs = mem::zeroed();
+        checked(libc::fstatfs(read.0, &mut system)).expect("fstatfs");
+        assert_eq!(system.f_type as i64, PIPEFS_MAGIC);
+        assert_eq!(
+            (system.f_bsize as i64, system.f_namelen as i64),
+            (libc::sysconf(libc::_SC_PAGESIZE), 255)
+        );
+    }
+}
+
+/// Without waiting for the other end, unlike a fifo.
+fn opened_by_its_number() {
+    let (read, write) = Fd::blocking_pipe();
+    write.write(b"abcd").expect("write");
+    drop(write);
+    let mut again = std::fs::File::open(format!("/proc/self/fd/{}", read.0)).expect("open");
+    let mut bytes = [0; 8];
+    assert_eq!(again.read(&mut bytes).expect("read"), 4);
+    assert_eq!(again.read(&mut bytes).expect("read"), 0);
+}
+
+/// Looking at an end keeps it from nothing.
+fn looked_at_by_its_number() {
+    for folder in ["fd", "fdinfo"] {
+        let (read, write) = Fd::pipe();
+        std::fs::symlink_metadata(format!("/proc/self/{folder}/{}", write.0)).expect("lstat");
+        drop(write);
+        assert_eq!(read.read(&mut [0]), Ok(0), "{folder}");
+    }
 }
 
 fn large_transfer() {
