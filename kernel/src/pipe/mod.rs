@@ -404,21 +404,23 @@ pub fn open_fifo(slot: &FifoSlot, place: &Place, flags: u32) -> Result<Arc<dyn F
 }
 
 /// Opens an end and waits for the other, unless O_NONBLOCK: then a reader goes on and a writer without readers gets
-/// ENXIO.
+/// ENXIO. A pipe without a name waits for nobody.
 fn open_end(pipe: Arc<Pipe>, place: Option<Place>, flags: u32) -> Result<Arc<dyn File>, Errno> {
     let reads = flags & O_ACCMODE != O_WRONLY;
     let writes = flags & O_ACCMODE != O_RDONLY;
+    let is_fifo = place.is_some();
     let nonblocking = flags & O_NONBLOCK != 0;
     let ring = pipe.ring.lock();
-    if writes && !reads && nonblocking && ring.readers == 0 {
+    if is_fifo && writes && !reads && nonblocking && ring.readers == 0 {
         return Err(Errno::ENXIO);
     }
     let (readers_before, writers_before) = (ring.reader_openings, ring.writer_openings);
-    let alone = if reads {
-        !writes && ring.writers == 0
-    } else {
-        ring.readers == 0
-    };
+    let alone = is_fifo
+        && if reads {
+            !writes && ring.writers == 0
+        } else {
+            ring.readers == 0
+        };
     drop(ring);
     pipe.enter(reads, writes);
     let writers_seen = (alone && reads).then_some(writers_before);
@@ -584,7 +586,7 @@ impl File for PipeEnd {
     }
 
     fn reopen(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
-        open_end(self.pipe.clone(), None, flags)
+        open_end(self.pipe.clone(), self.place.clone(), flags)
     }
 
     fn release(&self, _open: &OpenFile) {
