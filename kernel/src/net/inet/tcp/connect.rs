@@ -220,14 +220,18 @@ impl Stream {
         server
     }
 
-    /// Puts a connection into the queue, where room for it was reserved; false where this does not listen any more.
+    /// Puts a connection into the queue; false where this does not listen any more. The room reserved before may have gone to
+    /// one made at the same time, on another CPU.
     fn enqueue(&self, server: Stream) -> bool {
-        match &mut *self.state.lock() {
-            State::Listening(listener) if listener.pending.len() < listener.pending.capacity() => {
-                listener.pending.push_back(Arc::new(server));
-            }
-            _ => return false,
+        let mut state = self.state.lock();
+        let State::Listening(listener) = &mut *state else {
+            return false;
+        };
+        if listener.pending.try_reserve(1).is_err() {
+            return false;
         }
+        listener.pending.push_back(Arc::new(server));
+        drop(state);
         self.common.queue.wake(EventMask::READABLE);
         true
     }
