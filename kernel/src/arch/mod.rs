@@ -10,7 +10,7 @@
 //!   interrupts end in `crate::trap`.
 //! - `syscall`: the system-call entry; ends in `crate::syscall::dispatch`.
 //! - `context`: [`context::ArchThread`], what a thread keeps besides its frame, and the switch between two.
-//! - `paging`: [`paging::PageTable`] and the kernel's own mappings.
+//! - `paging`: the bits of an entry, for [`paging::PageTable`], and the kernel's own mappings.
 //! - `uaccess`: copies that recover from faults.
 //! - `irq`: the interrupt controller and inter-processor interrupts.
 //! - `timer`: the clock and its one-shot alarm.
@@ -30,7 +30,7 @@ mod aarch64;
 pub use aarch64::*;
 
 mod fixups;
-mod occupied;
+mod page_table;
 
 /// CPUs the kernel's tables have room for.
 pub const MAX_CPUS: usize = 32;

@@ -4,11 +4,10 @@
 //! image. Its level-3 tables are made once at boot, so a copy of 256 root entries shares everything mapped later.
 
 use super::{DIRECT_MAP, KERNEL_MAPPINGS, boot, symbols};
-use crate::arch::occupied::for_each_occupied;
+use crate::arch::page_table::{ENTRIES, Table, entry_or_make, for_each_occupied, index, table, zeroed_table};
+pub use crate::arch::page_table::{OutOfFrames, PageFlags, PageTable, Verdict};
 use crate::boot::Region;
-use crate::mm::{direct, frame};
-use bitflags::bitflags;
-use core::ops::Range;
+use crate::mm::direct;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use sync::SpinLock;
 use x86_64::PhysAddr;
@@ -16,40 +15,7 @@ use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags};
 use x86_64::structures::paging::PhysFrame;
 
-bitflags! {
-    /// What a mapping allows. A user page without `READ` allows nothing, and keeps its frame.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct PageFlags: u32 {
-        const READ = 1;
-        const WRITE = 2;
-        const EXEC = 4;
-        const USER = 8;
-        /// Registers of a device: not cached, not reordered.
-        const DEVICE = 16;
-        /// Software bit: the frame is owned by the mapping (counted), as opposed to a window on something else.
-        const COUNTED = 32;
-    }
-}
-
-/// No frame left for a page table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfFrames;
-
-impl From<OutOfFrames> for libsyscall::abi::Errno {
-    fn from(_: OutOfFrames) -> Self {
-        libsyscall::abi::Errno::ENOMEM
-    }
-}
-
-/// What becomes of a mapped page that [`PageTable::visit`] has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Keep,
-    Unmap,
-    Protect(PageFlags),
-}
-
-const PRESENT: u64 = 1;
+pub(in crate::arch) const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 const WRITE_THROUGH: u64 = 1 << 3;
@@ -61,31 +27,14 @@ const COUNTED: u64 = 1 << 9;
 const HIDDEN: u64 = 1 << 10;
 const NO_EXECUTE: u64 = 1 << 63;
 /// Either: the entry has a frame.
-const MAPPED: u64 = PRESENT | HIDDEN;
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+pub(in crate::arch) const MAPPED: u64 = PRESENT | HIDDEN;
+pub(in crate::arch) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-const ENTRIES: usize = 512;
 /// Entries of a root that are the user's: the lower half.
-const USER_SLOTS: usize = ENTRIES / 2;
+pub(in crate::arch) const USER_SLOTS: usize = ENTRIES / 2;
 const LARGE_PAGE: u64 = 2 << 20;
 
-type Table = [AtomicU64; ENTRIES];
-
-/// The table at a physical address, through the direct map.
-///
-/// # Safety
-/// `physical` is a page table that stays one for `'a`. Entries are atomics: the walker of another CPU may read them.
-unsafe fn table<'a>(physical: u64) -> &'a Table {
-    // SAFETY: the caller's promise; the direct map covers all RAM.
-    unsafe { &*(direct(physical) as *const Table) }
-}
-
-/// Index of `address` in a table of level `level` (3: root).
-fn index(address: usize, level: usize) -> usize {
-    (address >> (12 + 9 * level)) & (ENTRIES - 1)
-}
-
-fn encode(flags: PageFlags) -> u64 {
+pub(in crate::arch) fn encode(flags: PageFlags) -> u64 {
     let mut bits = if flags.contains(PageFlags::READ) {
         PRESENT
     } else {
@@ -110,7 +59,7 @@ fn encode(flags: PageFlags) -> u64 {
     bits
 }
 
-fn decode(entry: u64) -> PageFlags {
+pub(in crate::arch) fn decode(entry: u64) -> PageFlags {
     let mut flags = PageFlags::empty();
     for (bit, flag) in [
         (PRESENT, PageFlags::READ),
@@ -129,11 +78,20 @@ fn decode(entry: u64) -> PageFlags {
     flags
 }
 
+/// An entry that allows no writing, and else what `value` does.
+pub(in crate::arch) fn without_write(value: u64) -> u64 {
+    value & !WRITABLE
+}
+
+/// Makes stores to tables visible to the walker: on this machine they are, in their order.
+#[inline]
+pub(in crate::arch) fn publish() {}
+
 /// Walks from `root` to the last-level table of `address`, making tables on the way with `allocate`.
 ///
 /// # Safety
 /// `root` is a root table, and the caller has the right to change it.
-unsafe fn leaf_or_make<'a>(
+pub(in crate::arch) unsafe fn leaf_or_make<'a>(
     root: u64,
     address: usize,
     allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
@@ -155,24 +113,11 @@ unsafe fn leaf_or_make<'a>(
     Ok(unsafe { table(physical) })
 }
 
-/// The last-level entry of `address`, its tables made on the way.
-///
-/// # Safety
-/// As for [`leaf_or_make`].
-unsafe fn entry_or_make<'a>(
-    root: u64,
-    address: usize,
-    allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
-) -> Result<&'a AtomicU64, OutOfFrames> {
-    // SAFETY: the caller's promise.
-    Ok(&unsafe { leaf_or_make(root, address, allocate)? }[index(address, 0)])
-}
-
 /// The last-level entry of `address`, where its tables exist.
 ///
 /// # Safety
 /// As for [`leaf_or_make`].
-unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a AtomicU64> {
+pub(in crate::arch) unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a AtomicU64> {
     let mut physical = root;
     for level in [3, 2, 1] {
         // SAFETY: as in `leaf_or_make`.
@@ -184,15 +129,6 @@ unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a AtomicU64> {
     }
     // SAFETY: as above.
     Some(&unsafe { table(physical) }[index(address, 0)])
-}
-
-fn zeroed_table() -> Result<u64, OutOfFrames> {
-    Ok(frame::Frame::zeroed()?.into_raw())
-}
-
-/// The user half of an address space, with the kernel's half in it. Dropping it frees the tables, not what they map.
-pub struct PageTable {
-    root: u64,
 }
 
 impl PageTable {
@@ -214,146 +150,9 @@ impl PageTable {
         Ok(())
     }
 
-    /// Unmaps one page; what it mapped.
-    pub fn unmap(&mut self, address: usize) -> Option<(u64, PageFlags)> {
-        // SAFETY: as in `map`.
-        let value = unsafe { entry(self.root, address)? }.swap(0, Ordering::AcqRel);
-        (value & MAPPED != 0).then(|| (value & ADDRESS, decode(value)))
-    }
-
-    pub fn query(&self, address: usize) -> Option<(u64, PageFlags)> {
-        // SAFETY: reading only.
-        let value = unsafe { entry(self.root, address)? }.load(Ordering::Acquire);
-        (value & MAPPED != 0).then(|| (value & ADDRESS, decode(value)))
-    }
-
-    /// Changes the flags of a mapped page; false where none is.
-    pub fn protect(&mut self, address: usize, flags: PageFlags) -> bool {
-        // SAFETY: as in `map`.
-        let Some(entry) = (unsafe { entry(self.root, address) }) else {
-            return false;
-        };
-        let value = entry.load(Ordering::Relaxed);
-        if value & MAPPED == 0 {
-            return false;
-        }
-        entry.store(value & ADDRESS | encode(flags), Ordering::Release);
-        true
-    }
-
-    /// The last-level table that has `at`, or the next address that one may have.
-    fn leaf(&self, at: usize) -> Result<&Table, usize> {
-        let mut physical = self.root;
-        for level in [3, 2, 1] {
-            // SAFETY: tables of this space, from present entries.
-            let value = unsafe { table(physical) }[index(at, level)].load(Ordering::Acquire);
-            if value & PRESENT == 0 {
-                let span = 1usize << (12 + 9 * level);
-                return Err((at & !(span - 1)) + span);
-            }
-            physical = value & ADDRESS;
-        }
-        // SAFETY: as above.
-        Ok(unsafe { table(physical) })
-    }
-
-    /// Shows every part of a range that a last-level table has: its first address and its entries.
-    fn leaves(&self, range: Range<usize>, mut show: impl FnMut(usize, &[AtomicU64])) {
-        let mut at = range.start;
-        while at < range.end {
-            match self.leaf(at) {
-                Err(next) => at = next,
-                Ok(leaf) => {
-                    let first = index(at, 0);
-                    let count = ((range.end - at) / 4096).min(ENTRIES - first);
-                    show(at, &leaf[first..first + count]);
-                    at += count * 4096;
-                }
-            }
-        }
-    }
-
-    /// Shows every mapped page of a range to `judge`, as (address, frame, flags), and does as it says. Empty tables are
-    /// stepped over. No flush, as with [`PageTable::map`].
-    pub fn visit(&mut self, range: Range<usize>, judge: &mut dyn FnMut(usize, u64, PageFlags) -> Verdict) {
-        self.leaves(range, |at, entries| {
-            for_each_occupied(entries, |slot, entry, value| {
-                match judge(at + slot * 4096, value & ADDRESS, decode(value)) {
-                    Verdict::Keep => {}
-                    // The CPU sets bits of its own in an entry, never ones that this depends on.
-                    Verdict::Unmap => entry.store(0, Ordering::Release),
-                    Verdict::Protect(flags) => entry.store(value & ADDRESS | encode(flags), Ordering::Release),
-                }
-            });
-        });
-    }
-
-    /// fork(2): every page of a range in `child` too, and without the right to write in both. `share` makes the child's
-    /// share of a frame. No flush.
-    pub fn share_with(
-        &mut self,
-        child: &mut PageTable,
-        range: Range<usize>,
-        share: &mut dyn FnMut(u64),
-    ) -> Result<(), OutOfFrames> {
-        let mut result = Ok(());
-        self.leaves(range, |at, entries| {
-            if result.is_err() {
-                return;
-            }
-            // Made for the first page there is: a table without one is not copied.
-            let mut copies: Option<&Table> = None;
-            for_each_occupied(entries, |slot, entry, value| {
-                let copies = match copies {
-                    Some(copies) => copies,
-                    // SAFETY: `child` owns the tables of its user half, and `&mut` makes this the only change.
-                    None => match unsafe { leaf_or_make(child.root, at, &mut zeroed_table) } {
-                        Ok(made) => *copies.insert(made),
-                        Err(error) => {
-                            result = Err(error);
-                            return;
-                        }
-                    },
-                };
-                share(value & ADDRESS);
-                let read_only = value & !WRITABLE;
-                copies[index(at, 0) + slot].store(read_only, Ordering::Release);
-                entry.store(read_only, Ordering::Release);
-            });
-        });
-        result
-    }
-
-    /// Gives up all pages, each frame to `give`, and the tables of the user half but for the root.
-    pub fn clear(&mut self, give: &mut dyn FnMut(u64)) {
-        /// Empties the table of level `level` up to `slots`.
-        fn empty(physical: u64, level: usize, slots: usize, give: &mut dyn FnMut(u64)) {
-            // SAFETY: a table of a space that no CPU has active any more.
-            for_each_occupied(&unsafe { table(physical) }[..slots], |_, entry, value| {
-                entry.store(0, Ordering::Relaxed);
-                if level == 0 {
-                    give(value & ADDRESS);
-                } else {
-                    empty(value & ADDRESS, level - 1, ENTRIES, give);
-                    // SAFETY: the share was given up by `zeroed_table`, and is taken back once, here.
-                    unsafe { frame::Frame::from_raw(value & ADDRESS) }.give_zeroed();
-                }
-            });
-        }
-        empty(self.root, 3, USER_SLOTS, give);
-    }
-
     /// Makes this the address space of this CPU.
     pub fn activate(&self) {
         set_root(self.root);
-    }
-}
-
-impl Drop for PageTable {
-    fn drop(&mut self) {
-        self.clear(&mut |_| {});
-        // SAFETY: the share was given up by `zeroed_table`, and is taken back once, here.
-        drop(unsafe { frame::Frame::from_raw(self.root) });
     }
 }
 
