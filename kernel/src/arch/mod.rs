@@ -30,6 +30,7 @@ mod aarch64;
 pub use aarch64::*;
 
 mod fixups;
+mod frame;
 mod page_table;
 
 /// CPUs the kernel's tables have room for.

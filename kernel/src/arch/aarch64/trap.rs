@@ -1,11 +1,11 @@
 //! Exceptions and interrupts: the registers saved, and the way up to `crate::trap`.
 
 use super::{cpu, fpu, gic, syscall, uaccess};
+use crate::arch::frame::{FAST, WHOLE};
 use crate::trap::{Access, Exception};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
-use libsyscall::abi::Errno;
 
 /// The registers of user code, as they lie on top of its thread's kernel stack.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,17 +17,11 @@ pub struct TrapFrame {
     pub pstate: u64,
     /// x0 as the system call was entered with: its result overwrites it.
     pub original_x0: u64,
-    /// [`FAST`], [`WHOLE`] or [`WANTED`] and up.
+    /// How much of it there is: see [`crate::arch::frame`].
     pub full: u64,
 }
 
-/// A system call's frame without X19 to X29: they are kept by what it calls.
-const FAST: u64 = 0;
 const _: () = assert!(FAST == 0, "the entry writes the zero register");
-/// Every register is in the frame, and restored from it.
-const WHOLE: u64 = 1;
-/// From here on, by the number of the reason: the system call's entry is to make the frame whole.
-const WANTED: u64 = 2;
 
 pub(super) const FRAME_SIZE: usize = size_of::<TrapFrame>();
 
@@ -65,22 +59,6 @@ impl TrapFrame {
         self.x[0] = value as u64;
     }
 
-    /// Whether every register is in it. A system call's has at first only what it is made with.
-    pub fn is_whole(&self) -> bool {
-        self.full == WHOLE
-    }
-
-    /// Has the system call's entry make it whole, and then call `crate::syscall::dispatch_whole` with the reason.
-    pub fn make_whole(&mut self, reason: Option<Errno>) {
-        self.full = WANTED + reason.map_or(0, |reason| reason.0 as u64);
-    }
-
-    /// The reason that was given for [`TrapFrame::make_whole`].
-    pub(super) fn reason(full: u64) -> Option<Errno> {
-        let code = (full - WANTED) as usize;
-        (code != 0).then_some(Errno(code))
-    }
-
     pub fn result(&self) -> isize {
         self.x[0] as isize
     }
@@ -112,8 +90,8 @@ impl TrapFrame {
 
 global_asm!(
     r#"
-    .macro save_frame
-    sub sp, sp, #{frame}
+    // What a called function may spoil.
+    .macro save_spoiled
     stp x0, x1, [sp]
     stp x2, x3, [sp, #16]
     stp x4, x5, [sp, #32]
@@ -123,6 +101,23 @@ global_asm!(
     stp x12, x13, [sp, #96]
     stp x14, x15, [sp, #112]
     stp x16, x17, [sp, #128]
+    .endm
+
+    .macro restore_spoiled
+    ldp x0, x1, [sp]
+    ldp x2, x3, [sp, #16]
+    ldp x4, x5, [sp, #32]
+    ldp x6, x7, [sp, #48]
+    ldp x8, x9, [sp, #64]
+    ldp x10, x11, [sp, #80]
+    ldp x12, x13, [sp, #96]
+    ldp x14, x15, [sp, #112]
+    ldp x16, x17, [sp, #128]
+    .endm
+
+    .macro save_frame
+    sub sp, sp, #{frame}
+    save_spoiled
     stp x18, x19, [sp, #144]
     stp x20, x21, [sp, #160]
     stp x22, x23, [sp, #176]
@@ -152,15 +147,7 @@ global_asm!(
     ldp x20, x21, [sp, #{pc}]
     msr elr_el1, x20
     msr spsr_el1, x21
-    ldp x0, x1, [sp]
-    ldp x2, x3, [sp, #16]
-    ldp x4, x5, [sp, #32]
-    ldp x6, x7, [sp, #48]
-    ldp x8, x9, [sp, #64]
-    ldp x10, x11, [sp, #80]
-    ldp x12, x13, [sp, #96]
-    ldp x14, x15, [sp, #112]
-    ldp x16, x17, [sp, #128]
+    restore_spoiled
     ldp x18, x19, [sp, #144]
     ldp x20, x21, [sp, #160]
     ldp x22, x23, [sp, #176]
@@ -239,15 +226,7 @@ global_asm!(
     .balign 64
     user_synchronous:
     sub sp, sp, #{frame}
-    stp x0, x1, [sp]
-    stp x2, x3, [sp, #16]
-    stp x4, x5, [sp, #32]
-    stp x6, x7, [sp, #48]
-    stp x8, x9, [sp, #64]
-    stp x10, x11, [sp, #80]
-    stp x12, x13, [sp, #96]
-    stp x14, x15, [sp, #112]
-    stp x16, x17, [sp, #128]
+    save_spoiled
     str x18, [sp, #144]
     mrs x9, elr_el1
     mrs x10, spsr_el1
@@ -268,15 +247,7 @@ global_asm!(
     msr elr_el1, x9
     msr spsr_el1, x10
     msr sp_el0, x11
-    ldp x0, x1, [sp]
-    ldp x2, x3, [sp, #16]
-    ldp x4, x5, [sp, #32]
-    ldp x6, x7, [sp, #48]
-    ldp x8, x9, [sp, #64]
-    ldp x10, x11, [sp, #80]
-    ldp x12, x13, [sp, #96]
-    ldp x14, x15, [sp, #112]
-    ldp x16, x17, [sp, #128]
+    restore_spoiled
     ldr x18, [sp, #144]
     add sp, sp, #{frame}
     eret

@@ -2,6 +2,7 @@
 
 use super::trap::{FRAME_SIZE, TrapFrame};
 use super::{fpu, trap};
+use crate::arch::frame::WHOLE;
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use libsyscall::abi::Errno;
@@ -143,10 +144,7 @@ impl ArchThread {
         let sp = frame_at - size_of::<Saved>();
         // SAFETY: the new thread's own stack, which nobody uses yet.
         unsafe {
-            (frame_at as *mut TrapFrame).write(TrapFrame {
-                full: trap::WHOLE,
-                ..*frame
-            });
+            (frame_at as *mut TrapFrame).write(TrapFrame { full: WHOLE, ..*frame });
             (sp as *mut Saved).write(saved);
         }
         Ok(ArchThread {

@@ -1,6 +1,7 @@
 //! The system-call entry; ends in `crate::syscall::dispatch(&mut TrapFrame)`.
 
 use super::{cpu, trap};
+use crate::arch::frame::{FAST, WHOLE};
 use crate::arch::trap::TrapFrame;
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -122,8 +123,8 @@ global_asm!(
     r15 = const offset_of!(TrapFrame, r15),
     rsp = const offset_of!(TrapFrame, rsp),
     full = const offset_of!(TrapFrame, full),
-    fast = const trap::FAST,
-    whole = const trap::WHOLE,
+    fast = const FAST,
+    whole = const WHOLE,
     enter = sym enter,
     enter_whole = sym enter_whole,
 );

@@ -2,10 +2,10 @@
 
 use super::{cpu, fpu, lapic, uaccess};
 use crate::arch::MAX_CPUS;
+use crate::arch::frame::WHOLE;
 use crate::trap::{Access, Exception};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
-use libsyscall::abi::Errno;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::{lidt, load_tss};
@@ -33,7 +33,7 @@ pub struct TrapFrame {
     pub rdx: u64,
     pub rsi: u64,
     pub rdi: u64,
-    /// [`FAST`], [`WHOLE`] or [`WANTED`] and up.
+    /// How much of it there is: see [`crate::arch::frame`].
     pub full: u64,
     /// The system call's number; an exception's error code.
     pub original_rax: u64,
@@ -43,13 +43,6 @@ pub struct TrapFrame {
     pub rsp: u64,
     pub ss: u64,
 }
-
-/// A system call's frame without RBX, RBP, RCX and R11 to R15: it goes back by `sysretq`, which spoils RCX and R11.
-pub(super) const FAST: u64 = 0;
-/// Every register is in the frame, and restored from it by `iretq`.
-pub(super) const WHOLE: u64 = 1;
-/// From here on, by the number of the reason: the system call's entry is to make the frame whole.
-const WANTED: u64 = 2;
 
 pub(super) const FRAME_SIZE: usize = size_of::<TrapFrame>();
 
@@ -101,22 +94,6 @@ impl TrapFrame {
     #[inline]
     pub fn set_result(&mut self, value: isize) {
         self.rax = value as u64;
-    }
-
-    /// Whether every register is in it. A system call's has at first only what it is made with.
-    pub fn is_whole(&self) -> bool {
-        self.full == WHOLE
-    }
-
-    /// Has the system call's entry make it whole, and then call `crate::syscall::dispatch_whole` with the reason.
-    pub fn make_whole(&mut self, reason: Option<Errno>) {
-        self.full = WANTED + reason.map_or(0, |reason| reason.0 as u64);
-    }
-
-    /// The reason that was given for [`TrapFrame::make_whole`].
-    pub(super) fn reason(full: u64) -> Option<Errno> {
-        let code = (full - WANTED) as usize;
-        (code != 0).then_some(Errno(code))
     }
 
     pub fn result(&self) -> isize {
