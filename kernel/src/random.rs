@@ -4,6 +4,7 @@
 use crate::arch::{cpu, timer};
 use crate::boot::command_line::parameters;
 use crate::mm::user::Sink;
+use crate::task::in_steps;
 use libsyscall::abi::Errno;
 use spin::Once;
 use sync::SpinLock;
@@ -27,21 +28,12 @@ pub fn fill(bytes: &mut [u8]) {
 
 /// Fills a sink; EFAULT where not one byte can be put.
 pub fn fill_sink(to: &mut Sink) -> Result<usize, Errno> {
-    let mut done = 0;
-    while to.len() > 0 {
+    in_steps(to.len(), 256, |count| {
         let mut bytes = [0; 256];
-        let bytes = &mut bytes[..to.len().min(256)];
+        let bytes = &mut bytes[..count];
         fill(bytes);
-        match to.put(bytes) {
-            Err(error) if done == 0 => return Err(error),
-            Err(_) | Ok(0) => break,
-            Ok(count) => done += count,
-        }
-        if crate::task::preempt_point() {
-            break;
-        }
-    }
-    Ok(done)
+        to.put(bytes)
+    })
 }
 
 /// A random number.

@@ -128,6 +128,16 @@ fn place(arch: Arch, profile: Profile, kind: Kernel) -> Result<Built> {
     })
 }
 
+/// The packages of `userspace-tests` whose programs have a standard library, as cargo's arguments.
+pub const PROGRAM_PACKAGES: [&str; 6] = [
+    "--package",
+    "userspace-tests",
+    "--package",
+    "tokio-programs",
+    "--package",
+    "event-loops",
+];
+
 /// Builds every program of `userspace-tests` statically and gives the folder they are in.
 pub fn programs(arch: Arch, profile: Profile) -> Result<PathBuf> {
     setup::for_building(arch)?;
@@ -136,14 +146,7 @@ pub fn programs(arch: Arch, profile: Profile) -> Result<PathBuf> {
 
     let step = progress::step(format!("building the {arch} programs ({})", profile.name()));
     let mut std_programs = std_program(arch, profile)?;
-    std_programs.args([
-        "--package",
-        "userspace-tests",
-        "--package",
-        "tokio-programs",
-        "--package",
-        "event-loops",
-    ]);
+    std_programs.args(PROGRAM_PACKAGES);
     finish(std_programs, "the programs")?;
     drop(step);
 

@@ -45,14 +45,7 @@ pub fn all() -> Result<Vec<Lint>> {
     let mut host = clippy();
     host.arg("--all-targets");
     let mut programs = clippy();
-    programs.args([
-        "--package",
-        "userspace-tests",
-        "--package",
-        "tokio-programs",
-        "--package",
-        "event-loops",
-    ]);
+    programs.args(build::PROGRAM_PACKAGES);
     let mut lints = vec![
         Lint {
             name: "format".to_string(),

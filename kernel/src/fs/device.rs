@@ -5,6 +5,7 @@ use super::tmpfs::{self, New};
 use super::{Place, Stat, devpts};
 use crate::file::{File, OpenFile};
 use crate::mm::user::{Sink, Source};
+use crate::task::in_steps;
 use crate::tty;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -90,7 +91,7 @@ impl MemoryDevice {
     fn fill(&self, to: &mut Sink) -> Result<usize, Errno> {
         match self.number {
             NULL => Ok(0),
-            ZERO | FULL => in_chunks(to.len(), |chunk| to.put_zeroes(chunk)),
+            ZERO | FULL => in_steps(to.len(), 64 * 1024, |count| to.put_zeroes(count)),
             _ => crate::random::fill_sink(to),
         }
     }
@@ -102,23 +103,6 @@ impl MemoryDevice {
             _ => Ok(from.skip(from.len())),
         }
     }
-}
-
-/// Moves `total` bytes by steps the kernel may be preempted between; an error counts only where nothing was moved.
-fn in_chunks(total: usize, mut step: impl FnMut(usize) -> Result<usize, Errno>) -> Result<usize, Errno> {
-    const CHUNK: usize = 64 * 1024;
-    let mut done = 0;
-    while done < total {
-        match step((total - done).min(CHUNK)) {
-            Err(error) if done == 0 => return Err(error),
-            Err(_) | Ok(0) => break,
-            Ok(count) => done += count,
-        }
-        if crate::task::preempt_point() {
-            break;
-        }
-    }
-    Ok(done)
 }
 
 impl File for MemoryDevice {

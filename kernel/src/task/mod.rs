@@ -31,7 +31,7 @@ pub mod wait;
 
 pub use current::with_current;
 pub use process::Process;
-pub use sched::preempt_point;
+pub use sched::{in_steps, preempt_point};
 pub use thread::Thread;
 
 use event::{Blocked, EventMask, WaitQueue};

@@ -307,6 +307,27 @@ pub fn preempt_point() -> bool {
     current::with_current(|thread| thread.has_flag(KILL))
 }
 
+/// Moves `total` bytes by steps of at most `piece`, with a [`preempt_point`] behind each. An error counts only where nothing
+/// was moved before; a step that moves nothing is the last.
+pub fn in_steps(
+    total: usize,
+    piece: usize,
+    mut step: impl FnMut(usize) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let mut done = 0;
+    while done < total {
+        match step((total - done).min(piece)) {
+            Err(error) if done == 0 => return Err(error),
+            Err(_) | Ok(0) => break,
+            Ok(count) => done += count,
+        }
+        if preempt_point() {
+            break;
+        }
+    }
+    Ok(done)
+}
+
 /// Somebody waits on this CPU now: its running thread gets a slice.
 #[inline]
 fn start_slice(this: &Cpu) {

@@ -4,6 +4,7 @@ use crate::console::{self, Stream};
 use crate::file::{File, OpenFile};
 use crate::fs::{Place, Stat};
 use crate::mm::user::Source;
+use crate::task::in_steps;
 use alloc::string::String;
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
@@ -36,22 +37,11 @@ pub fn open(place: &Place) -> Arc<dyn File> {
 /// Copies what a program writes in pieces to `each`, the kernel being preemptible between them.
 pub fn in_pieces(from: &mut Source, mut each: impl FnMut(&[u8])) -> Result<usize, Errno> {
     let mut buffer = [0; 512];
-    let mut done = 0;
-    while from.len() > 0 {
-        let wanted = from.len().min(buffer.len());
-        match from.get(&mut buffer[..wanted]) {
-            Err(error) if done == 0 => return Err(error),
-            Err(_) | Ok(0) => break,
-            Ok(count) => {
-                each(&buffer[..count]);
-                done += count;
-            }
-        }
-        if crate::task::preempt_point() {
-            break;
-        }
-    }
-    Ok(done)
+    in_steps(from.len(), buffer.len(), |count| {
+        let count = from.get(&mut buffer[..count])?;
+        each(&buffer[..count]);
+        Ok(count)
+    })
 }
 
 impl File for OutputStream {

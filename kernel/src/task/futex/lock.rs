@@ -6,11 +6,11 @@
 //! longer have that memory.
 
 use super::requeue::lock_two;
-use super::{Aim, Key, TABLE, Waiting, exchange, load, sleep, withdraw};
+use super::{Aim, Key, TABLE, Waiting, enqueue, exchange, load, sleep, withdraw};
 use crate::task::{Thread, table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use core::sync::atomic::Ordering::{Release, SeqCst};
 use libsyscall::abi::Errno;
 use libsyscall::abi::process::{FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 
@@ -93,8 +93,7 @@ fn lock_or_inherit(
     loop {
         touch(address)?;
         {
-            let index = key.bucket();
-            let mut bucket = TABLE[index].lock();
+            let mut bucket = TABLE[key.bucket()].lock();
             let others = bucket.iter().filter(|waiting| waiting.key == key);
             if others.into_iter().any(|waiting| !matches!(waiting.aim, Aim::Lock(_))) {
                 return Err(Errno::EINVAL);
@@ -105,15 +104,8 @@ fn lock_or_inherit(
             if attempt == Attempt::Once {
                 return Err(Errno::EAGAIN);
             }
-            bucket.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-            thread.futex.woken.store(false, Relaxed);
-            thread.futex.bucket.store(index, Relaxed);
-            bucket.push(Waiting {
-                key,
-                bitset: FUTEX_BITSET_MATCH_ANY,
-                thread: thread.clone(),
-                aim: Aim::Lock(holder.tid() as u32),
-            });
+            let aim = Aim::Lock(holder.tid() as u32);
+            enqueue(&mut bucket, thread, key, FUTEX_BITSET_MATCH_ANY, aim)?;
         }
         let deadline_ns = match attempt {
             Attempt::Until(deadline_ns) => deadline_ns,
@@ -202,21 +194,13 @@ pub fn wait_then_lock(
     }
     load(address)?;
     touch(target)?;
-    let index = key.bucket();
     {
-        let mut bucket = TABLE[index].lock();
+        let mut bucket = TABLE[key.bucket()].lock();
         if load(address)? != expected {
             return Err(Errno::EAGAIN);
         }
-        bucket.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        thread.futex.woken.store(false, Relaxed);
-        thread.futex.bucket.store(index, Relaxed);
-        bucket.push(Waiting {
-            key,
-            bitset: FUTEX_BITSET_MATCH_ANY,
-            thread: thread.clone(),
-            aim: Aim::ThenLock(lock_key),
-        });
+        let aim = Aim::ThenLock(lock_key);
+        enqueue(&mut bucket, thread, key, FUTEX_BITSET_MATCH_ANY, aim)?;
     }
     if let Err(error) = sleep(thread, deadline_ns)
         && let Some(waiting) = withdraw(thread, &thread.futex.bucket)

@@ -146,28 +146,32 @@ pub fn wait(
     let key = Key::of(thread, address, private)?;
     // Mends a fault outside the lock; what is read counts only under it.
     load(address)?;
-    let state = &thread.futex;
-    let index = key.bucket();
     {
-        let mut bucket = TABLE[index].lock();
+        let mut bucket = TABLE[key.bucket()].lock();
         if load(address)? != expected {
             return Err(Errno::EAGAIN);
         }
-        bucket.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        state.woken.store(false, Relaxed);
-        state.bucket.store(index, Relaxed);
-        bucket.push(Waiting {
-            key,
-            bitset,
-            thread: thread.clone(),
-            aim: Aim::WakeUp,
-        });
+        enqueue(&mut bucket, thread, key, bitset, Aim::WakeUp)?;
     }
     match sleep(thread, deadline_ns) {
         Ok(()) => Ok(()),
         // Out of the queue by ourselves, or woken at the last moment.
-        Err(error) => withdraw(thread, &state.bucket).map_or(Ok(()), |_| Err(error)),
+        Err(error) => withdraw(thread, &thread.futex.bucket).map_or(Ok(()), |_| Err(error)),
     }
+}
+
+/// Puts the running thread into `key`'s bucket, before it sleeps. ENOMEM.
+fn enqueue(bucket: &mut Vec<Waiting>, thread: &Arc<Thread>, key: Key, bitset: u32, aim: Aim) -> Result<(), Errno> {
+    bucket.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    thread.futex.woken.store(false, Relaxed);
+    thread.futex.bucket.store(key.bucket(), Relaxed);
+    bucket.push(Waiting {
+        key,
+        bitset,
+        thread: thread.clone(),
+        aim,
+    });
+    Ok(())
 }
 
 /// Sleeps until woken. ETIMEDOUT, ERESTARTSYS: then it may still be queued.
