@@ -10,12 +10,15 @@
 //!   interrupts end in `crate::trap`.
 //! - `syscall`: the system-call entry; ends in `crate::syscall::dispatch`.
 //! - `context`: [`context::ArchThread`], what a thread keeps besides its frame, and the switch between two.
-//! - `paging`: the bits of an entry, for [`paging::PageTable`], and the kernel's own mappings.
+//! - `paging`: the bits of an entry, and which tables the machine walks.
 //! - `uaccess`: copies that recover from faults.
 //! - `irq`: the interrupt controller and inter-processor interrupts.
 //! - `timer`: the clock and its one-shot alarm.
 //! - `signal`: the layout of a signal frame.
 //! - `virtio`: where the network card is.
+//!
+//! What both do alike is here, beside them: `page_table` walks and changes tables, `kernel_tables` makes the kernel's own,
+//! `frame` says how much of a frame there is, `fixups` where a fault goes on, `symbols` where the image's sections are.
 //!
 //! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall::dispatch` only.
 
@@ -31,7 +34,9 @@ pub use aarch64::*;
 
 mod fixups;
 mod frame;
+mod kernel_tables;
 mod page_table;
+mod symbols;
 
 /// CPUs the kernel's tables have room for.
 pub const MAX_CPUS: usize = 32;

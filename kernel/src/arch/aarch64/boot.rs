@@ -12,6 +12,7 @@
 //! Both doors end in [`finish`].
 
 use super::{cpu, gic, irq, paging, psci, smp, timer, trap};
+use crate::arch::symbols;
 use crate::boot::regions::RegionList;
 use crate::boot::{BootInfo, Door, MAX_REGIONS, Region, limine as protocol};
 use crate::driver::serial;
@@ -238,7 +239,7 @@ unsafe impl Sync for BootStack {}
 static BOOT_STACK: BootStack = BootStack(UnsafeCell::new([0; BOOT_STACK_SIZE]));
 
 /// The address of the page below the boot stack's usable part.
-pub(super) fn boot_stack_guard() -> usize {
+pub(in crate::arch) fn boot_stack_guard() -> usize {
     BOOT_STACK.0.get() as usize
 }
 
@@ -283,7 +284,7 @@ extern "C" fn image(device_tree: u64, kernel: u64) -> ! {
         map.add(start, start + region.size.unwrap_or(0) as u64);
     }
     let ram = map.extent();
-    let size = &raw const super::symbols::__kernel_end as u64 - &raw const super::symbols::__kernel_start as u64;
+    let size = &raw const symbols::__kernel_end as u64 - &raw const symbols::__kernel_start as u64;
     map.remove(kernel, kernel + size);
     map.remove(device_tree, device_tree + tree_bytes.len() as u64);
     for reservation in tree.memory_reservations() {
@@ -314,7 +315,7 @@ extern "C" fn limine() -> ! {
     let Some(answers) = protocol::answers() else {
         irq::halt();
     };
-    let physical = |of: *const u8| answers.kernel + (of as u64 - &raw const super::symbols::__kernel_start as u64);
+    let physical = |of: *const u8| answers.kernel + (of as u64 - &raw const symbols::__kernel_start as u64);
     if !paging::borrow_direct_map(answers.direct_map, physical) {
         irq::halt();
     }
@@ -365,7 +366,7 @@ fn keep(line: &[u8]) -> &'static str {
 
 /// Builds the kernel's own tables. `kernel` is where it lies in RAM, `ram` all of RAM.
 fn build(info: &mut BootInfo, mut map: RegionList, kernel: u64, ram: Range<u64>) {
-    let mut bump = paging::Bump::new(map.as_mut_slice());
+    let mut bump = paging::Bump::new(map.as_slice());
     paging::build_kernel_tables(&mut bump, kernel, ram);
     bump.take_from(map.as_mut_slice());
     (info.regions, info.region_count) = map.into_parts();

@@ -31,15 +31,3 @@ pub const FLUSHES_EVERYWHERE: bool = true;
 pub const MACHINE: &str = "aarch64";
 /// ELF e_machine.
 pub const ELF_MACHINE: u16 = 183;
-
-/// Addresses that the linker script names.
-mod symbols {
-    unsafe extern "C" {
-        pub static __kernel_start: u8;
-        pub static __text_end: u8;
-        pub static __rodata_start: u8;
-        pub static __rodata_end: u8;
-        pub static __data_start: u8;
-        pub static __kernel_end: u8;
-    }
-}

@@ -3,15 +3,15 @@
 //! The machine walks two trees: TTBR0's for user addresses, a root per address space, and TTBR1's for the kernel's, one for
 //! all CPUs and spaces. All address spaces have the same identifier (ASID 0), so activating one forgets the other's entries.
 
-use super::{DIRECT_MAP, boot, symbols};
+use super::DIRECT_MAP;
+pub use crate::arch::kernel_tables::{Bump, map_device, map_kernel, unmap_kernel};
+use crate::arch::kernel_tables::{large_entry, map_image};
 use crate::arch::page_table::{ENTRIES, Table, entry_or_make, index, table, zeroed_table};
 pub use crate::arch::page_table::{OutOfFrames, PageFlags, PageTable, Verdict};
-use crate::boot::Region;
-use crate::mm::direct;
+use crate::arch::symbols;
 use core::arch::asm;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use sync::SpinLock;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 pub(in crate::arch) const PRESENT: u64 = 1;
 /// A table, or a page in the last level; without it a block.
@@ -31,6 +31,11 @@ const HIDDEN: u64 = 1 << 56;
 pub(in crate::arch) const MAPPED: u64 = PRESENT | HIDDEN;
 pub(in crate::arch) const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 
+/// An entry for a table.
+pub(in crate::arch) const LINK: u64 = PRESENT | TABLE;
+
+/// How much RAM the boot tables map: all.
+pub(in crate::arch) const BOOT_MAPPED: u64 = u64::MAX;
 /// Entries of a user root: all.
 pub(in crate::arch) const USER_SLOTS: usize = ENTRIES;
 const LARGE_PAGE: u64 = 2 << 20;
@@ -119,7 +124,7 @@ pub(in crate::arch) unsafe fn leaf_or_make<'a>(
         let entry = &unsafe { table(physical) }[index(address, level)];
         let mut value = entry.load(Ordering::Relaxed);
         if value & PRESENT == 0 {
-            value = allocate()? | PRESENT | TABLE;
+            value = allocate()? | LINK;
             entry.store(value, Ordering::Release);
         }
         debug_assert!(value & TABLE != 0);
@@ -191,7 +196,7 @@ pub fn activate_kernel_only() {
     set_user_root(EMPTY_ROOT.load(Ordering::Relaxed));
 }
 
-pub(super) fn kernel_root() -> u64 {
+pub(in crate::arch) fn kernel_root() -> u64 {
     KERNEL_ROOT.load(Ordering::Relaxed)
 }
 
@@ -227,147 +232,31 @@ pub fn sync_instruction_cache(address: usize, len: usize) {
     unsafe { asm!("dsb ish", "ic ialluis", "dsb ish", "isb", options(nostack)) };
 }
 
-/// Serialises changes of the kernel's own tables.
-static KERNEL_TABLES: SpinLock<()> = SpinLock::new(());
-
-/// Maps one page of the kernel's own region ([`super::KERNEL_MAPPINGS`]) for all CPUs.
-pub fn map_kernel(address: usize, frame: u64, flags: PageFlags) -> Result<(), OutOfFrames> {
-    let _guard = KERNEL_TABLES.lock();
-    // SAFETY: the lock makes this the only change of the kernel's tables.
-    let entry = unsafe { entry_or_make(kernel_root(), address, &mut zeroed_table)? };
-    entry.store(frame | encode(flags), Ordering::Release);
-    publish();
-    Ok(())
-}
-
-/// Undoes [`map_kernel`] on this CPU; others must be told to [`flush_kernel`].
-pub fn unmap_kernel(address: usize) -> Option<u64> {
-    let _guard = KERNEL_TABLES.lock();
-    // SAFETY: as in `map_kernel`.
-    let value = unsafe { entry(kernel_root(), address)? }.swap(0, Ordering::AcqRel);
-    flush_kernel(address);
-    (value & PRESENT != 0).then_some(value & ADDRESS)
-}
-
 pub fn flush_kernel(address: usize) {
     flush_page(address);
-}
-
-/// Devices are mapped from the top half of the kernel's region upwards and stay for ever.
-static NEXT_DEVICE: AtomicUsize = AtomicUsize::new(super::KERNEL_MAPPINGS + (256 << 30));
-
-/// Maps a device's registers and returns their address.
-pub fn map_device(physical: u64, len: usize) -> usize {
-    let offset = physical as usize & 4095;
-    let pages = (offset + len).div_ceil(4096);
-    let address = NEXT_DEVICE.fetch_add((pages + 1) * 4096, Ordering::Relaxed);
-    for page in 0..pages {
-        map_kernel(
-            address + page * 4096,
-            (physical & !4095) + page as u64 * 4096,
-            PageFlags::READ | PageFlags::WRITE | PageFlags::DEVICE,
-        )
-        .expect("no memory for a device's page table at boot");
-    }
-    address + offset
-}
-
-/// Frames for the boot's own page tables, from the largest region.
-pub struct Bump {
-    start: u64,
-    next: u64,
-    end: u64,
-}
-
-impl Bump {
-    pub fn new(regions: &mut [Region]) -> Bump {
-        let largest = regions.iter().max_by_key(|region| region.end - region.start);
-        let region = largest.expect("the machine has no free RAM");
-        Bump {
-            start: region.start,
-            next: region.start,
-            end: region.end,
-        }
-    }
-
-    fn frame(&mut self) -> Result<u64, OutOfFrames> {
-        assert!(self.next < self.end, "too little RAM for the page tables");
-        let frame = self.next;
-        self.next += 4096;
-        // SAFETY: a free frame, mapped by the boot tables.
-        unsafe { core::ptr::write_bytes(direct(frame) as *mut u8, 0, 4096) };
-        Ok(frame)
-    }
-
-    /// Takes what was used out of the map.
-    pub fn take_from(self, regions: &mut [Region]) {
-        for region in regions {
-            if region.start == self.start {
-                region.start = self.next;
-            }
-        }
-    }
 }
 
 /// Builds the kernel's own tables: the direct map (no execution), the image by section. `kernel` is the image's place in
 /// RAM, `ram` all of RAM.
 pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, ram: Range<u64>) {
-    let root = bump.frame().expect("boot");
+    let root = bump.frame();
     let start = ram.start & !(LARGE_PAGE - 1);
     let ordinary = PRESENT | ACCESSED | INNER_SHAREABLE | KERNEL_NO_EXECUTE | USER_NO_EXECUTE;
     for physical in (start..ram.end).step_by(LARGE_PAGE as usize) {
-        let address = DIRECT_MAP + physical as usize;
-        let mut at = root;
-        for level in [3, 2] {
-            // SAFETY: tables of this boot.
-            let entry = &unsafe { table(at) }[index(address, level)];
-            if entry.load(Ordering::Relaxed) == 0 {
-                entry.store(bump.frame().expect("boot") | PRESENT | TABLE, Ordering::Relaxed);
-            }
-            at = entry.load(Ordering::Relaxed) & ADDRESS;
-        }
-        // SAFETY: as above.
-        let entry = &unsafe { table(at) }[index(address, 1)];
+        let entry = large_entry(bump, root, DIRECT_MAP + physical as usize);
         entry.store(physical | ordinary, Ordering::Relaxed);
     }
     // The first GiB is devices' on this machine, the console's among them: it must print before it is mapped by itself.
-    // SAFETY: as above.
+    // SAFETY: tables of this boot.
     let gigabytes = unsafe { table(table(root)[index(DIRECT_MAP, 3)].load(Ordering::Relaxed) & ADDRESS) };
     if start >= 1 << 30 {
         let device = PRESENT | ACCESSED | DEVICE_ATTRIBUTE | KERNEL_NO_EXECUTE | USER_NO_EXECUTE;
         gigabytes[0].store(device, Ordering::Relaxed);
     }
 
-    let image = (&raw const symbols::__kernel_start) as usize;
-    let sections = [
-        (
-            image,
-            (&raw const symbols::__text_end) as usize,
-            PageFlags::READ | PageFlags::EXEC,
-        ),
-        (
-            (&raw const symbols::__rodata_start) as usize,
-            (&raw const symbols::__rodata_end) as usize,
-            PageFlags::READ,
-        ),
-        (
-            (&raw const symbols::__data_start) as usize,
-            (&raw const symbols::__kernel_end) as usize,
-            PageFlags::READ | PageFlags::WRITE,
-        ),
-    ];
-    for (start, end, flags) in sections {
-        for address in (start..end).step_by(4096) {
-            if address == boot::boot_stack_guard() {
-                continue;
-            }
-            // SAFETY: tables of this boot.
-            let entry = unsafe { entry_or_make(root, address, &mut || bump.frame()) }.expect("boot");
-            entry.store((kernel + (address - image) as u64) | encode(flags), Ordering::Relaxed);
-        }
-    }
+    map_image(bump, root, kernel);
     KERNEL_ROOT.store(root, Ordering::Relaxed);
-    EMPTY_ROOT.store(bump.frame().expect("boot"), Ordering::Relaxed);
+    EMPTY_ROOT.store(bump.frame(), Ordering::Relaxed);
     KERNEL_PHYSICAL.store(kernel, Ordering::Relaxed);
 }
 
@@ -398,10 +287,7 @@ pub(super) fn borrow_direct_map(theirs: usize, physical: impl Fn(*const u8) -> u
     }
     // SAFETY: pages of the image, which nobody walks yet.
     let (identity, level1) = unsafe { (&boot_identity, &boot_level1) };
-    identity[0].store(
-        physical((&raw const boot_level1).cast()) | PRESENT | TABLE,
-        Ordering::Relaxed,
-    );
+    identity[0].store(physical((&raw const boot_level1).cast()) | LINK, Ordering::Relaxed);
     for (gib, entry) in level1.iter().enumerate().skip(1) {
         let ordinary = PRESENT | ACCESSED | INNER_SHAREABLE;
         entry.store((gib as u64) << 30 | ordinary, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 
 use super::{boot, cpu, paging, psci, timer, trap};
 use crate::arch::MAX_CPUS;
+use crate::arch::symbols;
 use crate::mm::direct;
 use crate::mm::stack::KernelStack;
 use core::arch::{asm, global_asm};
@@ -108,7 +109,7 @@ fn order(stack: usize, cpu: usize, then: extern "C" fn(usize) -> !) -> u64 {
 
 /// Leaves Limine's tables and goes on with `then`, on the kernel's.
 pub(super) fn leave_limine(stack: usize, then: extern "C" fn(usize) -> !) -> ! {
-    let image = &raw const super::symbols::__kernel_start as usize..&raw const super::symbols::__kernel_end as usize;
+    let image = &raw const symbols::__kernel_start as usize..&raw const symbols::__kernel_end as usize;
     // With the MMU off, instructions come from memory.
     for line in image.step_by(16) {
         // SAFETY: cleaning changes no data.

@@ -10,6 +10,7 @@
 //! Both read what their door says and go to [`finish`], which builds the kernel's own page tables from the first free RAM.
 
 use super::{cpu, irq, lapic, paging, smp, syscall, timer, trap};
+use crate::arch::symbols;
 use crate::boot::regions::RegionList;
 use crate::boot::{BootInfo, Door, MAX_REGIONS, Region, limine as protocol};
 use core::arch::global_asm;
@@ -142,7 +143,7 @@ unsafe impl Sync for BootStack {}
 static BOOT_STACK: BootStack = BootStack(UnsafeCell::new([0; BOOT_STACK_SIZE]));
 
 /// The address of the page below the boot stack's usable part.
-pub(super) fn boot_stack_guard() -> usize {
+pub(in crate::arch) fn boot_stack_guard() -> usize {
     BOOT_STACK.0.get() as usize
 }
 
@@ -262,7 +263,7 @@ extern "C" fn limine() -> ! {
         crate::driver::serial::write(b"Vigil needs Limine 8 or later\n");
         irq::halt();
     };
-    let physical = |of: *const u8| answers.kernel + (of as u64 - &raw const super::symbols::__kernel_start as u64);
+    let physical = |of: *const u8| answers.kernel + (of as u64 - &raw const symbols::__kernel_start as u64);
     if !paging::borrow_direct_map(answers.direct_map, &raw const boot_pdpt_low, physical) {
         crate::driver::serial::write(b"Limine's direct map is in the way; set `randomise_hhdm_base: no`\n");
         irq::halt();
@@ -293,8 +294,8 @@ unsafe extern "C" {
 
 /// The kernel's place in RAM when it was loaded by PVH.
 fn kernel_physical() -> (u64, u64) {
-    let start = (&raw const super::symbols::__kernel_start) as u64 - KERNEL_OFFSET;
-    let end = (&raw const super::symbols::__kernel_end) as u64 - KERNEL_OFFSET;
+    let start = (&raw const symbols::__kernel_start) as u64 - KERNEL_OFFSET;
+    let end = (&raw const symbols::__kernel_end) as u64 - KERNEL_OFFSET;
     (start, end)
 }
 
@@ -302,7 +303,7 @@ pub(super) const KERNEL_OFFSET: u64 = 0xffff_ffff_8000_0000;
 
 /// Where every door ends: own page tables, this CPU's block, then the kernel. `kernel` is where it lies in RAM.
 pub fn finish(info: &'static mut BootInfo, mut map: RegionList, kernel: u64, ram_end: u64) -> ! {
-    let mut bump = paging::Bump::new(map.as_mut_slice());
+    let mut bump = paging::Bump::new(map.as_slice());
     paging::build_kernel_tables(&mut bump, kernel, ram_end);
     bump.take_from(map.as_mut_slice());
     (info.regions, info.region_count) = map.into_parts();

@@ -3,13 +3,12 @@
 //! The upper half of every root is the kernel's: the direct map, the kernel's mappings (stacks, devices) and the kernel
 //! image. Its level-3 tables are made once at boot, so a copy of 256 root entries shares everything mapped later.
 
-use super::{DIRECT_MAP, KERNEL_MAPPINGS, boot, symbols};
+use super::{DIRECT_MAP, KERNEL_MAPPINGS, boot};
+pub use crate::arch::kernel_tables::{Bump, map_device, map_kernel, unmap_kernel};
+use crate::arch::kernel_tables::{large_entry, map_image};
 use crate::arch::page_table::{ENTRIES, Table, entry_or_make, for_each_occupied, index, table, zeroed_table};
 pub use crate::arch::page_table::{OutOfFrames, PageFlags, PageTable, Verdict};
-use crate::boot::Region;
-use crate::mm::direct;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use sync::SpinLock;
+use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags};
@@ -30,6 +29,11 @@ const NO_EXECUTE: u64 = 1 << 63;
 pub(in crate::arch) const MAPPED: u64 = PRESENT | HIDDEN;
 pub(in crate::arch) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
+/// An entry for a table of the kernel's.
+pub(in crate::arch) const LINK: u64 = PRESENT | WRITABLE;
+
+/// The boot tables of the direct doors map this much.
+pub(in crate::arch) const BOOT_MAPPED: u64 = 4 << 30;
 /// Entries of a root that are the user's: the lower half.
 pub(in crate::arch) const USER_SLOTS: usize = ENTRIES / 2;
 const LARGE_PAGE: u64 = 2 << 20;
@@ -103,7 +107,7 @@ pub(in crate::arch) unsafe fn leaf_or_make<'a>(
         let entry = &unsafe { table(physical) }[index(address, level)];
         let mut value = entry.load(Ordering::Relaxed);
         if value & PRESENT == 0 {
-            value = allocate()? | PRESENT | WRITABLE | user;
+            value = allocate()? | LINK | user;
             entry.store(value, Ordering::Release);
         }
         debug_assert!(value & LARGE == 0);
@@ -169,7 +173,7 @@ pub fn activate_kernel_only() {
     set_root(kernel_root());
 }
 
-pub(super) fn kernel_root() -> u64 {
+pub(in crate::arch) fn kernel_root() -> u64 {
     KERNEL_ROOT.load(Ordering::Relaxed)
 }
 
@@ -187,113 +191,18 @@ pub fn flush_user() {
 /// Makes freshly written instructions visible; this machine does it by itself.
 pub fn sync_instruction_cache(_address: usize, _len: usize) {}
 
-/// Serialises changes of the kernel's own tables.
-static KERNEL_TABLES: SpinLock<()> = SpinLock::new(());
-
-/// Maps one page of the kernel's own region ([`KERNEL_MAPPINGS`]) for all CPUs. The region's tables hang on root entries
-/// that exist from boot on, so every address space shares them.
-pub fn map_kernel(address: usize, frame: u64, flags: PageFlags) -> Result<(), OutOfFrames> {
-    let _guard = KERNEL_TABLES.lock();
-    // SAFETY: the lock makes this the only change of the kernel's tables.
-    let entry = unsafe { entry_or_make(kernel_root(), address, &mut zeroed_table)? };
-    entry.store(frame | encode(flags), Ordering::Release);
-    Ok(())
-}
-
-/// Undoes [`map_kernel`] on this CPU; others must be told to [`flush_kernel`].
-pub fn unmap_kernel(address: usize) -> Option<u64> {
-    let _guard = KERNEL_TABLES.lock();
-    // SAFETY: as in `map_kernel`.
-    let value = unsafe { entry(kernel_root(), address)? }.swap(0, Ordering::AcqRel);
-    flush_kernel(address);
-    (value & PRESENT != 0).then_some(value & ADDRESS)
-}
-
 pub fn flush_kernel(address: usize) {
     flush_page(address);
-}
-
-/// Devices are mapped from the top half of the kernel's region upwards and stay for ever.
-static NEXT_DEVICE: AtomicUsize = AtomicUsize::new(KERNEL_MAPPINGS + (256 << 30));
-
-/// Maps a device's registers and returns their address.
-pub fn map_device(physical: u64, len: usize) -> usize {
-    let offset = physical as usize & 4095;
-    let pages = (offset + len).div_ceil(4096);
-    let address = NEXT_DEVICE.fetch_add((pages + 1) * 4096, Ordering::Relaxed);
-    for page in 0..pages {
-        map_kernel(
-            address + page * 4096,
-            (physical & !4095) + page as u64 * 4096,
-            PageFlags::READ | PageFlags::WRITE | PageFlags::DEVICE,
-        )
-        .expect("no memory for a device's page table at boot");
-    }
-    address + offset
-}
-
-/// Frames for the boot's own page tables, from the first region that has room below what the boot tables map.
-pub struct Bump {
-    start: u64,
-    next: u64,
-    end: u64,
-}
-
-/// The boot tables of the direct doors map this much.
-const BOOT_MAPPED: u64 = 4 << 30;
-
-impl Bump {
-    pub fn new(regions: &mut [Region]) -> Bump {
-        let room = |region: &&mut Region| region.end.min(BOOT_MAPPED).saturating_sub(region.start);
-        let region = regions
-            .iter_mut()
-            .max_by_key(room)
-            .expect("the machine has no free RAM");
-        Bump {
-            start: region.start,
-            next: region.start,
-            end: region.end.min(BOOT_MAPPED),
-        }
-    }
-
-    fn frame(&mut self) -> Result<u64, OutOfFrames> {
-        assert!(self.next < self.end, "too little RAM for the page tables");
-        let frame = self.next;
-        self.next += 4096;
-        // SAFETY: a free frame, mapped by the boot tables.
-        unsafe { core::ptr::write_bytes(direct(frame) as *mut u8, 0, 4096) };
-        Ok(frame)
-    }
-
-    /// Takes what was used out of the map.
-    pub fn take_from(self, regions: &mut [Region]) {
-        for region in regions {
-            if region.start == self.start {
-                region.start = self.next;
-            }
-        }
-    }
 }
 
 /// Builds the kernel's own tables and goes over to them: the direct map (no execution), the image by section, the roots
 /// of the kernel's mappings. `kernel` is the image's place in RAM.
 pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, ram_end: u64) {
-    let root = bump.frame().expect("boot");
+    let root = bump.frame();
     // The local APIC and the like lie below 4 GiB and are mapped as devices, not here; RAM only, but without holes.
     let mut physical = 0;
     while physical < ram_end.max(BOOT_MAPPED) {
-        let address = DIRECT_MAP + physical as usize;
-        let mut at = root;
-        for level in [3, 2] {
-            // SAFETY: tables of this boot.
-            let entry = &unsafe { table(at) }[index(address, level)];
-            if entry.load(Ordering::Relaxed) == 0 {
-                entry.store(bump.frame().expect("boot") | PRESENT | WRITABLE, Ordering::Relaxed);
-            }
-            at = entry.load(Ordering::Relaxed) & ADDRESS;
-        }
-        // SAFETY: as above.
-        let entry = &unsafe { table(at) }[index(address, 1)];
+        let entry = large_entry(bump, root, DIRECT_MAP + physical as usize);
         entry.store(
             physical | PRESENT | WRITABLE | LARGE | GLOBAL | NO_EXECUTE,
             Ordering::Relaxed,
@@ -301,38 +210,11 @@ pub fn build_kernel_tables(bump: &mut Bump, kernel: u64, ram_end: u64) {
         physical += LARGE_PAGE;
     }
 
-    let image = (&raw const symbols::__kernel_start) as usize;
-    let sections = [
-        (
-            image,
-            (&raw const symbols::__text_end) as usize,
-            PageFlags::READ | PageFlags::EXEC,
-        ),
-        (
-            (&raw const symbols::__rodata_start) as usize,
-            (&raw const symbols::__rodata_end) as usize,
-            PageFlags::READ,
-        ),
-        (
-            (&raw const symbols::__data_start) as usize,
-            (&raw const symbols::__kernel_end) as usize,
-            PageFlags::READ | PageFlags::WRITE,
-        ),
-    ];
-    for (start, end, flags) in sections {
-        for address in (start..end).step_by(4096) {
-            if address == boot::boot_stack_guard() {
-                continue;
-            }
-            // SAFETY: tables of this boot.
-            let entry = unsafe { entry_or_make(root, address, &mut || bump.frame()) }.expect("boot");
-            entry.store((kernel + (address - image) as u64) | encode(flags), Ordering::Relaxed);
-        }
-    }
+    map_image(bump, root, kernel);
 
-    // SAFETY: as above.
+    // SAFETY: a table of this boot.
     let entry = &unsafe { table(root) }[index(KERNEL_MAPPINGS, 3)];
-    entry.store(bump.frame().expect("boot") | PRESENT | WRITABLE, Ordering::Relaxed);
+    entry.store(bump.frame() | LINK, Ordering::Relaxed);
 
     KERNEL_ROOT.store(root, Ordering::Relaxed);
     enter_kernel_tables();
@@ -362,7 +244,7 @@ pub(super) fn borrow_direct_map(theirs: usize, own_table: *const u8, physical: i
             entry.store(entries[index(address, 2)].load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
-    slot.store(physical(own_table) | PRESENT | WRITABLE, Ordering::Release);
+    slot.store(physical(own_table) | LINK, Ordering::Release);
     true
 }
 
