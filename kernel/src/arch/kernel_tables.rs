@@ -132,7 +132,7 @@ pub(super) fn map_image(bump: &mut Bump, root: u64, physical: u64) {
             // SAFETY: tables of this boot.
             let entry = unsafe { entry_or_make(root, address, &mut || Ok(bump.frame())) };
             let entry = entry.expect("a bump that is empty panics by itself");
-            entry.store(physical + (address - image) as u64 | encode(flags), Ordering::Relaxed);
+            entry.store((physical + (address - image) as u64) | encode(flags), Ordering::Relaxed);
         }
     }
 }

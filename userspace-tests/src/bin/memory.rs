@@ -6,7 +6,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{Error, Write};
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
-use std::ptr::{self, null_mut};
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI32, AtomicUsize};
 use userspace_tests::harness::ignore;
 use userspace_tests::{Test, alone_on_this_machine, check, check_eq, run};
 
@@ -425,13 +427,17 @@ fn null_is_sigsegv() -> Result<(), String> {
     Ok(())
 }
 
-static mut SEEN: (i32, usize) = (0, 0);
+/// The code and the address of the fault that [`remember_and_allow`] saw last.
+static SEEN_CODE: AtomicI32 = AtomicI32::new(0);
+static SEEN_ADDRESS: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn remember_and_allow(_signal: i32, info: *mut libc::siginfo_t, _context: *mut c_void) {
-    // SAFETY: the kernel's siginfo; only the test's own thread touches SEEN; the page is the test's.
+    // SAFETY: the kernel's siginfo; the page is the test's.
     unsafe {
-        SEEN = ((*info).si_code, (*info).si_addr() as usize);
-        libc::mprotect(((*info).si_addr() as usize & !(PAGE - 1)) as *mut c_void, PAGE, RW);
+        let address = (*info).si_addr() as usize;
+        SEEN_CODE.store((*info).si_code, Relaxed);
+        SEEN_ADDRESS.store(address, Relaxed);
+        libc::mprotect((address & !(PAGE - 1)) as *mut c_void, PAGE, RW);
     }
 }
 
@@ -446,8 +452,8 @@ fn with_handler(f: impl FnOnce()) -> (i32, usize) {
         libc::sigaction(libc::SIGSEGV, &action, &mut old);
         f();
         libc::sigaction(libc::SIGSEGV, &old, null_mut());
-        ptr::read(&raw const SEEN)
     }
+    (SEEN_CODE.load(Relaxed), SEEN_ADDRESS.load(Relaxed))
 }
 
 fn read_only_is_sigsegv_accerr() -> Result<(), String> {

@@ -1,6 +1,9 @@
 //! TCP over loopback.
 
 use libsyscall::abi::Errno;
+use libsyscall::abi::event::{
+    EPOLLERR as ERR, EPOLLHUP as HUP, EPOLLIN as IN, EPOLLOUT as OUT, EPOLLPRI as PRI, EPOLLRDHUP as RDHUP,
+};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -208,11 +211,6 @@ fn many_connections() {
     clients.into_iter().for_each(|client| client.join().expect("thread"));
 }
 
-const IN: u32 = libc::EPOLLIN as u32;
-const OUT: u32 = libc::EPOLLOUT as u32;
-const RDHUP: u32 = libc::EPOLLRDHUP as u32;
-const HUP: u32 = libc::EPOLLHUP as u32;
-
 /// The events of the next wait.
 fn next(epoll: &Fd) -> u32 {
     epoll
@@ -289,8 +287,6 @@ fn port_is_free_again() {
     TcpListener::bind(address).expect("bind again");
 }
 
-const PRI: u32 = libc::EPOLLPRI as u32;
-const ERR: u32 = libc::EPOLLERR as u32;
 const RESET: u32 = IN | OUT | ERR | HUP | RDHUP;
 
 /// What a socket reports, once the peer's packets have had the time to arrive.

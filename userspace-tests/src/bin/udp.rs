@@ -1,6 +1,9 @@
 //! UDP over loopback.
 
 use libsyscall::abi::Errno;
+use libsyscall::abi::event::{
+    EPOLLERR as ERR, EPOLLET as EDGE, EPOLLHUP as HUP, EPOLLIN as IN, EPOLLOUT as OUT, EPOLLRDHUP as RDHUP,
+};
 use std::io::{ErrorKind, IoSlice};
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -58,12 +61,6 @@ fn main() -> ExitCode {
 }
 
 const LOCALHOST: &str = "127.0.0.1:0";
-const IN: u32 = libc::EPOLLIN as u32;
-const OUT: u32 = libc::EPOLLOUT as u32;
-const ERR: u32 = libc::EPOLLERR as u32;
-const HUP: u32 = libc::EPOLLHUP as u32;
-const RDHUP: u32 = libc::EPOLLRDHUP as u32;
-const EDGE: u32 = libc::EPOLLET as u32;
 
 fn bound() -> UdpSocket {
     UdpSocket::bind(LOCALHOST).expect("bind")

@@ -1,6 +1,7 @@
 //! Descriptors and credentials that go over AF_UNIX sockets.
 
 use libsyscall::abi::Errno;
+use libsyscall::abi::event::EPOLLIN as IN;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -9,7 +10,6 @@ use userspace_tests::{Fd, Status, child, tests};
 
 const STREAM: i32 = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
 const DATAGRAM: i32 = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK;
-const IN: u32 = libc::EPOLLIN as u32;
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![

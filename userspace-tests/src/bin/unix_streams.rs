@@ -1,6 +1,9 @@
 //! AF_UNIX streams to the letter: flags of receiving, states and their event masks, listeners, what is counted.
 
 use libsyscall::abi::Errno;
+use libsyscall::abi::event::{
+    EPOLLERR as ERR, EPOLLET as ET, EPOLLHUP as HUP, EPOLLIN as IN, EPOLLOUT as OUT, EPOLLRDHUP as RDHUP,
+};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -8,12 +11,6 @@ use userspace_tests::socket::{abstract_name, path};
 use userspace_tests::{Fd, Status, checked, child, tests};
 
 const STREAM: i32 = libc::SOCK_STREAM | libc::SOCK_NONBLOCK;
-const IN: u32 = libc::EPOLLIN as u32;
-const OUT: u32 = libc::EPOLLOUT as u32;
-const RDHUP: u32 = libc::EPOLLRDHUP as u32;
-const HUP: u32 = libc::EPOLLHUP as u32;
-const ERR: u32 = libc::EPOLLERR as u32;
-const ET: u32 = libc::EPOLLET as u32;
 const ALL: u32 = IN | OUT | RDHUP;
 
 fn main() -> ExitCode {

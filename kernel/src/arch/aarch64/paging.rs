@@ -34,8 +34,8 @@ pub(in crate::arch) const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 /// An entry for a table.
 pub(in crate::arch) const LINK: u64 = PRESENT | TABLE;
 
-/// How much RAM the boot tables map: all.
-pub(in crate::arch) const BOOT_MAPPED: u64 = u64::MAX;
+/// The boot tables map this much.
+pub(in crate::arch) const BOOT_MAPPED: u64 = 512 << 30;
 /// Entries of a user root: all.
 pub(in crate::arch) const USER_SLOTS: usize = ENTRIES;
 const LARGE_PAGE: u64 = 2 << 20;

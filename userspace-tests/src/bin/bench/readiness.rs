@@ -2,6 +2,7 @@
 
 use crate::meter::{Case, Meter};
 use libsyscall::abi::event::EpollEvent;
+pub use libsyscall::abi::event::{EPOLLET as EDGE, EPOLLIN as IN};
 use libsyscall::abi::nr;
 use libsyscall::calls::event::{epoll_delete, epoll_set, eventfd, eventfd_read, eventfd_write};
 use libsyscall::calls::raw;
@@ -23,8 +24,6 @@ pub const CASES: &[Case] = &[
 ];
 
 const BATCH: u32 = 2000;
-pub const IN: u32 = libc::EPOLLIN as u32;
-pub const EDGE: u32 = libc::EPOLLET as u32;
 
 /// epoll_wait(2) by the number programs use: x86_64 has the old call.
 pub fn wait(epoll: &Fd, events: &mut [EpollEvent], timeout_ms: i32) -> usize {
