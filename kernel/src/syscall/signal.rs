@@ -123,7 +123,6 @@ fn pause(call: &mut Call) -> Result<usize, Errno> {
     Err(sleep_for_handler(call.thread))
 }
 
-/// While it waits, the signals wanted are not blocked: so they wake the thread, which takes them before they are delivered.
 fn rt_sigtimedwait(call: &mut Call) -> Result<usize, Errno> {
     check_set_size(call.arg(3))?;
     let wanted: u64 = user::read::<u64>(call.arg(0))? & !UNSTOPPABLE;
@@ -132,15 +131,14 @@ fn rt_sigtimedwait(call: &mut Call) -> Result<usize, Errno> {
         timeout => Some(time::now_ns().saturating_add(read_timespec(timeout)?)),
     };
     let (thread, process) = (call.thread, &call.thread.process);
-    let mask = thread.signals.mask();
     let taken = loop {
         if let Some(info) = process.take_signal(thread, wanted) {
             break Ok(info);
         }
-        thread.set_mask(mask & !wanted);
+        thread.set_awaited(wanted);
         let wake = thread.park_until(deadline_ns);
         let info = process.take_signal(thread, wanted);
-        thread.set_mask(mask);
+        thread.set_awaited(0);
         match (info, wake) {
             (Some(info), _) => break Ok(info),
             (None, Unparked::TimedOut) => break Err(Errno::EAGAIN),

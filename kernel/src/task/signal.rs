@@ -229,6 +229,8 @@ pub struct ThreadSignals {
     mask: AtomicU64,
     /// The mask to put back, while [`RESTORE_MASK`] is set.
     saved_mask: AtomicU64,
+    /// Blocked signals that wake the thread nevertheless: it waits for them itself.
+    awaited: AtomicU64,
     /// Guarded by the process's signal lock as well; its own lock is never contended.
     pub(super) pending: SpinLock<Pending>,
     alternate: SpinLock<AlternateStack>,
@@ -239,6 +241,7 @@ impl ThreadSignals {
         ThreadSignals {
             mask: AtomicU64::new(mask),
             saved_mask: AtomicU64::new(0),
+            awaited: AtomicU64::new(0),
             pending: SpinLock::default(),
             alternate: SpinLock::new(AlternateStack::NONE),
         }
@@ -246,6 +249,11 @@ impl ThreadSignals {
 
     pub fn mask(&self) -> u64 {
         self.mask.load(Acquire)
+    }
+
+    /// The signals that wake the thread.
+    fn waking(&self) -> u64 {
+        !self.mask() | self.awaited.load(Acquire)
     }
 
     /// execve(2): no alternate stack; mask and pending signals stay.
@@ -391,18 +399,19 @@ impl Process {
                 .iter()
                 .for_each(|thread| thread.pending().lock().discard(bit(SIGCONT)));
         }
-        let blocked = |thread: &Thread| thread.signals.mask() & bit(signal) != 0;
+        let wakes = |thread: &Thread| thread.signals.waking() & bit(signal) != 0;
         let target = match to {
             Some(thread) => threads.iter().find(|other| core::ptr::eq(&***other, thread)),
             // Rather the thread that runs now: it needs no waking.
             None => threads
                 .iter()
-                .find(|thread| !blocked(thread) && thread.is_on_cpu())
-                .or_else(|| threads.iter().find(|thread| !blocked(thread))),
+                .find(|thread| wakes(thread) && thread.is_on_cpu())
+                .or_else(|| threads.iter().find(|thread| wakes(thread))),
         };
-        let all_block = target.is_none_or(|thread| blocked(thread));
+        // Nobody ignores a signal he blocks, also while he waits for it: signalfd(2) and sigwaitinfo(2) are to see it.
+        let blocked = target.is_none_or(|thread| thread.signals.mask() & bit(signal) != 0);
         let limit = self.limit(RLIMIT_SIGPENDING).soft;
-        let queued = if signals.ignores(signal) && !all_block {
+        let queued = if signals.ignores(signal) && !blocked {
             Ok(false)
         } else {
             match to {
@@ -411,7 +420,7 @@ impl Process {
             }
         };
         if let Some(thread) = target
-            && !blocked(thread)
+            && wakes(thread)
         {
             thread.raise(SIGNAL);
         }
@@ -437,24 +446,24 @@ impl Process {
             let threads = self.threads();
             if let Some(thread) = threads
                 .iter()
-                .find(|thread| signals.pending.set() & !thread.signals.mask() != 0)
+                .find(|thread| signals.pending.set() & thread.signals.waking() != 0)
             {
                 thread.raise(SIGNAL);
             }
         }
     }
 
-    /// Whether a signal is deliverable to `thread`; its flag is set right.
+    /// Whether a signal is there that wakes `thread`; its flag is set right.
     pub(super) fn refresh_signal_flag(&self, thread: &Thread) -> bool {
         let signals = self.signals.lock();
         let pending = signals.pending.set() | thread.pending().lock().set();
-        let deliverable = pending & !thread.signals.mask() != 0;
-        if deliverable {
+        let wakes = pending & thread.signals.waking() != 0;
+        if wakes {
             thread.flags.fetch_or(SIGNAL, Relaxed);
         } else {
             thread.clear(SIGNAL);
         }
-        deliverable
+        wakes
     }
 
     /// Signals pending for a thread: its own and the process's.
@@ -490,10 +499,22 @@ impl Thread {
     /// Sets the signal mask; what has become deliverable is noticed before user code goes on.
     pub fn set_mask(&self, mask: u64) {
         let mask = mask & !UNSTOPPABLE;
-        let newly_blocked = mask & !self.signals.mask();
+        let former = self.signals.waking();
         self.signals.mask.store(mask, Release);
+        self.waking_changed(former);
+    }
+
+    /// Sets which of the signals it blocks wake the thread (rt_sigtimedwait). They stay blocked: it takes them itself.
+    pub fn set_awaited(&self, signals: u64) {
+        let former = self.signals.waking();
+        self.signals.awaited.store(signals, Release);
+        self.waking_changed(former);
+    }
+
+    fn waking_changed(&self, former: u64) {
         self.process.refresh_signal_flag(self);
-        if newly_blocked & self.process.pending_for(self) != 0 {
+        let no_longer = former & !self.signals.waking();
+        if no_longer & self.process.pending_for(self) != 0 {
             self.process.offer_signals();
         }
     }

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         stop_and_continue,
         kill_cannot_be_caught,
         wait_for_signal,
+        wait_for_ignored_signal,
     ])
 }
 
@@ -438,4 +439,19 @@ fn wait_for_signal() {
     let nothing = unsafe { libc::sigtimedwait(&set(&[libc::SIGUSR2]), ptr::null_mut(), &soon) };
     assert_eq!(checked(nothing), Err(Errno::EAGAIN));
     mask(libc::SIG_UNBLOCK, &[libc::SIGUSR2]);
+}
+
+/// A signal that is ignored by default arrives all the same where it is blocked, also while somebody waits for it.
+fn wait_for_ignored_signal() {
+    mask(libc::SIG_BLOCK, &[libc::SIGCHLD]);
+    let child = child(|| {
+        thread::sleep(Duration::from_millis(50));
+        0
+    });
+    let minute = libc::timespec { tv_sec: 60, tv_nsec: 0 };
+    // SAFETY: the kernel reads one set and one timespec.
+    let taken = unsafe { libc::sigtimedwait(&set(&[libc::SIGCHLD]), ptr::null_mut(), &minute) };
+    assert_eq!(checked(taken), Ok(libc::SIGCHLD));
+    assert_eq!(child.wait(), Status::Exited(0));
+    mask(libc::SIG_UNBLOCK, &[libc::SIGCHLD]);
 }
