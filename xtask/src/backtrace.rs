@@ -1,23 +1,31 @@
-//! The kernel's backtraces: it prints addresses, and what reads them here puts the functions' names behind.
+//! Backtraces: the kernel prints addresses of its own, and registers and stack of programs; what reads them here puts the
+//! functions' names there.
 
 use crate::symbols::Symbols;
+use crate::unwind::Crash;
 use std::path::{Path, PathBuf};
 
 /// The kernel's messages on their way to whoever reads them.
-pub struct Backtraces {
+pub struct Backtraces<'a> {
     elf: PathBuf,
+    /// The files that programs come from.
+    archive: &'a [u8],
     /// Read when the first backtrace comes.
     symbols: Option<Symbols>,
     /// The part of a line that has come.
     line: Vec<u8>,
+    /// The program that is being described.
+    crash: Crash,
 }
 
-impl Backtraces {
-    pub fn of(elf: &Path) -> Backtraces {
+impl<'a> Backtraces<'a> {
+    pub fn of(elf: &Path, archive: &'a [u8]) -> Backtraces<'a> {
         Backtraces {
             elf: elf.to_path_buf(),
+            archive,
             symbols: None,
             line: Vec::new(),
+            crash: Crash::default(),
         }
     }
 
@@ -36,6 +44,19 @@ impl Backtraces {
     /// What has come of a line when there will be no more.
     pub fn rest(&mut self) -> Vec<u8> {
         let line = std::mem::take(&mut self.line);
+        if let Some(of_crash) = std::str::from_utf8(&line)
+            .ok()
+            .and_then(|line| line.strip_prefix("crash "))
+        {
+            return match of_crash.trim_end() {
+                "end" => std::mem::take(&mut self.crash).backtrace(self.archive).into_bytes(),
+                // What is not understood is left out: the rest may do.
+                part => {
+                    let _ = self.crash.take(part);
+                    Vec::new()
+                }
+            };
+        }
         match address(&line) {
             Some(address) => {
                 let symbols = self.symbols.get_or_insert_with(|| read(&self.elf));
@@ -79,7 +100,7 @@ mod tests {
 
     #[test]
     fn lines_come_whole_and_others_unchanged() {
-        let mut backtraces = Backtraces::of(Path::new("/nowhere"));
+        let mut backtraces = Backtraces::of(Path::new("/nowhere"), &[]);
         assert_eq!(backtraces.name(b"vigil: a\nvig"), b"vigil: a\n");
         assert_eq!(backtraces.name(b"il: b\n"), b"vigil: b\n");
         assert_eq!(backtraces.name(b"   1: 0x20"), b"");

@@ -3,6 +3,7 @@
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
+const KIND: u32 = 0o170_000;
 
 /// An archive being written.
 #[derive(Default)]
@@ -73,6 +74,30 @@ impl Archive {
     }
 }
 
+/// The contents of the last regular file called `path` in archives that follow one another.
+pub fn find<'a>(mut archives: &'a [u8], path: &str) -> Option<&'a [u8]> {
+    const HEADER: usize = 110;
+    let wanted = path.trim_start_matches('/');
+    let mut found = None;
+    while archives.starts_with(b"070701") {
+        let field = |number: usize| {
+            let digits = archives.get(6 + 8 * number..14 + 8 * number)?;
+            usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        };
+        let (mode, size, name_len) = (field(1)?, field(6)?, field(11)?);
+        let contents_at = (HEADER + name_len).next_multiple_of(4);
+        let name = archives.get(HEADER..HEADER + name_len - 1)?;
+        if name == wanted.as_bytes() && mode as u32 & KIND == REGULAR {
+            found = archives.get(contents_at..contents_at + size);
+        }
+        archives = archives.get((contents_at + size).next_multiple_of(4)..)?;
+        // Archives may have zeroes between them.
+        let zeroes = archives.iter().take_while(|&&byte| byte == 0).count();
+        archives = &archives[zeroes..];
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +112,23 @@ mod tests {
         assert_eq!(&bytes[110..120], b"a\0hello\0\0\0");
         assert_eq!(bytes.len(), 112 + 8 + 124);
         assert_eq!(&bytes[120..126], b"070701");
+    }
+
+    #[test]
+    fn files_are_found_again() {
+        let archive = |contents: &[u8]| {
+            let mut archive = Archive::default();
+            archive.directory("/bin", 0o755);
+            archive.file("/bin/a", 0o755, contents);
+            archive.symbolic_link("/bin/b", "a");
+            archive.finish()
+        };
+        let archives = [archive(b"old").as_slice(), &[0; 8], &archive(b"newer")].concat();
+        assert_eq!(find(&archives, "/bin/a"), Some(b"newer".as_slice()));
+        assert_eq!(find(&archives, "bin/a"), Some(b"newer".as_slice()));
+        assert_eq!(find(&archives, "/bin/b"), None);
+        assert_eq!(find(&archives[..200], "/bin/c"), None);
+        assert_eq!(find(b"", "/bin/a"), None);
     }
 
     #[test]

@@ -154,7 +154,7 @@ fn door(options: &Options) -> Result<Door> {
 }
 
 fn parameters(options: &Options) -> String {
-    let mut parameters = format!("log={}", options.log.name());
+    let mut parameters = format!("log={} crashes", options.log.name());
     if options.trace {
         parameters.push_str(" trace");
     }

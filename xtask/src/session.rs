@@ -42,7 +42,7 @@ pub fn hold(
     if let Some((rows, columns)) = terminal::window().filter(|_| source == Source::Terminal) {
         parameters.push_str(&format!(" window={rows}x{columns}"));
     }
-    let mut messages = Backtraces::of(&kernel.elf);
+    let mut messages = Backtraces::of(&kernel.elf, archive);
     let end = machine
         .boot(kernel, &root_file, &parameters)
         .and_then(Guest::start)

@@ -24,9 +24,14 @@ impl Symbols {
     /// loaded at the addresses it was linked to.
     pub fn add(&mut self, file: &Path, prefix: &str, place: Option<(&str, u64)>) -> Result<()> {
         let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let elf = ElfBytes::<LittleEndian>::minimal_parse(&bytes)?;
-        let table = elf.symbol_table()?;
-        let (table, strings) = table.with_context(|| format!("{} has no symbols", file.display()))?;
+        self.add_bytes(&bytes, prefix, place)
+            .with_context(|| format!("the symbols of {}", file.display()))
+    }
+
+    /// The same for a file's contents.
+    pub fn add_bytes(&mut self, bytes: &[u8], prefix: &str, place: Option<(&str, u64)>) -> Result<()> {
+        let elf = ElfBytes::<LittleEndian>::minimal_parse(bytes)?;
+        let (table, strings) = elf.symbol_table()?.context("there are none")?;
         let mut added = Vec::new();
         for symbol in table {
             if symbol.st_shndx == 0 || ![STT_FUNC, STT_NOTYPE].contains(&symbol.st_symtype()) {
@@ -47,11 +52,11 @@ impl Symbols {
             None => 0,
             Some((name, loaded)) => {
                 let linked = added.iter().find(|symbol| symbol.name == name);
-                let linked = linked.with_context(|| format!("{} has no {name}", file.display()))?;
+                let linked = linked.with_context(|| format!("{name} is not there"))?;
                 loaded.wrapping_sub(linked.start)
             }
         };
-        ensure!(distance % 4096 == 0, "{} is not the file that runs", file.display());
+        ensure!(distance % 4096 == 0, "it is not the file that runs");
         for symbol in &mut added {
             symbol.start = symbol.start.wrapping_add(distance);
             symbol.end = symbol.end.map(|end| end.wrapping_add(distance));

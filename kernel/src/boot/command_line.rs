@@ -22,6 +22,8 @@ pub struct Parameters {
     pub log: log::LevelFilter,
     pub trace: bool,
     pub trace_wakeups: bool,
+    /// Describe programs that die of a fault, for a backtrace.
+    pub crashes: bool,
     /// Run the in-kernel tests whose name contains this, instead of a program.
     pub ktest: Option<&'static str>,
     /// Seconds without progress after which the machine's state is dumped.
@@ -60,6 +62,7 @@ static DEFAULT: Parameters = Parameters {
     log: log::LevelFilter::Warn,
     trace: false,
     trace_wakeups: false,
+    crashes: false,
     ktest: None,
     watchdog_s: None,
     stdin: Stdin::Tty,
@@ -81,6 +84,7 @@ pub fn parse(line: &'static str) {
                 "log" => parameters.log = value.parse().unwrap_or(parameters.log),
                 "trace" => parameters.trace = true,
                 "trace_wakeups" => parameters.trace_wakeups = true,
+                "crashes" => parameters.crashes = true,
                 "ktest" => parameters.ktest = Some(value),
                 "watchdog" => parameters.watchdog_s = value.parse().ok(),
                 "stdin" => {

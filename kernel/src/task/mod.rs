@@ -3,7 +3,7 @@
 //! - [`thread`]: a thread, and how it sleeps; [`sched`]: which thread runs where; [`current`]: the running one.
 //! - [`process`]: what threads share; [`table`]: all of them by number; [`kinship`], [`credentials`].
 //! - [`clone`], [`execve`], [`exit`], [`wait`], [`pidfd`]: how they come, change and go.
-//! - [`signal`] and [`futex`].
+//! - [`signal`], [`crash`] and [`futex`].
 //!
 //! # Lock order
 //!
@@ -13,6 +13,7 @@
 
 pub mod alternate_stack;
 pub mod clone;
+mod crash;
 pub mod credentials;
 pub mod current;
 pub mod execve;

@@ -7,7 +7,7 @@
 
 use super::alternate_stack::AlternateStack;
 use super::thread::{KILL, RESTORE_MASK, SIGNAL, STOP, Thread, WORK};
-use super::{Process, current, exit, kinship, sched, wait};
+use super::{Process, crash, current, exit, kinship, sched, wait};
 use crate::arch::signal::{Delivery, Returned};
 use crate::arch::trap::TrapFrame;
 use crate::time::signal_timer::Origin;
@@ -93,6 +93,14 @@ impl Info {
         let mut info = Info::new(signal, code);
         info.payload[..8].copy_from_slice(&(address as u64).to_ne_bytes());
         info
+    }
+
+    /// The address that a fault was at, where it had one.
+    pub fn fault_address(&self) -> Option<u64> {
+        let [address, ..] = self.payload.as_chunks::<8>().0 else {
+            return None;
+        };
+        (self.layout() == Layout::Fault).then(|| u64::from_ne_bytes(*address))
     }
 
     pub fn with_sender(mut self, pid: i32, uid: u32) -> Info {
@@ -668,7 +676,10 @@ pub fn before_user(thread: &Arc<Thread>, frame: &mut TrapFrame, mut restart: Opt
             if let Some((info, disposition)) = thread.next_signal() {
                 match disposition {
                     Disposition::Nothing => {}
-                    Disposition::Terminate => exit::end_group(&thread.process, info.signal as i32),
+                    Disposition::Terminate => {
+                        crash::describe(thread, frame, &info);
+                        exit::end_group(&thread.process, info.signal as i32);
+                    }
                     Disposition::Stop => stop(&thread.process, info.signal),
                     Disposition::Handle(action) => {
                         if let Some(error) = restart.take() {

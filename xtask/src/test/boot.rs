@@ -78,7 +78,7 @@ impl Boot<'_> {
         });
 
         let mut ended = Ended::default();
-        let mut messages = Backtraces::of(&self.kernel.elf);
+        let mut messages = Backtraces::of(&self.kernel.elf, self.root);
         'machine: loop {
             let events = guest.events()?;
             if events.is_empty() {

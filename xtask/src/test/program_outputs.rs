@@ -17,6 +17,8 @@ struct Program {
     name: &'static str,
     arguments: &'static [&'static str],
     input: &'static [u8],
+    /// What a backtrace that it leaves behind must name.
+    crash_at: Option<&'static str>,
 }
 
 const fn program(name: &'static str) -> Program {
@@ -24,34 +26,32 @@ const fn program(name: &'static str) -> Program {
         name,
         arguments: &[],
         input: &[],
+        crash_at: None,
     }
 }
 
 const PROGRAMS: &[Program] = &[
     Program {
-        name: "hello",
         arguments: &["one", "two three"],
-        input: &[],
+        ..program("hello")
     },
     Program {
-        name: "std_hello",
         arguments: &["one", "two three", ""],
-        input: &[],
+        ..program("std_hello")
     },
     Program {
-        name: "echo_input",
-        arguments: &[],
         input: b"one\ntwo\x10three\nno newline at the end",
+        ..program("echo_input")
     },
     Program {
-        name: "die",
         arguments: &["abort"],
-        input: &[],
+        crash_at: Some("die.rs:"),
+        ..program("die")
     },
     Program {
-        name: "die",
         arguments: &["segv"],
-        input: &[],
+        crash_at: Some("die.rs:"),
+        ..program("die")
     },
     program("demonstration"),
     program("current_thread"),
@@ -118,6 +118,10 @@ pub fn run(plan: &Plan, guests: &Guests) -> Result<()> {
             let seconds = start.elapsed().as_secs_f64();
             match result {
                 Err(error) => plan.report.failed(&name, seconds, &format!("{error:#}")),
+                Ok((_, said)) if program.crash_at.is_some_and(|place| !said.contains(place)) => {
+                    let message = format!("{said}\nthe backtrace does not name {:?}", program.crash_at);
+                    plan.report.failed(&name, seconds, &message);
+                }
                 Ok((outcome, _)) if outcome.as_ref() == Some(*expected) => plan.report.passed(&name, seconds),
                 Ok((outcome, said)) => {
                     plan.report
@@ -188,7 +192,7 @@ fn on_machine(
         machine,
         kernel,
         root: &root,
-        parameters: "",
+        parameters: "crashes",
         input: program.input,
         limit: LIMIT,
     };

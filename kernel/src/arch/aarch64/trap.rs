@@ -81,6 +81,14 @@ impl TrapFrame {
         self.sp = sp as u64;
     }
 
+    /// Every register in the order of DWARF's numbers, and the instruction's address. For a whole frame.
+    pub fn dwarf_registers(&self) -> [u64; 33] {
+        let mut registers = [0; 33];
+        registers[..31].copy_from_slice(&self.x);
+        registers[31..].copy_from_slice(&[self.sp, self.pc]);
+        registers
+    }
+
     /// Makes registers that came from user memory (a signal frame) fit to go back with.
     pub(super) fn sanitise(&mut self) {
         self.pstate &= USER_PSTATE_FREE;

@@ -123,6 +123,14 @@ impl TrapFrame {
         self.rsp = sp as u64;
     }
 
+    /// Every register in the order of DWARF's numbers, and the instruction's address. For a whole frame.
+    pub fn dwarf_registers(&self) -> [u64; 17] {
+        [
+            self.rax, self.rdx, self.rcx, self.rbx, self.rsi, self.rdi, self.rbp, self.rsp, self.r8, self.r9, self.r10,
+            self.r11, self.r12, self.r13, self.r14, self.r15, self.rip,
+        ]
+    }
+
     /// Makes registers that came from user memory (a signal frame) fit to go back with.
     pub(super) fn sanitise(&mut self) {
         self.cs = USER_CODE as u64;
