@@ -127,8 +127,15 @@ fn told_of_end(process: &Process) -> Told {
 /// Takes a zombie out of the table.
 fn reap(process: &Arc<Process>) {
     let removed = table::lock().processes.remove(&process.pid);
-    process.exit_queue.wake(EventMask::IN | EventMask::HUP);
+    tell_end(process);
     drop(removed);
+}
+
+/// The process is out of the table. Whoever watches its signals hears of them for the last time: an epoll that it added a
+/// signalfd to and that others hold asks again, and gets the signals of the one that asks.
+fn tell_end(process: &Process) {
+    process.exit_queue.wake(EventMask::IN | EventMask::HUP);
+    process.signal_arrivals().wake(EventMask::HUP);
 }
 
 fn wake_waiters(parent: &Process) {
@@ -198,7 +205,7 @@ fn poll(parent: &Process, whose: Whose, options: u32) -> Result<Option<Told>, Er
             return poll(parent, whose, options);
         }
         parent.children_ns.fetch_add(told.ran_ns, Relaxed);
-        zombie.exit_queue.wake(EventMask::IN | EventMask::HUP);
+        tell_end(&zombie);
     }
     Ok(Some(told))
 }

@@ -133,7 +133,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Receives from a stream: up to where a segment brings descriptors or, `by_sender`, where the sender changes.
+    /// Receives from a stream: up to where a segment brings descriptors or, `by_sender`, where the sender changes. Of a
+    /// segment that can't be copied as far as there is room nothing is taken: EFAULT where it is the first.
     pub fn receive_bytes(
         &mut self,
         to: &mut Sink,
@@ -151,10 +152,11 @@ impl Queue {
                 }
             }
             let offset = if how.peek { total } else { 0 };
-            let count = match self.ring.copy(offset, segment.len, to) {
-                Ok(count) => count,
-                Err(_) if total > 0 => break,
-                Err(error) => return Err(error),
+            let wanted = segment.len.min(to.len());
+            let count = match self.ring.copy(offset, wanted, to) {
+                Ok(count) if count == wanted => count,
+                _ if total > 0 => break,
+                _ => return Err(Errno::EFAULT),
             };
             total += count;
             message.credentials = segment.credentials;
