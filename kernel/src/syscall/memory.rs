@@ -269,12 +269,16 @@ fn membarrier(call: &mut Call) -> Result<usize, Errno> {
     let space = call.thread.process.space();
     match call.int(0) {
         MEMBARRIER_CMD_QUERY => Ok((MEMBARRIER_CMD_GLOBAL
+            | MEMBARRIER_CMD_GLOBAL_EXPEDITED
+            | MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED
             | MEMBARRIER_CMD_PRIVATE_EXPEDITED
             | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) as usize),
-        MEMBARRIER_CMD_GLOBAL => {
+        MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED => {
             shootdown::ask_everyone();
             Ok(0)
         }
+        // A global barrier reaches every CPU, whatever it runs.
+        MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED => Ok(0),
         MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED => {
             space.expedited.store(true, Ordering::Relaxed);
             Ok(0)

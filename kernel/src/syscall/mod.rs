@@ -1,6 +1,7 @@
 //! System calls: decode, call one method, encode. No policy, no locks.
 
 mod attribute;
+mod capability;
 mod descriptor;
 mod event;
 mod file;

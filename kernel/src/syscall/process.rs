@@ -424,7 +424,7 @@ fn prctl(call: &mut Call) -> Result<usize, Errno> {
             user::write(call.arg(1), &thread.death_signal.load(Relaxed))?;
             Ok(0)
         }
-        // There are no core dumps and no tracers for it to hold off: a note of the program's.
+        // There are no core dumps and no tracers for it to hold off, but for pidfd_getfd(2).
         PR_GET_DUMPABLE => Ok(thread.process.dumpable.load(Relaxed) as usize),
         PR_SET_DUMPABLE if call.arg(1) <= 1 => {
             thread.process.dumpable.store(call.uint(1), Relaxed);
@@ -438,9 +438,14 @@ fn prctl(call: &mut Call) -> Result<usize, Errno> {
             user::write(call.arg(1), &i32::from(thread.process.is_subreaper.load(Relaxed)))?;
             Ok(0)
         }
-        PR_GET_KEEPCAPS => Ok(0),
-        // User 0 has every capability, others none: the bounding set is whole.
-        PR_CAPBSET_READ if call.arg(1) <= 40 => Ok(1),
+        // User 0 has every capability, others none: the bounding set is whole. What would be kept is not in effect, and
+        // nothing here puts it there: a note.
+        PR_GET_KEEPCAPS => Ok(thread.keeps_capabilities.load(Relaxed) as usize),
+        PR_SET_KEEPCAPS if call.arg(1) <= 1 => {
+            thread.keeps_capabilities.store(call.arg(1) == 1, Relaxed);
+            Ok(0)
+        }
+        PR_CAPBSET_READ if call.arg(1) <= CAP_LAST_CAP => Ok(1),
         // How late a sleep may end: it is kept, and timers here are never late on purpose.
         PR_GET_TIMERSLACK => Ok(thread.timer_slack_ns.load(Relaxed) as usize),
         PR_SET_TIMERSLACK => {

@@ -11,6 +11,7 @@ pub type Line = (usize, Handler);
 
 const FAMILIES: &[&[Line]] = &[
     super::attribute::CALLS,
+    super::capability::CALLS,
     super::descriptor::CALLS,
     super::event::CALLS,
     super::file::CALLS,

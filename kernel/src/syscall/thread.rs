@@ -18,6 +18,7 @@ pub const CALLS: &[Line] = &[
     (nr::FORK, fork),
     #[cfg(target_arch = "x86_64")]
     (nr::VFORK, vfork),
+    (nr::UNSHARE, unshare),
     (nr::EXIT, exit),
     (nr::GETTID, gettid),
     (nr::SET_TID_ADDRESS, set_tid_address),
@@ -35,6 +36,11 @@ fn not_here(_call: &mut Call) -> Result<usize, Errno> {
 fn make(call: &mut Call, wish: &Wish) -> Result<usize, Errno> {
     call.need_whole_frame()?;
     clone::clone(call.thread, call.frame, wish)
+}
+
+/// unshare(2). What a process shares it shares for good: EINVAL for all there is to ask for.
+fn unshare(call: &mut Call) -> Result<usize, Errno> {
+    if call.arg(0) == 0 { Ok(0) } else { Err(Errno::EINVAL) }
 }
 
 /// clone(flags, stack, parent_tid, child_tid, tls) on x86_64; the last two change places on aarch64.

@@ -69,6 +69,11 @@ impl Credentials {
         self.uid.effective == 0
     }
 
+    /// Whether one of its identities is user 0, which it can act for again.
+    pub fn may_be_privileged(&self) -> bool {
+        [self.uid.real, self.uid.effective, self.uid.saved].contains(&0)
+    }
+
     /// kill(2): whether the bearer may signal a process of `target`.
     pub fn may_signal(&self, target: &Credentials) -> bool {
         self.is_privileged()

@@ -64,6 +64,7 @@ pub fn execve(
     process.files().close_on_exec();
     process.reset_for_execve();
     thread.signals.reset_for_execve();
+    thread.keeps_capabilities.store(false, Relaxed);
     thread.set_name(base_name(name));
     clone::become_first(thread);
     *frame = TrapFrame::new_user(loaded.ip, loaded.sp);

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         heap_and_strings,
         floating_point,
         thread_local_start,
+        call_number_is_an_int,
     ])
 }
 
@@ -125,4 +126,13 @@ fn floating_point() {
 fn thread_local_start() {
     thread_local! { static VALUE: std::cell::Cell<u64> = const { std::cell::Cell::new(0x0123_4567_89ab_cdef) }; }
     assert_eq!(VALUE.get(), 0x0123_4567_89ab_cdef);
+}
+
+/// The number of a call is an int: what stands above it in the register does not count.
+fn call_number_is_an_int() {
+    let own = std::process::id() as libc::c_long;
+    // SAFETY: getpid(2) has no arguments.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_getpid | 1 << 32) }, own);
+    // SAFETY: no call has this number.
+    assert_eq!(unsafe { libc::syscall(1 << 31) }, -1);
 }

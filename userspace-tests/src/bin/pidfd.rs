@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         signal_errors,
         signal_with_information,
         descriptor_of_another,
+        descriptor_of_undumpable,
         descriptor_errors,
         information,
         other_calls,
@@ -278,6 +279,28 @@ fn descriptor_of_another() {
     assert_eq!(file::fcntl(copy.0, F_GETFD, 0), Ok(FD_CLOEXEC as usize));
     event::eventfd_write(copy.0, 42).expect("write");
     assert_eq!(child.wait(), Status::Exited(0));
+}
+
+/// A process that is not dumpable keeps its descriptors from others of its user.
+fn descriptor_of_undumpable() {
+    let status = child(|| {
+        // SAFETY: the calls take numbers. Where this user may not become another, he is no privileged one.
+        unsafe { libc::setresuid(65534, 65534, 65534) };
+        let (told, tell) = Fd::blocking_pipe();
+        let (hold, release) = Fd::blocking_pipe();
+        let other = child(|| {
+            // SAFETY: as above.
+            unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+            let done = tell.write(b"x") == Ok(1) && hold.read(&mut [0]) == Ok(1);
+            i32::from(!done)
+        });
+        assert_eq!(told.read(&mut [0]), Ok(1));
+        let fd = open(other.0, 0).expect("pidfd_open");
+        assert_eq!(take(fd.0, 0, 0), Err(Errno::EPERM));
+        assert_eq!(release.write(b"x"), Ok(1));
+        i32::from(other.wait() != Status::Exited(0))
+    });
+    assert_eq!(status.wait(), Status::Exited(0));
 }
 
 fn descriptor_errors() {

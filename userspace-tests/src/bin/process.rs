@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         exec_by_another_thread,
         orphans_go_to_the_subreaper,
         notes_of_a_process,
+        capabilities,
     ])
 }
 
@@ -308,6 +309,38 @@ fn orphans_go_to_the_subreaper() {
     assert_eq!(status.wait(), Status::Exited(0));
 }
 
+/// capget(2): user 0 has all capabilities in effect, who can become user 0 again is permitted them, others have none.
+fn capabilities() {
+    const NEWEST: u32 = 0x2008_0522;
+    let ask = |header: &mut [u32; 2]| {
+        let mut sets = [[7_u32; 3]; 2];
+        // SAFETY: the kernel reads two words and writes six.
+        checked(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) }).map(|_| sets)
+    };
+    let mut unknown = [1, 0];
+    assert_eq!(ask(&mut unknown), Err(Errno::EINVAL));
+    assert_eq!(unknown, [NEWEST, 0]);
+    assert_eq!(ask(&mut [NEWEST, u32::MAX]), Err(Errno::EINVAL));
+    assert_eq!(ask(&mut [NEWEST, 0x3fff_ffff]), Err(Errno::ESRCH));
+    // SAFETY: geteuid(2) has no arguments.
+    if unsafe { libc::geteuid() } != 0 {
+        return;
+    }
+    let [effective, permitted, _] = ask(&mut [NEWEST, 0]).expect("capget")[0];
+    assert_eq!(effective, permitted);
+    assert_ne!(effective & 1, 0, "CAP_CHOWN");
+    let status = child(|| {
+        // SAFETY: the calls take numbers.
+        assert_eq!(unsafe { libc::setresuid(65534, 65534, 0) }, 0);
+        assert_eq!(ask(&mut [NEWEST, 0]).expect("capget")[0], [0, permitted, 0]);
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0);
+        assert_eq!(ask(&mut [NEWEST, 0]).expect("capget")[0], [0; 3]);
+        0
+    });
+    assert_eq!(status.wait(), Status::Exited(0));
+}
+
 /// What prctl(2) remembers.
 fn notes_of_a_process() {
     let status = child(|| {
@@ -323,6 +356,10 @@ fn notes_of_a_process() {
             assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 0), 0);
             assert_eq!(libc::prctl(libc::PR_GET_DUMPABLE), 0);
             assert_eq!(checked(libc::prctl(libc::PR_SET_DUMPABLE, 7)), Err(Errno::EINVAL));
+            assert_eq!(libc::prctl(libc::PR_GET_KEEPCAPS), 0);
+            assert_eq!(libc::prctl(libc::PR_SET_KEEPCAPS, 1), 0);
+            assert_eq!(libc::prctl(libc::PR_GET_KEEPCAPS), 1);
+            assert_eq!(checked(libc::prctl(libc::PR_SET_KEEPCAPS, 2)), Err(Errno::EINVAL));
             assert_eq!(checked(libc::prctl(9999)), Err(Errno::EINVAL));
             let inner = child(|| {
                 let mut value = -1;

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         both_directions_over,
         own_shutdown,
         peer_closed,
+        send_much_to_closed,
         reset_by_unread_bytes,
         reset_by_linger,
         reset_keeps_what_came,
@@ -446,6 +447,17 @@ fn reset_by_unread_bytes() {
     assert_eq!(events(&client), RESET & !ERR);
     assert_eq!(receive(&client, 1, 0), Ok(vec![]));
     assert_eq!(send(&client, b"x", 0), Err(Errno::EPIPE));
+}
+
+/// The first send after the other end has closed takes what the buffers hold, not all there is; the second fails.
+fn send_much_to_closed() {
+    let (client, server) = descriptors();
+    drop(server);
+    let bytes = vec![0; 64 << 20];
+    let first = send(&client, &bytes, 0).expect("send") as usize;
+    assert!((1..bytes.len()).contains(&first), "{first}");
+    let broken = [Err(Errno::EPIPE), Err(Errno::ECONNRESET)];
+    assert!(broken.contains(&send(&client, b"x", 0)));
 }
 
 fn reset_by_linger() {

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         fork_of_many_threads,
         floats_stay_apart,
         names_and_stacks,
+        memory_barriers,
     ])
 }
 
@@ -501,4 +502,22 @@ fn names_and_stacks() {
             deep(500)
         });
     assert_eq!(thread.expect("spawn").join().expect("thread"), 500);
+}
+
+/// membarrier(2): a command that is offered works, the expedited one of a process after its registration.
+fn memory_barriers() {
+    // SAFETY: the call takes numbers.
+    let ask = |command: i32| unsafe { libc::syscall(libc::SYS_membarrier, command, 0) };
+    let offered = ask(libc::MEMBARRIER_CMD_QUERY);
+    let wanted = libc::MEMBARRIER_CMD_GLOBAL
+        | libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED
+        | libc::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED
+        | libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED
+        | libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+    assert_eq!(offered & i64::from(wanted), i64::from(wanted));
+    assert_eq!(ask(libc::MEMBARRIER_CMD_GLOBAL), 0);
+    assert_eq!(ask(libc::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED), 0);
+    assert_eq!(ask(libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED), 0);
+    assert_eq!(ask(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED), 0);
+    assert_eq!(ask(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED), 0);
 }

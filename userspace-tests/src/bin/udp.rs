@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         reuse_address,
         reuse_port_spreads,
         both_families,
+        own_family_first,
         v6_only,
         options_round_trip,
         option_ranges,
@@ -734,6 +735,20 @@ fn both_families() {
     // Connected to a mapped address, it is an IPv4 socket.
     both.connect((mapped, address(&four).port())).expect("connect");
     assert_eq!(address(&both), SocketAddr::from((mapped, port)));
+}
+
+/// Of sockets bound to all addresses, one of the datagram's family has it rather than one of both families.
+fn own_family_first() {
+    let share = |at: SocketAddr| sharing(libc::SO_REUSEPORT, at);
+    let four = share(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+    let port = address(&four).port();
+    let both = share(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+    for sender in (0..8).map(|_| bound()) {
+        sender.send_to(b"x", ("127.0.0.1", port)).expect("sendto");
+        assert_eq!(four.recv(&mut [0; 4]).expect("recv"), 1);
+    }
+    both.set_nonblocking(true).expect("FIONBIO");
+    assert_eq!(both.recv(&mut [0; 4]).expect_err("recv").kind(), ErrorKind::WouldBlock);
 }
 
 fn v6_only() {

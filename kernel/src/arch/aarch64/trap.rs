@@ -44,7 +44,7 @@ impl TrapFrame {
 
     #[inline]
     pub fn syscall_number(&self) -> usize {
-        self.x[8] as usize
+        self.x[8] as u32 as usize
     }
 
     /// System-call argument 0 to 5.

@@ -74,7 +74,7 @@ impl TrapFrame {
 
     #[inline]
     pub fn syscall_number(&self) -> usize {
-        self.original_rax as usize
+        self.original_rax as u32 as usize
     }
 
     /// System-call argument 0 to 5.

@@ -7,6 +7,7 @@ use crate::net::address::{Inet, Ip};
 use crate::net::protocol::Common;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::mem::discriminant;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use hashbrown::HashMap;
 use libsyscall::abi::Errno;
@@ -65,13 +66,15 @@ impl<S: Holder> Entry<S> {
         self.socket.upgrade().is_some_and(|socket| socket.keeps_port())
     }
 
-    /// How well it fits what comes from `from` for `to`: better when bound to just that address than when to any.
+    /// How well it fits what comes from `from` for `to`: better when bound to just that address than when to any, and of
+    /// the latter better to those of its family than to both's.
     fn fit(&self, to: Ip, from: Inet) -> Option<u32> {
         if self.ip != to && !takes_all(self.ip, self.sharing, to) {
             return None;
         }
         let rank = self.socket.upgrade()?.takes_from(from)?;
-        Some(rank + u32::from(self.ip == to))
+        let same_family = discriminant(&self.ip) == discriminant(&to);
+        Some(2 * (rank + u32::from(self.ip == to)) + u32::from(same_family))
     }
 
     fn meets(&self, ip: Ip, sharing: Sharing) -> bool {

@@ -181,10 +181,11 @@ impl Link {
             return Ok(0);
         }
         if theirs.closed || theirs.shut && other_ended {
+            let room = theirs.room();
             drop(theirs);
-            return self.send_to_deaf(from);
+            return self.send_to_deaf(from, room);
         }
-        if !theirs.has_room() {
+        if theirs.room() == 0 {
             return Err(Errno::EAGAIN);
         }
         let urgent = flags & MSG_OOB != 0;
@@ -197,14 +198,15 @@ impl Link {
         Ok(count)
     }
 
-    /// TCP learns that the other end reads no more by sending to it: these bytes are accepted, and the answer is a reset.
-    fn send_to_deaf(&self, from: &mut Source) -> Result<usize, Errno> {
+    /// TCP learns that the other end reads no more by sending to it: the bytes that there would be `room` for are accepted,
+    /// and the answer is a reset.
+    fn send_to_deaf(&self, from: &mut Source, room: usize) -> Result<usize, Errno> {
         for end in [self.own(), self.other()] {
             end.incoming.lock().reset = true;
         }
         self.own().incoming.lock().error = Some(Errno::EPIPE);
         self.own().queue.wake(EVERYTHING);
-        let len = from.len();
+        let len = from.len().min(room);
         from.skip(len);
         Ok(len)
     }

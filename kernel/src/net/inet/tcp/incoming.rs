@@ -103,8 +103,8 @@ impl Incoming {
         self.ring.room() * 2 >= self.ring.len()
     }
 
-    pub fn has_room(&self) -> bool {
-        self.ring.room() > 0
+    pub fn room(&self) -> usize {
+        self.ring.room()
     }
 
     /// Takes what there is room for; the last byte of it is urgent where `urgent`. EFAULT, ENOMEM.
