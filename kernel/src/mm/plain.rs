@@ -1,7 +1,7 @@
 //! The structures of the ABI that cross the border to user memory as they lie.
 
 use super::user::Plain;
-use libsyscall::abi::{epoll, fcntl, ioctl, socket, stat};
+use libsyscall::abi::{epoll, fcntl, ioctl, netlink, socket, stat};
 
 /// Structures without padding, of integers only.
 macro_rules! plain {
@@ -28,4 +28,9 @@ plain! {
     ioctl::Termios,
     ioctl::Termios2,
     ioctl::Winsize,
+    netlink::NetlinkHeader,
+    netlink::LinkMessage,
+    netlink::AddressMessage,
+    netlink::InterfaceRequest,
+    netlink::InterfaceList,
 }

@@ -88,6 +88,15 @@ pub enum Address {
     Inet(Inet),
     /// No name, a path, or an abstract name (which starts with a NUL).
     Unix(Arc<[u8]>),
+    Netlink(Netlink),
+}
+
+/// A netlink socket's address; port 0 is the kernel's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Netlink {
+    pub port: u32,
+    /// The first 32 groups, a bit each.
+    pub groups: u32,
 }
 
 /// Reads a sockaddr: EINVAL, EFAULT, EAFNOSUPPORT.
@@ -119,7 +128,11 @@ pub fn read(at: usize, len: usize) -> Result<Address, Errno> {
             };
             Ok(Address::Unix(name.into()))
         }
-        AF_INET | AF_INET6 | AF_UNIX => Err(Errno::EINVAL),
+        AF_NETLINK if len >= SOCKADDR_NL_LEN => Ok(Address::Netlink(Netlink {
+            port: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+            groups: u32::from_ne_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]),
+        })),
+        AF_INET | AF_INET6 | AF_UNIX | AF_NETLINK => Err(Errno::EINVAL),
         _ => Err(Errno::EAFNOSUPPORT),
     }
 }
@@ -134,6 +147,11 @@ pub fn encode(address: &Address, family: u16) -> ([u8; SOCKADDR_MAX], usize) {
             bytes[2..2 + name.len()].copy_from_slice(name);
             // A path is shown with its NUL.
             2 + name.len() + usize::from(name.first().is_some_and(|&byte| byte != 0))
+        }
+        Address::Netlink(Netlink { port, groups }) => {
+            bytes[4..8].copy_from_slice(&port.to_ne_bytes());
+            bytes[8..12].copy_from_slice(&groups.to_ne_bytes());
+            SOCKADDR_NL_LEN
         }
         Address::Inet(Inet { ip, port }) => {
             bytes[2..4].copy_from_slice(&port.to_be_bytes());

@@ -5,6 +5,7 @@
 //! - [`options`]: SOL_SOCKET's options, and [`address`]: socket addresses.
 //! - [`unix`]: the kinds of AF_UNIX.
 //! - [`inet`]: the kinds of AF_INET and AF_INET6.
+//! - [`netlink`]: the kind of AF_NETLINK, which tells of interfaces.
 //! - [`ring`]: bytes on their way in one direction.
 //!
 //! A change takes one socket's lock, drops it, and then wakes the queue of the socket that may see it with the bits that
@@ -13,6 +14,7 @@
 pub mod address;
 pub mod inet;
 pub mod message;
+pub mod netlink;
 pub mod options;
 pub mod protocol;
 pub mod ring;
@@ -28,6 +30,7 @@ use protocol::Protocol;
 pub fn create(domain: i32, kind: u32, protocol: i32) -> Result<Arc<dyn Protocol>, Errno> {
     match u16::try_from(domain) {
         Ok(AF_UNIX) => unix::create(kind, protocol),
+        Ok(AF_NETLINK) => netlink::create(kind, protocol),
         Ok(domain @ (AF_INET | AF_INET6)) => inet::create(domain, kind, protocol),
         _ => Err(Errno::EAFNOSUPPORT),
     }

@@ -1,5 +1,6 @@
 //! The file a socket's descriptor names: reads and writes that wait, repeat and signal around a [`Protocol`].
 
+use super::inet::interfaces;
 use super::message::{Incoming, Outgoing};
 use super::protocol::{Credentials, Protocol};
 use crate::file::{File, OpenFile};
@@ -138,7 +139,7 @@ impl File for Socket {
             FIONREAD => self.0.readable_len()?,
             SIOCOUTQ => self.0.unsent_len()?,
             SIOCATMARK => self.0.at_mark()? as usize,
-            _ => return Err(Errno::ENOTTY),
+            _ => return interfaces::ioctl(self.0.common().domain, command, argument).map(|()| 0),
         };
         user::write(argument, &(count as i32)).map(|()| 0)
     }

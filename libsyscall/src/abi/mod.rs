@@ -6,6 +6,7 @@ pub mod event;
 pub mod fcntl;
 pub mod ioctl;
 pub mod memory;
+pub mod netlink;
 pub mod nr;
 pub mod process;
 pub mod signal;

@@ -4,6 +4,7 @@ pub const AF_UNSPEC: u16 = 0;
 pub const AF_UNIX: u16 = 1;
 pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
+pub const AF_NETLINK: u16 = 16;
 
 pub const SOCK_STREAM: u32 = 1;
 pub const SOCK_DGRAM: u32 = 2;
@@ -121,6 +122,8 @@ pub const SOCKADDR_IN_LEN: usize = 16;
 pub const SOCKADDR_IN6_LEN: usize = 28;
 /// Without the scope, as the first description of IPv6's sockets had it.
 pub const SOCKADDR_IN6_MIN: usize = 24;
+/// sizeof(struct sockaddr_nl): the family, two unused bytes, the port, a mask of groups.
+pub const SOCKADDR_NL_LEN: usize = 12;
 /// sizeof(struct sockaddr_un): the family, then 108 bytes of path.
 pub const SOCKADDR_UN_MAX: usize = 110;
 /// The largest backlog, /proc/sys/net/core/somaxconn.

@@ -51,6 +51,7 @@ const PROGRAMS: &[&str] = &[
     "job_control",
     "tcp",
     "udp",
+    "netlink",
     "unix_sockets",
     "unix_datagrams",
     "unix_rights",

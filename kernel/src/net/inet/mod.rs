@@ -3,11 +3,13 @@
 //!
 //! - [`tcp`]: TCP sockets.
 //! - [`udp`]: UDP sockets, and the way of a message; [`groups`]: multicast.
-//! - [`ports`]: which socket has which port; [`route`]: where an address is.
+//! - [`ports`]: which socket has which port; [`route`]: where an address is;
+//!   [`interfaces`]: what a program is told of them.
 //! - [`outside`]: the network behind the network card.
 //! - [`options`]: the options of IPPROTO_IP, IPPROTO_IPV6 and IPPROTO_TCP.
 
 pub mod groups;
+pub mod interfaces;
 pub mod options;
 pub mod outside;
 pub mod ports;

@@ -97,18 +97,19 @@ fn socket_of(open: &OpenFile) -> &Socket {
     open.downcast().expect("checked by `socket_file`")
 }
 
-/// An address for a socket of this domain: EAFNOSUPPORT (EINVAL for AF_UNIX) for another's.
+/// An address for a socket of this domain: EAFNOSUPPORT (EINVAL for AF_UNIX and AF_NETLINK) for another's.
 fn address_for(domain: u16, at: usize, len: usize) -> Result<Address, Errno> {
     let address = address::read(at, len)?;
     let fits = match &address {
         Address::Unix(_) => domain == AF_UNIX,
+        Address::Netlink(_) => domain == AF_NETLINK,
         Address::Inet(Inet { ip: Ip::V6(_), .. }) => domain == AF_INET6,
         Address::Inet(_) => matches!(domain, AF_INET | AF_INET6),
         Address::Unspecified => true,
     };
     match (fits, domain) {
         (true, _) => Ok(address),
-        (false, AF_UNIX) => Err(Errno::EINVAL),
+        (false, AF_UNIX | AF_NETLINK) => Err(Errno::EINVAL),
         (false, _) => Err(Errno::EAFNOSUPPORT),
     }
 }

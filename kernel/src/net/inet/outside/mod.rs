@@ -47,6 +47,8 @@ struct Stack {
 
 struct Outside {
     address: Ip,
+    prefix_len: u8,
+    hardware_address: [u8; 6],
     stack: SpinLock<Stack>,
     /// Goes off when smoltcp has something to do.
     timer: Timer,
@@ -61,14 +63,19 @@ pub fn init(boot: &BootInfo) {
         log::error!("no virtio network card");
         return;
     };
-    let stack = Card::new(transport).and_then(|card| Stack::new(card, network).ok());
-    let (Some(stack), Ok(timer)) = (stack, Timer::new()) else {
+    let started = Card::new(transport).and_then(|card| {
+        let hardware_address = card.address();
+        Some((hardware_address, Stack::new(card, network).ok()?))
+    });
+    let (Some((hardware_address, stack)), Ok(timer)) = (started, Timer::new()) else {
         log::error!("the network card does not start");
         return;
     };
     OUTSIDE.call_once(|| {
         Arc::new(Outside {
             address: Ip::V4(network.address),
+            prefix_len: network.prefix_len,
+            hardware_address,
             stack: SpinLock::new(stack),
             timer,
         })
@@ -79,6 +86,13 @@ pub fn init(boot: &BootInfo) {
 /// This machine's address there, if the interface is up.
 pub fn address() -> Option<Ip> {
     OUTSIDE.get().map(|outside| outside.address)
+}
+
+/// The bits of that address that are the network's, and the card's own address, if the interface is up.
+pub fn card() -> Option<(u8, [u8; 6])> {
+    OUTSIDE
+        .get()
+        .map(|outside| (outside.prefix_len, outside.hardware_address))
 }
 
 /// Whether an address can be one of another machine: who says to be this one is not believed.

@@ -217,7 +217,7 @@ impl Protocol for Stream {
                 self.leave(State::Fresh { error: None }, true);
                 Ok(())
             }
-            Address::Unix(_) => Err(Errno::EAFNOSUPPORT),
+            Address::Unix(_) | Address::Netlink(_) => Err(Errno::EAFNOSUPPORT),
         }
     }
 

@@ -255,7 +255,7 @@ impl Protocol for Udp {
         match *to {
             Address::Inet(to) => self.join(to),
             Address::Unspecified => self.part(),
-            Address::Unix(_) => Err(Errno::EAFNOSUPPORT),
+            Address::Unix(_) | Address::Netlink(_) => Err(Errno::EAFNOSUPPORT),
         }
     }
 

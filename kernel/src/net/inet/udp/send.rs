@@ -28,7 +28,7 @@ impl Udp {
         let to = match &message.to {
             Some(Address::Inet(to)) if to.port == 0 => return Err(Errno::EINVAL),
             Some(Address::Inet(to)) => self.destination(*to)?,
-            Some(Address::Unix(_)) => return Err(Errno::EAFNOSUPPORT),
+            Some(Address::Unix(_) | Address::Netlink(_)) => return Err(Errno::EAFNOSUPPORT),
             Some(Address::Unspecified) | None => self.name.lock().peer.ok_or(Errno::EDESTADDRREQ)?,
         };
         let longest = if matches!(to.ip, Ip::V4(_)) {
