@@ -4,6 +4,7 @@ use super::Call;
 use super::path;
 use super::system::rusage;
 use super::table::Line;
+use crate::fs;
 use crate::mm::user;
 use crate::task::credentials::Ids;
 use crate::task::process::Limit;
@@ -211,12 +212,15 @@ fn pidfd_open(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn pidfd_send_signal(call: &mut Call) -> Result<usize, Errno> {
-    // The whole process is what a pidfd stands for here; threads and groups have kill(2) and tgkill(2).
+    // A process's directory in /proc will do too. The whole process is what either stands for here; threads and groups have kill(2) and tgkill(2).
     if call.uint(3) & !PIDFD_SIGNAL_THREAD_GROUP != 0 {
         return Err(Errno::EINVAL);
     }
     let open = call.file(0)?;
-    let process = pidfd::process_of(&open)?;
+    let process = match open.file.place().and_then(fs::proc::process_of) {
+        Some(process) => process?,
+        None => pidfd::process_of(&open)?,
+    };
     pidfd::send_signal(call.thread, &process, call.uint(1), call.arg(2)).map(|()| 0)
 }
 

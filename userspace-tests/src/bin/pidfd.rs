@@ -6,6 +6,7 @@ use libsyscall::abi::fcntl::{F_GETFD, F_GETFL, FD_CLOEXEC, O_NONBLOCK, O_RDWR};
 use libsyscall::abi::nr;
 use libsyscall::calls::{event, file, raw};
 use std::mem;
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         signal_with_information,
         descriptor_of_another,
         descriptor_of_undumpable,
+        signal_by_directory,
         descriptor_errors,
         information,
         other_calls,
@@ -301,6 +303,22 @@ fn descriptor_of_undumpable() {
         i32::from(other.wait() != Status::Exited(0))
     });
     assert_eq!(status.wait(), Status::Exited(0));
+}
+
+/// pidfd_send_signal(2) takes a process's directory in /proc as well.
+fn signal_by_directory() {
+    let (child, hold) = held();
+    let path = |path: &str| std::fs::File::open(path).expect("open");
+    let directory = path(&format!("/proc/{}", child.0));
+    let fd = directory.as_raw_fd();
+    assert_eq!(send(fd, 0, 0, 0), Ok(0));
+    for other in ["/proc", "/proc/self/task", "/proc/self/fd", "/tmp"] {
+        assert_eq!(send(path(other).as_raw_fd(), 0, 0, 0), Err(Errno::EBADF), "{other}");
+    }
+    assert_eq!(send(fd, libc::SIGKILL, 0, 0), Ok(0));
+    assert_eq!(child.wait(), Status::Killed(libc::SIGKILL));
+    assert_eq!(send(fd, 0, 0, 0), Err(Errno::ESRCH));
+    drop(hold);
 }
 
 fn descriptor_errors() {

@@ -10,9 +10,12 @@ mod process;
 use super::{Inode, Link, Listed, PROC_DEVICE, Place, Stat, access, now_ns, tmpfs};
 use crate::file::{File, OpenFile};
 use crate::mm::user::{Sink, Source};
+use crate::task::Process;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
+use core::ptr;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
 use process::Subject;
@@ -79,6 +82,12 @@ struct ProcInode {
 }
 
 /// Makes /proc in the root directory.
+/// The process whose directory in /proc a place is, None where it is none: ESRCH where the process has ended.
+pub fn process_of(place: &Place) -> Option<Result<Arc<Process>, Errno>> {
+    let inode = (place.inode().clone() as Arc<dyn Any + Send + Sync>).downcast::<ProcInode>();
+    inode.ok()?.process()
+}
+
 pub fn mount(root: &Place) -> Result<(), Errno> {
     let inode = Arc::new(ProcInode {
         what: What::Processes,
@@ -125,6 +134,14 @@ impl ProcInode {
             What::Directory(table) => table,
             What::Processes => machine::ROOT,
             _ => &[],
+        }
+    }
+
+    /// The process whose directory it is: ESRCH where that one has ended.
+    fn process(&self) -> Option<Result<Arc<Process>, Errno>> {
+        match self.what {
+            What::Directory(table) if ptr::eq(table, process::PROCESS) => Some(self.subject.as_ref()?.find()),
+            _ => None,
         }
     }
 

@@ -5,14 +5,14 @@ use super::{Item, What};
 use crate::arch::PAGE_SIZE;
 use crate::task::{Process, Thread, table};
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::Errno;
 use libsyscall::abi::process::*;
 
-pub const PROCESS: &[Item] = &[
+pub static PROCESS: &[Item] = &[
     Item {
         name: "task",
         what: What::Threads,
@@ -126,10 +126,11 @@ pub const THREAD: &[Item] = &[
     },
 ];
 
-/// Whom a file is about, by number: an inode does not keep an ended process.
+/// Whom a file is about. An inode does not keep an ended process, and knows another with its number for another.
 #[derive(Clone)]
 pub struct Subject {
     pid: i32,
+    process: Weak<Process>,
     /// The thread, where it is one of several; else the first.
     tid: i32,
 }
@@ -147,6 +148,7 @@ impl Subject {
         if let Some(process) = table::process(pid) {
             return Some(Subject {
                 pid: process.pid,
+                process: Arc::downgrade(&process),
                 tid: pid,
             });
         }
@@ -154,14 +156,15 @@ impl Subject {
         let thread = table::thread(pid).filter(|thread| thread.process.pid > 0)?;
         Some(Subject {
             pid: thread.process.pid,
+            process: Arc::downgrade(&thread.process),
             tid: pid,
         })
     }
 
     pub fn thread(&self, tid: i32) -> Option<Subject> {
-        let process = table::process(self.pid)?;
+        let process = self.find().ok()?;
         let exists = process.threads().iter().any(|thread| thread.tid() == tid);
-        exists.then_some(Subject { pid: self.pid, tid })
+        exists.then_some(Subject { tid, ..self.clone() })
     }
 
     pub fn threads(&self) -> Result<Vec<i32>, Errno> {
@@ -169,7 +172,9 @@ impl Subject {
     }
 
     pub fn find(&self) -> Result<Arc<Process>, Errno> {
-        table::process(self.pid).ok_or(Errno::ESRCH)
+        table::process(self.pid)
+            .filter(|process| Arc::as_ptr(process) == self.process.as_ptr())
+            .ok_or(Errno::ESRCH)
     }
 
     /// The thread, or another of the process where that one has ended.
