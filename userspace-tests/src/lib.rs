@@ -1,8 +1,10 @@
-//! What the test programs share: the harness that names, runs and reports tests, and the few tools they test with.
+//! What the test programs share: the harness that names, runs and reports tests, the few tools they test with, and the
+//! [`bench`] of those that measure.
 //!
 //! A test is a function that panics when what it tests does not hold. All must pass on Linux, which is the oracle.
 //! "Semantics N" in a test is a line of `docs/semantics.md`.
 
+pub mod bench;
 pub mod child;
 pub mod fd;
 pub mod harness;

@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 pub struct Options {
     #[arg(long, default_value = "x86_64")]
     arch: Arch,
+    /// Measure what tokio's operations cost, instead of the kernel's
+    #[arg(long)]
+    tokio: bool,
     /// These cases only
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     cases: Vec<String>,
@@ -96,7 +99,11 @@ pub fn command(options: &Options) -> Result<()> {
     setup::for_running(arch)?;
     let before = options.compare.as_deref().map(history::read).transpose()?;
     let (vigil, linux) = contestants(options)?;
-    let program = build::program(arch, Profile::Release, "userspace-tests", "bench")?;
+    let (package, program) = match options.tokio {
+        false => ("userspace-tests", "bench"),
+        true => ("tokio-programs", "tokio_bench"),
+    };
+    let program = build::program(arch, Profile::Release, package, program)?;
     let counting = machine(arch, Pace::Counted, 1);
     if let Some(case) = &options.profile {
         // Of Linux only the addresses: its image has no symbols.

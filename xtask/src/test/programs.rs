@@ -70,6 +70,7 @@ const OTHERS: &[&str] = &[
     "echo_input",
     "ping_pong",
     "std_hello",
+    "tokio_bench",
     "tools",
 ];
 

@@ -1,10 +1,10 @@
 //! The machine as the program finds it, and system calls of one thread that never wait.
 
-use crate::meter::{Case, Meter};
 use libsyscall::abi::nr;
 use libsyscall::calls::event::{eventfd_read, eventfd_write};
 use libsyscall::calls::raw;
 use userspace_tests::Fd;
+use userspace_tests::bench::{Case, Meter};
 
 pub const CASES: &[Case] = &[
     // First, before other cases have used memory.

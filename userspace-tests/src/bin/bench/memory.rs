@@ -1,7 +1,7 @@
 //! Threads, processes and pages.
 
-use crate::meter::{Case, Meter};
 use std::thread;
+use userspace_tests::bench::{Case, Meter};
 use userspace_tests::{Status, child};
 
 pub const CASES: &[Case] = &[

@@ -1,10 +1,10 @@
 //! TCP over the loopback interface.
 
-use crate::meter::{Case, Meter};
 use crate::ping_pong;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::IntoRawFd;
 use userspace_tests::Fd;
+use userspace_tests::bench::{Case, Meter};
 
 pub const CASES: &[Case] = &[
     ("ping_pong_tcp_epoll", tcp_ping_pong),

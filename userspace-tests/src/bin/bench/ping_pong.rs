@@ -1,6 +1,5 @@
 //! Two threads, or processes, that wait for each other: an operation is a round trip.
 
-use crate::meter::{Case, Meter};
 use crate::readiness::{IN, wait_one};
 use libsyscall::abi::process::{FUTEX_PRIVATE_FLAG, FUTEX_WAIT, FUTEX_WAKE};
 use libsyscall::abi::{Errno, nr};
@@ -8,6 +7,7 @@ use libsyscall::calls::event::{eventfd_read, eventfd_write};
 use libsyscall::calls::raw;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use userspace_tests::bench::{Case, Meter};
 use userspace_tests::{Fd, Status, child};
 
 pub const CASES: &[Case] = &[

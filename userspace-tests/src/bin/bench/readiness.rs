@@ -1,12 +1,12 @@
 //! epoll(7) in one thread.
 
-use crate::meter::{Case, Meter};
 use libsyscall::abi::event::EpollEvent;
 pub use libsyscall::abi::event::{EPOLLET as EDGE, EPOLLIN as IN};
 use libsyscall::abi::nr;
 use libsyscall::calls::event::{epoll_delete, epoll_set, eventfd, eventfd_read, eventfd_write};
 use libsyscall::calls::raw;
 use userspace_tests::Fd;
+use userspace_tests::bench::{Case, Meter};
 
 pub const CASES: &[Case] = &[
     ("epoll_wait_empty", wait_empty),

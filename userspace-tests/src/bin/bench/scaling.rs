@@ -1,7 +1,5 @@
 //! Many waiters, and work on several CPUs.
 
-use crate::counter;
-use crate::meter::{Case, Meter};
 use crate::readiness::{EDGE, IN, wait, wait_one};
 use libsyscall::abi::event::EpollEvent;
 use libsyscall::calls::event::{eventfd_read, eventfd_write};
@@ -9,6 +7,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use userspace_tests::Fd;
+use userspace_tests::bench::counter;
+use userspace_tests::bench::{Case, Meter};
 
 pub const CASES: &[Case] = &[
     ("exclusive_of_8", exclusive_cost),

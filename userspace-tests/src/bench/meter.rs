@@ -1,6 +1,6 @@
 //! Runs an operation in batches and prints what one cost.
 
-use crate::counter;
+use super::counter;
 
 /// A name and what measures under it.
 pub type Case = (&'static str, fn(&mut Meter));
