@@ -17,6 +17,7 @@ mod fs;
 mod ktest;
 mod mm;
 mod net;
+mod per_user;
 mod pipe;
 mod random;
 mod syscall;

@@ -1,4 +1,5 @@
-//! The readiness core: wait queues, the one blocking loop, epoll, eventfd and poll, as pure logic.
+//! The readiness core: wait queues, the one blocking loop, epoll, eventfd, inotify's queue and poll, as pure
+//! logic.
 //!
 //! # Glossary
 //! - *Readiness*: what an object could do now without blocking, as an [`EventMask`].
@@ -32,6 +33,7 @@ extern crate alloc;
 mod block_on;
 pub mod epoll;
 mod eventfd;
+mod inotify;
 mod mask;
 mod poll;
 mod pollable;
@@ -43,6 +45,7 @@ mod wait_queue;
 pub use block_on::{Blocked, block_on};
 pub use epoll::{Epoll, WatchList};
 pub use eventfd::{COUNT_MAX, EventFd};
+pub use inotify::{Notice, NoticeQueue};
 pub use mask::EventMask;
 pub use poll::{PollItem, poll};
 pub use pollable::{Pollable, Sleeper, Unparked, Waiter, Woken};

@@ -1,6 +1,7 @@
 //! The open file description: what dup(2) and fork(2) share.
 
 use super::File;
+use crate::fs::watch;
 use crate::mm::user::{Sink, Source};
 use alloc::sync::Arc;
 use core::any::Any;
@@ -9,6 +10,7 @@ use event::epoll::Node;
 use event::{Epoll, WatchList};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
+use libsyscall::abi::inotify::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_MODIFY};
 use spin::Once;
 use sync::SpinLock;
 
@@ -36,8 +38,9 @@ fn in_pieces(mut step: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Er
 pub struct OpenFile {
     pub file: Arc<dyn File>,
     id: u64,
-    /// [`File::seekable`] and [`File::epoll`], asked once.
+    /// [`File::seekable`], whether it is that or has a [`File::place`], and [`File::epoll`]: asked once.
     seekable: bool,
+    named: bool,
     epoll: Option<Arc<Epoll>>,
     flags: AtomicU32,
     /// Where read(2) and write(2) go on. Held over the transfer, so that two threads on one description never read the
@@ -53,6 +56,7 @@ impl OpenFile {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Arc::new(OpenFile {
             seekable: file.seekable(),
+            named: file.seekable() || file.place().is_some(),
             epoll: file.epoll().cloned(),
             file,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -131,49 +135,80 @@ impl OpenFile {
     #[inline]
     pub fn read(&self, to: &mut Sink) -> Result<usize, Errno> {
         self.check_readable()?;
-        if self.seekable {
-            self.read_here(to)
+        if self.named {
+            self.read_named(to)
         } else {
             self.file.read(self, to)
         }
     }
 
-    /// Reads at the offset and moves it.
+    /// Reads at the offset and moves it, or a stream that has a name; who watches the name is told.
     #[inline(never)]
-    fn read_here(&self, to: &mut Sink) -> Result<usize, Errno> {
-        in_pieces(|| {
-            let mut offset = self.offset.lock();
-            let count = self.file.read_at(*offset, to)?;
-            *offset += count as u64;
-            Ok(count)
-        })
+    fn read_named(&self, to: &mut Sink) -> Result<usize, Errno> {
+        let count = if self.seekable {
+            in_pieces(|| {
+                let mut offset = self.offset.lock();
+                let count = self.file.read_at(*offset, to)?;
+                *offset += count as u64;
+                Ok(count)
+            })?
+        } else {
+            self.file.read(self, to)?
+        };
+        self.tell_moved(IN_ACCESS, count);
+        Ok(count)
+    }
+
+    /// Tells who watches the file that something was done to it.
+    #[inline]
+    pub fn tell(&self, event: u32) {
+        if watch::is_used()
+            && let Some(place) = self.file.place()
+        {
+            watch::at_place(place, event);
+        }
+    }
+
+    /// Tells of `count` bytes that were read or written, if there were any.
+    #[inline]
+    fn tell_moved(&self, event: u32, count: usize) {
+        if count > 0 {
+            self.tell(event);
+        }
     }
 
     /// write(2), at the end with O_APPEND.
     #[inline]
     pub fn write(&self, from: &mut Source) -> Result<usize, Errno> {
         self.check_writable()?;
-        if self.seekable {
-            self.write_here(from)
+        if self.named {
+            self.write_named(from)
         } else {
             self.file.write(self, from)
         }
     }
 
-    /// Writes at the offset, or at the end with O_APPEND, and moves it.
+    /// Writes at the offset, or at the end with O_APPEND, and moves it; or to a stream that has a name. Who watches the
+    /// name is told.
     #[inline(never)]
-    fn write_here(&self, from: &mut Source) -> Result<usize, Errno> {
-        in_pieces(|| {
-            let mut offset = self.offset.lock();
-            if self.flags() & O_APPEND != 0 {
-                let (count, end) = self.file.append(from)?;
-                *offset = end;
-                return Ok(count);
-            }
-            let count = self.file.write_at(*offset, from)?;
-            *offset += count as u64;
-            Ok(count)
-        })
+    fn write_named(&self, from: &mut Source) -> Result<usize, Errno> {
+        let count = if self.seekable {
+            in_pieces(|| {
+                let mut offset = self.offset.lock();
+                if self.flags() & O_APPEND != 0 {
+                    let (count, end) = self.file.append(from)?;
+                    *offset = end;
+                    return Ok(count);
+                }
+                let count = self.file.write_at(*offset, from)?;
+                *offset += count as u64;
+                Ok(count)
+            })?
+        } else {
+            self.file.write(self, from)?
+        };
+        self.tell_moved(IN_MODIFY, count);
+        Ok(count)
     }
 
     /// pread(2).
@@ -183,11 +218,13 @@ impl OpenFile {
         }
         self.check_readable()?;
         let mut at = offset;
-        in_pieces(|| {
+        let count = in_pieces(|| {
             let count = self.file.read_at(at, to)?;
             at += count as u64;
             Ok(count)
-        })
+        })?;
+        self.tell_moved(IN_ACCESS, count);
+        Ok(count)
     }
 
     /// pwrite(2). With O_APPEND it appends whatever the offset, as on Linux (pwrite(2), BUGS).
@@ -197,14 +234,16 @@ impl OpenFile {
         }
         self.check_writable()?;
         let mut at = offset;
-        in_pieces(|| {
+        let count = in_pieces(|| {
             if self.flags() & O_APPEND != 0 {
                 return self.file.append(from).map(|(count, _)| count);
             }
             let count = self.file.write_at(at, from)?;
             at += count as u64;
             Ok(count)
-        })
+        })?;
+        self.tell_moved(IN_MODIFY, count);
+        Ok(count)
     }
 
     /// The offset now, for fdinfo.
@@ -226,5 +265,9 @@ impl Drop for OpenFile {
         }
         super::lock::released(self);
         self.file.release(self);
+        if self.flags() & O_PATH == 0 {
+            let written = self.check_writable().is_ok();
+            self.tell(if written { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE });
+        }
     }
 }

@@ -274,13 +274,14 @@ impl FdTable {
         crate::net::unix::rights::collect();
     }
 
-    /// Closes everything, for a process that ends while others may still look at its table.
+    /// Closes everything, for a process that ends while others may still look at its table. Locks go first, then the
+    /// descriptions from the highest number down: who watches several of them hears of their ends in that order.
     pub fn close_all(&self) {
         let slots = core::mem::take(&mut *self.slots.lock());
         for open in slots.files.iter().flatten() {
             lock::closed(open, self.id);
         }
-        drop(slots);
+        slots.files.into_iter().rev().for_each(drop);
         crate::net::unix::rights::collect();
     }
 }

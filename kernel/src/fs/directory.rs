@@ -1,11 +1,12 @@
 //! Open directories, getdents64(2).
 
-use super::{Listed, Place, Stat};
+use super::{Listed, Place, Stat, watch};
 use crate::file::{File, OpenFile};
 use crate::mm::user::{Sink, Source};
 use alloc::string::String;
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
+use libsyscall::abi::inotify::IN_ACCESS;
 use libsyscall::abi::stat::DIRENT64_HEADER;
 
 pub struct DirectoryFile {
@@ -105,9 +106,11 @@ impl File for DirectoryFile {
 /// getdents64(2) on a description: the records, with its offset moved past them. ENOTDIR.
 pub fn read_directory(open: &OpenFile, room: usize) -> Result<Vec<u8>, Errno> {
     let directory = open.downcast::<DirectoryFile>().ok_or(Errno::ENOTDIR)?;
-    open.move_offset(|offset| {
+    let records = open.move_offset(|offset| {
         let (records, next) = directory.records(*offset, room)?;
         *offset = next;
         Ok(records)
-    })
+    });
+    watch::at_place(&directory.place, IN_ACCESS);
+    records
 }

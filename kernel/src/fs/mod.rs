@@ -21,6 +21,7 @@ pub mod proc;
 pub mod tests;
 pub mod tmpfs;
 pub mod walk;
+pub mod watch;
 
 use crate::file::File;
 use crate::mm::user::Sink;

@@ -3,12 +3,13 @@
 use super::access::{self, Credentials};
 use super::tmpfs::{self, Node};
 use super::walk::{Last, Walk};
-use super::{Place, tmpfs::New};
+use super::{Place, tmpfs::New, watch};
 use crate::file::{File, OpenFile};
 use alloc::string::String;
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
+use libsyscall::abi::inotify::{IN_MODIFY, IN_OPEN};
 
 /// open(2) relative to `at` with the running thread's credentials and umask.
 pub fn open(at: &Place, path: &[u8], flags: u32, mode: u32) -> Result<Arc<OpenFile>, Errno> {
@@ -127,11 +128,13 @@ fn open_place_as(who: &Credentials, place: &Place, flags: u32, created: bool) ->
             return Err(Errno::EPERM);
         }
     }
-    let file = place.inode().clone().open(place, flags)?;
+    let open = OpenFile::new(place.inode().clone().open(place, flags)?, flags | O_LARGEFILE);
+    watch::at_place(place, IN_OPEN);
     if flags & O_TRUNC != 0 && kind == S_IFREG && !created {
         place.inode().truncate(0)?;
+        watch::at_place(place, IN_MODIFY);
     }
-    Ok(OpenFile::new(file, flags | O_LARGEFILE))
+    Ok(open)
 }
 
 /// What O_PATH opens: a place and nothing to do with it.

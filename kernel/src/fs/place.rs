@@ -1,6 +1,7 @@
 //! Names in the tree.
 
-use super::{Inode, Stat};
+use super::tmpfs::Node;
+use super::{Inode, Stat, watch};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -61,6 +62,17 @@ impl Place {
     /// The directory it is in; a root is its own.
     pub fn parent(&self) -> Place {
         self.0.position.lock().parent.clone().unwrap_or_else(|| self.clone())
+    }
+
+    /// The directory it is in and its name there, of one moment; `None` for a root and for nameless files.
+    pub fn parent_and_name(&self) -> Option<(Place, Vec<u8>)> {
+        let position = self.0.position.lock();
+        Some((position.parent.clone()?, position.name.to_vec()))
+    }
+
+    /// Whether nobody else has it: it is in no directory and in nobody's use.
+    pub fn is_sole(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     pub fn name(&self) -> Vec<u8> {
@@ -150,6 +162,11 @@ impl Place {
 impl Drop for Entry {
     /// Lets go of the parents one by one: a chain of removed directories may be longer than the kernel stack is deep.
     fn drop(&mut self) {
+        if watch::is_used()
+            && let Some(node) = Node::of_inode(&self.inode)
+        {
+            node.lost_place();
+        }
         let mut next = self.position.get_mut().parent.take();
         while let Some(Place(entry)) = next {
             next = Arc::into_inner(entry).and_then(|mut entry| entry.position.get_mut().parent.take());

@@ -378,7 +378,8 @@ pub fn create_for(owner: Credentials, flags: u32, drained: Option<fn()>) -> (Arc
         writers_seen: None,
         place: None,
     };
-    let reader = OpenFile::new(Arc::new(end(true, false)), O_RDONLY | flags);
+    // Packets are the writer's matter: a reader takes what it finds.
+    let reader = OpenFile::new(Arc::new(end(true, false)), O_RDONLY | (flags & O_NONBLOCK));
     (reader, OpenFile::new(Arc::new(end(false, true)), O_WRONLY | flags))
 }
 

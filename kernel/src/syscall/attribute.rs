@@ -3,9 +3,10 @@
 use super::Call;
 use super::path::{Target, target};
 use super::table::Line;
-use crate::fs::{Change, access, now_ns};
+use crate::fs::{Change, access, now_ns, watch};
 use crate::mm::user;
 use libsyscall::abi::fcntl::*;
+use libsyscall::abi::inotify::{IN_ACCESS, IN_ATTRIB, IN_MODIFY};
 use libsyscall::abi::stat::{Timespec, UTIME_NOW, UTIME_OMIT};
 use libsyscall::abi::{Errno, nr};
 
@@ -45,10 +46,12 @@ pub fn change_mode(target: &Target, mode: u32) -> Result<usize, Errno> {
     if !who.is_root() && who.gid != stat.gid {
         mode &= !S_ISGID;
     }
-    target.place()?.inode().change(&Change {
+    let place = target.place()?;
+    place.inode().change(&Change {
         mode: Some(mode),
         ..Change::default()
     })?;
+    watch::at_place(place, IN_ATTRIB);
     Ok(0)
 }
 
@@ -88,12 +91,16 @@ pub fn change_owner(target: &Target, uid: u32, gid: u32) -> Result<usize, Errno>
     let executable_group = stat.mode & 0o010 != 0;
     let lost = S_ISUID | if executable_group { S_ISGID } else { 0 };
     let mode = (stat.kind() == S_IFREG).then_some(stat.mode & 0o7777 & !lost);
-    target.place()?.inode().change(&Change {
+    let place = target.place()?;
+    place.inode().change(&Change {
         mode,
         uid,
         gid,
         ..Change::default()
     })?;
+    if uid.is_some() || gid.is_some() {
+        watch::at_place(place, IN_ATTRIB);
+    }
     Ok(0)
 }
 
@@ -169,7 +176,15 @@ pub fn change_times(target: &Target, times: [Timespec; 2]) -> Result<usize, Errn
         mtime_ns: value(mtime),
         ..Change::default()
     };
-    target.place()?.inode().change(&change)?;
+    let place = target.place()?;
+    place.inode().change(&change)?;
+    // One time alone counts as what moves it otherwise.
+    let event = match (change.atime_ns, change.mtime_ns) {
+        (Some(_), None) => IN_ACCESS,
+        (None, Some(_)) => IN_MODIFY,
+        _ => IN_ATTRIB,
+    };
+    watch::at_place(place, event);
     Ok(0)
 }
 

@@ -4,10 +4,12 @@ use super::Call;
 use super::table::Line;
 use crate::file::OpenFile;
 use crate::fs::tmpfs::RegularFile;
+use crate::fs::watch;
 use crate::mm::user::{self, Sink, Source};
 use alloc::sync::Arc;
 use alloc::vec;
 use libsyscall::abi::fcntl::*;
+use libsyscall::abi::inotify::IN_MODIFY;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
@@ -318,7 +320,9 @@ fn writable_regular(call: &Call) -> Result<Arc<OpenFile>, Errno> {
 fn ftruncate(call: &mut Call) -> Result<usize, Errno> {
     let size = offset(call, 1)?;
     let open = writable_regular(call)?;
-    open.file.place().ok_or(Errno::EINVAL)?.inode().truncate(size)?;
+    let place = open.file.place().ok_or(Errno::EINVAL)?;
+    place.inode().truncate(size)?;
+    watch::at_place(place, IN_MODIFY);
     Ok(0)
 }
 
@@ -343,6 +347,7 @@ fn fallocate(call: &mut Call) -> Result<usize, Errno> {
         _ if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE => file.contents().punch(at, len)?,
         _ => return Err(Errno::EOPNOTSUPP),
     }
+    open.tell(IN_MODIFY);
     Ok(0)
 }
 

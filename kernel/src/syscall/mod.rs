@@ -6,6 +6,7 @@ mod descriptor;
 mod event;
 mod file;
 mod futex;
+mod inotify;
 #[cfg(target_arch = "x86_64")]
 mod legacy_files;
 mod lock;

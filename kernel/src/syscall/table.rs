@@ -16,6 +16,7 @@ const FAMILIES: &[&[Line]] = &[
     super::event::CALLS,
     super::file::CALLS,
     super::futex::CALLS,
+    super::inotify::CALLS,
     super::lock::CALLS,
     super::poll::CALLS,
     super::memory::CALLS,

@@ -6,9 +6,10 @@ use super::table::Line;
 use crate::fs::access::{self, Credentials};
 use crate::fs::tmpfs::{self, New};
 use crate::fs::walk::{Last, resolve_parent};
-use crate::fs::{self, Inode, Link, Place};
+use crate::fs::{self, Link, Place, watch};
 use crate::mm::user;
 use libsyscall::abi::fcntl::*;
+use libsyscall::abi::inotify::IN_MODIFY;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
@@ -279,7 +280,8 @@ fn truncate(call: &mut Call) -> Result<usize, Errno> {
         _ => return Err(Errno::EINVAL),
     }
     access::current().check(&stat, W_OK)?;
-    let inode: &dyn Inode = &**target.place()?.inode();
-    inode.truncate(size as u64)?;
+    let place = target.place()?;
+    place.inode().truncate(size as u64)?;
+    watch::at_place(place, IN_MODIFY);
     Ok(0)
 }

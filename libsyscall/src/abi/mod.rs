@@ -4,6 +4,7 @@ pub mod epoll;
 pub mod errno;
 pub mod event;
 pub mod fcntl;
+pub mod inotify;
 pub mod ioctl;
 pub mod memory;
 pub mod netlink;

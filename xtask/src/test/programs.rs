@@ -45,6 +45,7 @@ const PROGRAMS: &[&str] = &[
     "timerfd",
     "signalfd",
     "pidfd",
+    "inotify",
     "select",
     "pointers",
     "terminal",

@@ -4,10 +4,10 @@ use crate::file::{File, MAX_USER_WATCHES, OpenFile};
 use crate::fs::Stat;
 use crate::fs::access;
 use crate::mm::user;
+use crate::per_user::PerUser;
 use crate::task;
 use alloc::string::String;
-use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
+use alloc::sync::Arc;
 use core::fmt::Write;
 use event::epoll::Budget;
 use event::{Epoll, Pollable};
@@ -17,6 +17,9 @@ use sync::SpinLock;
 
 /// Packets of a busy poll that need no privilege: Linux's NAPI_POLL_WEIGHT.
 const BUSY_POLL_WEIGHT: u16 = 64;
+
+/// What a user's registrations count against.
+static BUDGETS: PerUser<Budget> = PerUser::new();
 
 pub struct EpollFile {
     epoll: Arc<Epoll>,
@@ -29,7 +32,7 @@ impl EpollFile {
     pub fn new() -> Result<EpollFile, Errno> {
         let uid = task::with_current(|thread| thread.process.real_ids().0);
         Ok(EpollFile {
-            epoll: Epoll::with_budget(budget(uid)?),
+            epoll: Epoll::with_budget(BUDGETS.get(uid, || Budget::new(MAX_USER_WATCHES))?),
             params: SpinLock::new(EpollParams::default()),
         })
     }
@@ -45,21 +48,6 @@ impl EpollFile {
         *self.params.lock() = params;
         Ok(())
     }
-}
-
-/// What a user's registrations count against, for as long as the user has an epoll.
-fn budget(uid: u32) -> Result<Arc<Budget>, Errno> {
-    static BUDGETS: SpinLock<Vec<(u32, Weak<Budget>)>> = SpinLock::new(Vec::new());
-    let mut budgets = BUDGETS.lock();
-    let known = budgets.iter().find(|(of, _)| *of == uid);
-    if let Some(budget) = known.and_then(|(_, budget)| budget.upgrade()) {
-        return Ok(budget);
-    }
-    budgets.retain(|(_, budget)| budget.strong_count() > 0);
-    budgets.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-    let budget = Arc::new(Budget::new(MAX_USER_WATCHES));
-    budgets.push((uid, Arc::downgrade(&budget)));
-    Ok(budget)
 }
 
 impl File for EpollFile {

@@ -1,7 +1,8 @@
-//! The files without a name: epoll, eventfd, timerfd, signalfd. Each is the readiness core's object with a file around it.
+//! The files without a name: epoll, eventfd, inotify, timerfd, signalfd. Each is the readiness core's object with a file around it.
 
 pub mod epoll;
 pub mod eventfd;
+pub mod inotify;
 pub mod signalfd;
 pub mod timerfd;
 

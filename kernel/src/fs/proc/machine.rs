@@ -3,6 +3,7 @@
 use super::{Item, What};
 use crate::arch::{PAGE_SIZE, cpu};
 use crate::file::table::NUMBERS_MAX;
+use crate::fs::watch;
 use crate::mm::{frame, heap};
 use crate::pipe;
 use crate::syscall::system;
@@ -94,6 +95,10 @@ const SYS_FS: &[Item] = &[
         name: "pipe-max-size",
         what: What::Text(|text| line(text, pipe::SIZE_MAX)),
     },
+    Item {
+        name: "inotify",
+        what: What::Directory(SYS_FS_INOTIFY),
+    },
     // A user with CAP_SYS_RESOURCE is not held to it, and others are held to their descriptors only.
     Item {
         name: "pipe-user-pages-soft",
@@ -105,6 +110,21 @@ const SYS_FS_EPOLL: &[Item] = &[Item {
     name: "max_user_watches",
     what: What::Text(|text| line(text, crate::file::MAX_USER_WATCHES)),
 }];
+
+const SYS_FS_INOTIFY: &[Item] = &[
+    Item {
+        name: "max_queued_events",
+        what: What::Text(|text| line(text, watch::QUEUED_MAX)),
+    },
+    Item {
+        name: "max_user_instances",
+        what: What::Text(|text| line(text, watch::INSTANCES_MAX)),
+    },
+    Item {
+        name: "max_user_watches",
+        what: What::Text(|text| line(text, watch::WATCHES_MAX)),
+    },
+];
 
 const SYS_KERNEL: &[Item] = &[
     Item {

@@ -11,7 +11,7 @@ pub use contents::{Contents, RegularFile, usage};
 pub use names::{End, attach, create, link, remove, rename};
 
 use super::access::Credentials;
-use super::{Change, Inode, Link, Listed, Place, Stat, TMPFS_DEVICE, new_ino, now_ns};
+use super::{Change, Inode, Link, Listed, Place, Stat, TMPFS_DEVICE, new_ino, now_ns, watch};
 use crate::file::File;
 use crate::pipe::FifoSlot;
 use alloc::boxed::Box;
@@ -131,6 +131,18 @@ impl Node {
     /// The node of a place, where it is on this filesystem.
     pub fn of(place: &Place) -> Option<Arc<Node>> {
         (place.inode().clone() as Arc<dyn Any + Send + Sync>).downcast().ok()
+    }
+
+    /// The node that an inode is, where it is on this filesystem.
+    pub fn of_inode(inode: &Arc<dyn Inode>) -> Option<&Node> {
+        (&**inode as &dyn Any).downcast_ref()
+    }
+
+    /// A place of it has gone: if it has no name any more, that is its end for who watches it.
+    pub fn lost_place(&self) {
+        if self.attributes.lock().nlink == 0 {
+            watch::gone(self.ino);
+        }
     }
 
     pub fn ino(&self) -> u64 {

@@ -1,13 +1,14 @@
 //! Changes of the tree: create, link, remove, rename.
 
 use super::super::access::Credentials;
-use super::super::{Inode, Place};
+use super::super::{Inode, Place, watch};
 use super::directory::Directory;
 use super::{New, Node};
 use crate::mm::frame;
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
+use libsyscall::abi::inotify::*;
 use sync::SpinLock;
 
 /// Held over every change of the tree, so that a check ("empty", "not below itself") still holds when the change is
@@ -52,6 +53,11 @@ impl<'a> Parent<'a> {
             self.node.change_links(subdirectories);
         }
     }
+
+    /// Tells who watches the directory what happened to a name in it; `cookie` is that of a move.
+    fn tell(&self, event: u32, name: &[u8], is_directory: bool, cookie: u32) {
+        watch::in_directory(self.node.ino, event, name, is_directory, cookie);
+    }
 }
 
 /// Makes `name` in `directory`. EEXIST where it is there already.
@@ -68,16 +74,17 @@ pub fn create(who: &Credentials, directory: &Place, name: &[u8], new: New) -> Re
         New::Directory { mode } if inherits_group => Node::directory(mode | S_ISGID, owner),
         new => Node::make(new, owner),
     };
-    insert(&parent, name, node)
+    insert(&parent, name, node, None)
 }
 
 /// Puts a node that exists already at `name`: the files of the boot archive, /proc's root.
 pub fn attach(directory: &Place, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, Errno> {
     let parent = Parent::new(&super::super::access::ROOT, directory, Errno::ENOENT)?;
-    insert(&parent, name, inode)
+    insert(&parent, name, inode, None)
 }
 
-fn insert(parent: &Parent, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, Errno> {
+/// `linked`: the inode's node, where this is a further name of it.
+fn insert(parent: &Parent, name: &[u8], inode: Arc<dyn Inode>, linked: Option<&Node>) -> Result<Place, Errno> {
     let _tree = TREE.lock();
     parent.check_alive()?;
     if parent.entries().get(name).is_some() {
@@ -87,6 +94,11 @@ fn insert(parent: &Parent, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, 
     let place = Place::child(parent.place, name, inode);
     parent.entries().put(name, place.clone());
     parent.changed(is_directory as i32);
+    if let Some(node) = linked {
+        node.change_links(1);
+        watch::at_inode(node.ino, IN_ATTRIB);
+    }
+    parent.tell(IN_CREATE, name, is_directory, 0);
     Ok(place)
 }
 
@@ -98,8 +110,7 @@ pub fn link(who: &Credentials, target: &Place, directory: &Place, name: &[u8]) -
     if node.kind == S_IFDIR {
         return Err(Errno::EPERM);
     }
-    insert(&parent, name, node.clone())?;
-    node.change_links(1);
+    insert(&parent, name, node.clone(), Some(&node))?;
     Ok(())
 }
 
@@ -117,6 +128,14 @@ pub fn remove(who: &Credentials, directory: &Place, name: &[u8], directory_wante
         child.mark_deleted();
         node.change_links(if directory_wanted { -2 } else { -1 });
         parent.changed(if directory_wanted { -1 } else { 0 });
+        if !directory_wanted {
+            watch::at_inode(node.ino, IN_ATTRIB);
+        }
+        // Nobody has it open: its end is told before its name's.
+        if child.is_sole() {
+            node.lost_place();
+        }
+        parent.tell(IN_DELETE, name, directory_wanted, 0);
         removed = child;
     }
     drop(removed);
@@ -185,6 +204,8 @@ pub fn rename(who: &Credentials, from: &End, to: &End, flags: u32) -> Result<(),
                 }
                 Node::of(target).ok_or(Errno::EBUSY)?;
                 exchange(&old_parent, from.name, &moved, &new_parent, to.name, target);
+                tell_move((&old_parent, from.name), (&new_parent, to.name), &moved, None);
+                tell_move((&new_parent, to.name), (&old_parent, from.name), target, None);
                 return Ok(());
             }
             if from.directory.is_within(target) {
@@ -203,9 +224,31 @@ pub fn rename(who: &Credentials, from: &End, to: &End, flags: u32) -> Result<(),
         }
         old_parent.changed(-(moves_directory as i32));
         new_parent.changed(moves_directory as i32);
+        tell_move(
+            (&old_parent, from.name),
+            (&new_parent, to.name),
+            &moved,
+            replaced.as_ref(),
+        );
     }
     drop((replaced, old_parent, new_parent));
     Ok(())
+}
+
+/// Tells who watches of a move from one name to another, over a place that lost its name there.
+fn tell_move(from: (&Parent, &[u8]), to: (&Parent, &[u8]), moved: &Place, replaced: Option<&Place>) {
+    if !watch::is_used() {
+        return;
+    }
+    let cookie = watch::new_cookie();
+    let is_directory = moved.stat().kind() == S_IFDIR;
+    from.0.tell(IN_MOVED_FROM, from.1, is_directory, cookie);
+    to.0.tell(IN_MOVED_TO, to.1, is_directory, cookie);
+    for (place, event) in [(replaced, IN_ATTRIB), (Some(moved), IN_MOVE_SELF)] {
+        if let Some(place) = place {
+            watch::at_inode(place.stat().ino, event);
+        }
+    }
 }
 
 /// RENAME_EXCHANGE: two names change places.

@@ -240,7 +240,7 @@ impl Link {
         drop(own);
         let mut outgoing = self.other().incoming.lock();
         outgoing.ended = true;
-        if abort || !unread.is_empty() {
+        if abort || unread.is_missed() {
             outgoing.error = Some(Errno::ECONNRESET);
         }
         drop(outgoing);

@@ -95,6 +95,11 @@ impl Queue {
         self.segments.is_empty()
     }
 
+    /// Whether the sender is to hear that this is thrown away. Linux does not count a first message of no bytes.
+    pub fn is_missed(&self) -> bool {
+        !self.ring.is_empty() || self.segments.len() > 1
+    }
+
     /// What the segments cost.
     pub fn cost(&self) -> usize {
         self.cost
