@@ -230,6 +230,67 @@ fn modify_and_wake_planted_asks_before_it_changes() {
     });
 }
 
+/// A level-triggered interest that is on the ready list and has nothing to report, at the moment its object becomes ready:
+/// the wake-up finds it there, and the harvest is about to take it off.
+#[test]
+fn stale_and_wake() {
+    model(|| {
+        let (epoll, counter) = (Epoll::new(), Arc::new(EventFd::new(1, false)));
+        let watches = Arc::new(WatchList::new(1));
+        let target = Target {
+            watches: &watches,
+            fd: 3,
+            source: counter.clone(),
+        };
+        epoll.add(target, IN, 0).unwrap();
+        assert_eq!(counter.try_read(), Some(1));
+        let writer = {
+            let counter = counter.clone();
+            thread::spawn(move || counter.try_write(1).unwrap().unwrap())
+        };
+        assert_eq!(epoll_wait(&epoll, &Thread::new(false)), 1);
+        writer.join().unwrap();
+    });
+}
+
+/// A list of one interest that takes it off although a wake-up met it there.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn stale_and_wake_planted_passes_over_the_wake_up() {
+    model(|| {
+        let flag = Flag::new();
+        let interest = Arc::new(Listed {
+            listed: Mutex::new(true),
+            sleeper: Thread::new(false),
+        });
+        flag.queue.add(interest.clone(), 0, IN).unwrap();
+        let raiser = {
+            let flag = flag.clone();
+            thread::spawn(move || flag.raise(false))
+        };
+        if !flag.readiness().contains(IN) {
+            *interest.listed.lock().unwrap() = false;
+            interest.sleeper.park(None);
+        }
+        raiser.join().unwrap();
+    });
+}
+
+/// Tells its sleeper of wake-ups that find it off the list.
+struct Listed {
+    listed: Mutex<bool>,
+    sleeper: Arc<Thread>,
+}
+
+impl Waiter for Listed {
+    fn wake(&self, token: u32, events: EventMask) -> Woken {
+        if std::mem::replace(&mut *self.listed.lock().unwrap(), true) {
+            return Woken::No;
+        }
+        self.sleeper.wake(token, events)
+    }
+}
+
 /// Passes on the wake-ups that its mask has at the time.
 struct Interest {
     mask: Mutex<EventMask>,

@@ -170,10 +170,18 @@ impl FdTable {
     /// EBADF where `fd` is not open, or open with O_PATH.
     #[inline]
     pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+        self.get_unless(fd, |_| false).and_then(|open| open.ok_or(Errno::EBADF))
+    }
+
+    /// [`FdTable::get`], or `None` where `is_done` needs no more of the description than a look under the table's lock.
+    #[inline]
+    pub fn get_unless(&self, fd: i32, is_done: impl FnOnce(&OpenFile) -> bool) -> Result<Option<Arc<OpenFile>>, Errno> {
         let slots = self.slots.lock();
         match slots.get(fd) {
-            Some(open) if open.flags() & O_PATH == 0 => Ok(open.clone()),
-            _ => Err(Errno::EBADF),
+            Some(open) if open.flags() & O_PATH != 0 => Err(Errno::EBADF),
+            Some(open) if is_done(open) => Ok(None),
+            Some(open) => Ok(Some(open.clone())),
+            None => Err(Errno::EBADF),
         }
     }
 

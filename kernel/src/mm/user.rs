@@ -78,7 +78,7 @@ const fn is_small<T>() -> bool {
     size_of::<T>() <= SMALL && size_of::<T>().is_multiple_of(size_of::<u32>())
 }
 
-/// Copies whole words out of user memory; whether all could be read.
+/// Copies whole words out of user memory, which is open; whether all could be read.
 ///
 /// # Safety
 /// `to` is writable for `len` bytes.
@@ -103,7 +103,7 @@ unsafe fn load_words(address: usize, to: *mut u8, len: usize) -> bool {
     true
 }
 
-/// Copies whole words into user memory; whether all could be written.
+/// Copies whole words into user memory, which is open; whether all could be written.
 ///
 /// # Safety
 /// `from` is readable for `len` bytes.
@@ -135,7 +135,7 @@ fn read_checked<T: Plain>(address: usize) -> Result<T, Errno> {
     let bytes = value.as_mut_ptr().cast::<u8>();
     let whole = if is_small::<T>() {
         // SAFETY: the value's own bytes are writable.
-        unsafe { load_words(address, bytes, size_of::<T>()) }
+        uaccess::with_user_pages(|| unsafe { load_words(address, bytes, size_of::<T>()) })
     } else {
         // SAFETY: the value's own bytes are writable.
         unsafe { uaccess::copy_from_user(bytes, address, size_of::<T>()) == 0 }
@@ -165,7 +165,7 @@ fn write_checked<T: Plain>(address: usize, value: &T) -> bool {
     let bytes = (value as *const T).cast::<u8>();
     if is_small::<T>() {
         // SAFETY: the value's own bytes are readable, and none is padding.
-        unsafe { store_words(address, bytes, size_of::<T>()) }
+        uaccess::with_user_pages(|| unsafe { store_words(address, bytes, size_of::<T>()) })
     } else {
         // SAFETY: the value's own bytes are readable, and none is padding.
         unsafe { uaccess::copy_to_user(address, bytes, size_of::<T>()) == 0 }

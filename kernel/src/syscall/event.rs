@@ -101,16 +101,32 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// The common part of the waits: arguments 0 to 2 are theirs all.
+#[inline]
 fn wait(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
+    // Who only looks, and finds nothing, needs no share of the description.
+    let finds_nothing =
+        |open: &OpenFile| deadline_ns == Some(0) && open.epoll().is_some_and(|epoll| !epoll.has_ready());
+    match call.thread.process.files().get_unless(call.int(0), finds_nothing)? {
+        None => events_room(call).map(|_| 0),
+        Some(open) => wait_for_events(call, open, deadline_ns),
+    }
+}
+
+/// Where a wait's events go, and how many at most: EINVAL, EFAULT.
+#[inline]
+fn events_room(call: &Call) -> Result<(usize, usize), Errno> {
     let (address, max) = (call.arg(1), call.int(2));
-    let open = call.file(0)?;
     if max <= 0 || max as usize > i32::MAX as usize / size_of::<EpollEvent>() {
         return Err(Errno::EINVAL);
     }
-    let max = max as usize;
-    user::check(address, max * size_of::<EpollEvent>())?;
+    user::check(address, max as usize * size_of::<EpollEvent>())?;
+    Ok((address, max as usize))
+}
+
+#[inline(never)]
+fn wait_for_events(call: &Call, open: Arc<OpenFile>, deadline_ns: Option<u64>) -> Result<usize, Errno> {
+    let (mut at, max) = events_room(call)?;
     let epoll = open.epoll().ok_or(Errno::EINVAL)?;
-    let mut at = address;
     let mut deliver = |events: EventMask, data| {
         user::write(at, &EpollEvent::new(events.bits(), data))?;
         at += size_of::<EpollEvent>();

@@ -1,11 +1,11 @@
 //! epoll(7): the interest list, the ready list, and the way from a wake-up to the thread that waits.
 //!
 //! An interest's number is the token of its entry in the watched object's wait queue. A wake-up comes in through
-//! [`Epoll::wake`], puts the interest on the ready list and wakes a sleeper; [`Epoll::harvest`] takes interests off it,
-//! asks each object what is ready *now*, and delivers. Both cost what they do, not what is registered.
+//! [`Epoll::wake`], puts the interest on the ready list and wakes a sleeper; [`Epoll::harvest`] goes through the list, asks
+//! each object what is ready *now*, and delivers. Both cost what they do, not what is registered.
 //!
-//! Edge triggering falls out of who puts an interest back: level-triggered ones go back to the list's end after delivery,
-//! edge-triggered ones come back by their object's next wake-up only.
+//! Edge triggering falls out of who stays on the list: level-triggered interests move to its end by their delivery,
+//! edge-triggered ones leave it and come back by their object's next wake-up only.
 
 mod budget;
 mod nesting;
@@ -25,6 +25,7 @@ use hashbrown::HashTable;
 use libsyscall::abi::Errno;
 use ready_list::ReadyList;
 use sync::SpinLock;
+use sync::atomic::{AtomicBool, Ordering};
 
 /// One registration: which description and number, what is watched, what it says to the program.
 struct Interest {
@@ -85,6 +86,9 @@ impl Interests {
 pub struct Epoll {
     me: Weak<Epoll>,
     interests: SpinLock<Interests>,
+    /// Whether the ready list has anything, or a thread has an interest of it in hand. Written under the list's lock, and
+    /// read without: see [`Epoll::has_ready`].
+    pending: AtomicBool,
     ready: SpinLock<ReadyList>,
     /// Threads in epoll_wait(2).
     sleepers: WaitQueue,
@@ -135,6 +139,7 @@ impl Epoll {
                 slab: Slab::new(),
                 index: HashTable::new(),
             }),
+            pending: AtomicBool::new(false),
             ready: SpinLock::new(ReadyList::new()),
             sleepers: WaitQueue::newest_first(),
             watchers: WaitQueue::new(),
@@ -201,7 +206,7 @@ impl Epoll {
         let entry = match source.wait_queue().add(me, number, queue_mask(&*source, events)) {
             Ok(entry) => entry,
             Err(error) => {
-                self.ready.lock().remove(number);
+                self.unlist(number);
                 watches.remove(watch);
                 return Err(error);
             }
@@ -279,7 +284,10 @@ impl Epoll {
         let mut interests = self.interests.lock();
         let removed = core::mem::take(&mut interests.slab);
         interests.index.clear();
-        *self.ready.lock() = ReadyList::new();
+        let mut ready = self.ready.lock();
+        *ready = ReadyList::new();
+        self.settle(&ready);
+        drop(ready);
         drop(interests);
         self.budget.give_back(removed.len());
         for (_, interest) in removed.iter() {
@@ -300,11 +308,24 @@ impl Epoll {
     /// | leaves the queue (waits for its lock) | |
     /// | the number is free for another | |
     fn detach(&self, interests: &mut Interests, number: u32) -> Option<Interest> {
-        self.ready.lock().remove(number);
+        self.unlist(number);
         if let Some(interest) = interests.slab.get(number) {
             interest.source.wait_queue().remove(interest.entry);
         }
         interests.remove(number)
+    }
+
+    /// Frees an interest's slot of the ready list; under the interests' lock.
+    fn unlist(&self, number: u32) {
+        let mut ready = self.ready.lock();
+        ready.remove(number);
+        self.settle(&ready);
+    }
+
+    /// Nobody has an interest in hand, or any more. The interests' lock is held, so nobody takes one either.
+    #[inline]
+    fn settle(&self, ready: &ReadyList) {
+        self.pending.store(!ready.is_empty(), Ordering::Relaxed);
     }
 
     /// What is left of a removal, without locks: destructors may run.
@@ -334,9 +355,16 @@ impl Epoll {
 
     /// Puts an interest that is ready now on the list. Where it is there already, those who wait know of it.
     fn queue_if_ready(&self, number: u32, mask: EventMask, ready_now: EventMask) {
-        if mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.ready.lock().push_last(number) {
+        if mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.list(number) {
             self.tell(number, ready_now);
         }
+    }
+
+    /// Puts an interest on the ready list; whether it was not there.
+    fn list(&self, number: u32) -> bool {
+        let mut ready = self.ready.lock();
+        self.pending.store(true, Ordering::Relaxed);
+        ready.push_last(number)
     }
 
     /// The ready list has grown by an interest, because of `events`: see [`Epoll::tell_all`].
@@ -360,7 +388,7 @@ impl Epoll {
     /// Delivers up to `max` events: `deliver` gets the mask and the interest's data. How many; an error of `deliver` only
     /// where it met the first, and the event it did not take is reported again (semantics 51).
     ///
-    /// The interest leaves the list before its readiness is asked:
+    /// An edge-triggered or one-shot interest leaves the list before its readiness is asked:
     ///
     /// | harvest | waker |
     /// |---|---|
@@ -369,24 +397,30 @@ impl Epoll {
     /// | | more data; not on the list, so queued again |
     /// | delivers IN | |
     ///
-    /// The other way round the second wake-up would find it on the list, and the edge be lost with its removal.
-    #[inline]
+    /// The other way round the second wake-up would find it on the list, and the edge be lost with its removal. A
+    /// level-triggered one that is ready has to be on the list anyway: it stays, and only its place changes. Where it is not
+    /// ready, a wake-up since it was asked keeps it there ([`ReadyList::drop_first`]).
+    #[inline(always)]
     pub fn harvest(
         &self,
         max: usize,
         deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
     ) -> Result<usize, Errno> {
+        let leaves = EventMask::ET | EventMask::ONESHOT;
         let interests = self.interests.lock();
         let mut ready = self.ready.lock();
         // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
-        let mut left = ready.begin_scan();
+        let mut left = ready.len();
         let mut delivered = 0;
         let mut failed = None;
         while left > 0 && delivered < max {
             left -= 1;
-            let Some((number, mask)) = ready.pop() else {
+            let Some((number, mask)) = ready.look() else {
                 break;
             };
+            if mask.intersects(leaves) {
+                ready.unlink(number);
+            }
             drop(ready);
             let report = interests.slab.get(number).and_then(|interest| {
                 let events = interest.source.readiness() & mask.difference(EventMask::PRIVATE);
@@ -394,21 +428,24 @@ impl Epoll {
             });
             ready = self.ready.lock();
             match report {
-                None => continue,
-                Some(Ok(())) => delivered += 1,
+                Some(Ok(())) => {
+                    delivered += 1;
+                    if !mask.intersects(leaves) {
+                        ready.rotate();
+                    } else if mask.contains(EventMask::ONESHOT) {
+                        ready.disable(number);
+                    }
+                }
+                None if mask.intersects(leaves) => {}
+                None => ready.drop_first(),
                 Some(Err(error)) => {
                     ready.push_first(number);
                     failed = Some(error);
                     break;
                 }
             }
-            if mask.contains(EventMask::ONESHOT) {
-                ready.disable(number);
-            } else if !mask.contains(EventMask::ET) {
-                ready.push_last(number);
-            }
         }
-        ready.end_scan();
+        self.settle(&ready);
         drop(ready);
         match failed {
             Some(error) if delivered == 0 => Err(error),
@@ -424,11 +461,16 @@ impl Epoll {
     /// | takes the only interest off the list | |
     /// | asks readiness: IN | finds the list empty: must not sleep |
     /// | puts it back | |
+    ///
+    /// Asked without a lock. Who is about to sleep has entered itself before asking, and a waker sets the flag before it
+    /// looks for sleepers: [`WaitQueue::add`] says why one of them sees the other.
+    #[inline]
     pub fn has_ready(&self) -> bool {
-        !self.ready.lock().is_empty()
+        self.pending.load(Ordering::Relaxed)
     }
 
     /// epoll_wait(2): delivers what is ready, or sleeps until something is or `deadline_ns` has passed (0: does not).
+    #[inline]
     pub fn wait<S: Sleeper + 'static>(
         &self,
         max: usize,
@@ -436,30 +478,10 @@ impl Epoll {
         sleeper: &Arc<S>,
         deadline_ns: Option<u64>,
     ) -> Result<usize, Errno> {
-        let mut attempt = || {
-            if !self.has_ready() {
-                return None;
-            }
-            match self.harvest(max, deliver) {
-                Ok(0) => None,
-                result => Some(result),
-            }
-        };
-        let result = if deadline_ns == Some(0) {
-            attempt().unwrap_or(Ok(0))
-        } else {
-            match block_on(
-                &self.sleepers,
-                EventMask::IN | EventMask::EXCLUSIVE,
-                sleeper,
-                deadline_ns,
-                attempt,
-            ) {
-                Ok(result) => result,
-                Err(Blocked::TimedOut) => Ok(0),
-                Err(Blocked::Interrupted) => Err(Errno::EINTR),
-                Err(Blocked::OutOfMemory) => Err(Errno::ENOMEM),
-            }
+        let result = match self.attempt(max, deliver) {
+            Some(result) => result,
+            None if deadline_ns == Some(0) => Ok(0),
+            None => self.sleep(max, deliver, sleeper, deadline_ns),
         };
         // One wake-up brought one thread; what it left on the list (level-triggered interests, events past its maximum) is
         // another's to see (semantics 86, 88).
@@ -467,6 +489,42 @@ impl Epoll {
             self.sleepers.wake(EventMask::IN);
         }
         result
+    }
+
+    /// One attempt of a wait; `None` where there was nothing to deliver.
+    #[inline]
+    fn attempt(
+        &self,
+        max: usize,
+        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
+    ) -> Option<Result<usize, Errno>> {
+        if !self.has_ready() {
+            return None;
+        }
+        match self.harvest(max, deliver) {
+            Ok(0) => None,
+            result => Some(result),
+        }
+    }
+
+    /// The part of a wait that takes time. Apart, so that what is ready at once pays nothing for it.
+    #[inline(never)]
+    fn sleep<S: Sleeper + 'static>(
+        &self,
+        max: usize,
+        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
+        sleeper: &Arc<S>,
+        deadline_ns: Option<u64>,
+    ) -> Result<usize, Errno> {
+        let interest = EventMask::IN | EventMask::EXCLUSIVE;
+        match block_on(&self.sleepers, interest, sleeper, deadline_ns, || {
+            self.attempt(max, deliver)
+        }) {
+            Ok(result) => result,
+            Err(Blocked::TimedOut) => Ok(0),
+            Err(Blocked::Interrupted) => Err(Errno::EINTR),
+            Err(Blocked::OutOfMemory) => Err(Errno::ENOMEM),
+        }
     }
 
     /// The interest of a number, as a wake-up's trace has it: its descriptor's number and what it watches.
@@ -519,9 +577,12 @@ fn queue_mask(source: &dyn Pollable, events: EventMask) -> EventMask {
 
 impl Waiter for Epoll {
     fn wake(&self, token: u32, events: EventMask) -> Woken {
-        let Some(mask) = self.ready.lock().wake(token, events) else {
+        let mut ready = self.ready.lock();
+        let Some(mask) = ready.wake(token, events) else {
             return Woken::No;
         };
+        self.pending.store(true, Ordering::Relaxed);
+        drop(ready);
         let woken = self.tell(token, events);
         if !mask.contains(EventMask::EXCLUSIVE) {
             return Woken::Yes;
@@ -543,27 +604,29 @@ impl Pollable for Epoll {
     /// not count (semantics 42), and takes no edge away (semantics 43).
     fn readiness(&self) -> EventMask {
         let interests = self.interests.lock();
-        let mut left = self.ready.lock().begin_scan();
-        let mut ready = EventMask::empty();
-        while left > 0 && ready.is_empty() {
+        let mut ready = self.ready.lock();
+        let mut left = ready.len();
+        let mut answer = EventMask::empty();
+        while left > 0 {
             left -= 1;
-            let Some((number, mask)) = self.ready.lock().pop() else {
+            let Some((number, mask)) = ready.look() else {
                 break;
             };
-            let Some(interest) = interests.slab.get(number) else {
-                continue;
-            };
-            if interest
-                .source
-                .readiness()
-                .intersects(mask.difference(EventMask::PRIVATE))
-            {
-                self.ready.lock().push_first(number);
-                ready = EventMask::READABLE;
+            drop(ready);
+            let wanted = mask.difference(EventMask::PRIVATE);
+            let is_ready = interests
+                .slab
+                .get(number)
+                .is_some_and(|interest| interest.source.readiness().intersects(wanted));
+            ready = self.ready.lock();
+            if is_ready {
+                answer = EventMask::READABLE;
+                break;
             }
+            ready.drop_first();
         }
-        self.ready.lock().end_scan();
-        ready
+        self.settle(&ready);
+        answer
     }
 
     fn wait_queue(&self) -> &WaitQueue {

@@ -25,13 +25,13 @@ const VACANT: Slot = Slot {
     next: IDLE,
 };
 
+/// A ring: the last slot's neighbour is the first, so what is first becomes last by one step.
 pub(super) struct ReadyList {
     slots: Vec<Slot>,
     first: u32,
-    last: u32,
     len: usize,
-    /// Threads that are going through the list, with an interest in hand that may come back to it.
-    scans: u32,
+    /// A wake-up has met a slot that is on the list already, since [`ReadyList::look`].
+    missed: bool,
 }
 
 impl ReadyList {
@@ -39,25 +39,17 @@ impl ReadyList {
         ReadyList {
             slots: Vec::new(),
             first: NONE,
-            last: NONE,
             len: 0,
-            scans: 0,
+            missed: false,
         }
     }
 
-    /// Whether it has nothing, and nobody holds what may come back to it.
     pub fn is_empty(&self) -> bool {
-        self.first == NONE && self.scans == 0
+        self.first == NONE
     }
 
-    /// A thread starts to go through the list, under the interests' lock; how long it is.
-    pub fn begin_scan(&mut self) -> usize {
-        self.scans += 1;
+    pub fn len(&self) -> usize {
         self.len
-    }
-
-    pub fn end_scan(&mut self) {
-        self.scans -= 1;
     }
 
     fn slot(&mut self, number: u32) -> &mut Slot {
@@ -103,7 +95,9 @@ impl ReadyList {
         if bits.is_empty() || !(events.is_empty() || bits.intersects(events)) {
             return None;
         }
-        self.push_last(number);
+        if !self.push_last(number) {
+            self.missed = true;
+        }
         Some(mask)
     }
 
@@ -114,71 +108,84 @@ impl ReadyList {
     /// Puts an idle interest at the list's end; whether it was idle.
     #[inline]
     pub fn push_last(&mut self, number: u32) -> bool {
-        let last = self.last;
+        let first = self.first;
         let slot = self.slot(number);
         if slot.next != IDLE {
             return false;
         }
-        (slot.previous, slot.next) = (last, NONE);
-        self.last = number;
-        match last {
-            NONE => self.first = number,
-            _ => self.slot(last).next = number,
-        }
         self.len += 1;
+        if first == NONE {
+            self.first = number;
+            self.join(number, number);
+        } else {
+            let last = self.slot(first).previous;
+            self.join(last, number);
+            self.join(number, first);
+        }
         true
     }
 
     /// Puts an idle interest at the list's start.
     pub fn push_first(&mut self, number: u32) {
-        let first = self.first;
-        let slot = self.slot(number);
-        if slot.next == IDLE {
-            (slot.previous, slot.next) = (NONE, first);
-            self.join(NONE, number);
-            self.join(number, first);
-            self.len += 1;
+        if self.push_last(number) {
+            self.first = number;
         }
     }
 
-    /// Takes the first interest off the list.
+    /// The first interest and its mask; it stays where it is. From now on the list notices what wake-ups do to it.
     #[inline]
-    pub fn pop(&mut self) -> Option<(u32, EventMask)> {
-        let number = self.first;
-        if number == NONE {
-            return None;
-        }
-        let slot = self.slot(number);
-        let (mask, next) = (slot.mask, slot.next);
-        slot.next = IDLE;
-        self.first = next;
-        match next {
-            NONE => self.last = NONE,
-            _ => self.slot(next).previous = NONE,
-        }
-        self.len -= 1;
-        Some((number, mask))
+    pub fn look(&mut self) -> Option<(u32, EventMask)> {
+        let slot = self.slots.get(self.first as usize)?;
+        self.missed = false;
+        Some((self.first, slot.mask))
     }
 
-    fn unlink(&mut self, number: u32) {
+    /// The first interest becomes the last.
+    #[inline]
+    pub fn rotate(&mut self) {
+        if let Some(slot) = self.slots.get(self.first as usize) {
+            self.first = slot.next;
+        }
+    }
+
+    /// The first interest had nothing to report: it leaves the list, unless a wake-up has come since [`ReadyList::look`],
+    /// which may have been its own:
+    ///
+    /// | harvest | waker |
+    /// |---|---|
+    /// | looks at the first interest | |
+    /// | asks readiness: nothing | |
+    /// | | makes the object ready; the interest is on the list, so nobody is told |
+    /// | would take it off, and sleep | |
+    #[inline]
+    pub fn drop_first(&mut self) {
+        if self.missed {
+            self.rotate();
+        } else {
+            self.unlink(self.first);
+        }
+    }
+
+    pub fn unlink(&mut self, number: u32) {
         let slot = self.slot(number);
-        if slot.next == IDLE {
+        let (previous, next) = (slot.previous, slot.next);
+        if next == IDLE {
             return;
         }
-        let (previous, next) = (slot.previous, slot.next);
         slot.next = IDLE;
-        self.join(previous, next);
         self.len -= 1;
+        if next == number {
+            self.first = NONE;
+            return;
+        }
+        self.join(previous, next);
+        if self.first == number {
+            self.first = next;
+        }
     }
 
     fn join(&mut self, left: u32, right: u32) {
-        match left {
-            NONE => self.first = right,
-            _ => self.slot(left).next = right,
-        }
-        match right {
-            NONE => self.last = left,
-            _ => self.slot(right).previous = left,
-        }
+        self.slot(left).next = right;
+        self.slot(right).previous = left;
     }
 }

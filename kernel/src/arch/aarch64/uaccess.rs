@@ -13,6 +13,12 @@ pub(super) fn init(pan: bool) {
     PAN.store(pan, Ordering::Relaxed);
 }
 
+/// The other machine opens user pages to the kernel here; unprivileged accesses need no such thing.
+#[inline]
+pub fn with_user_pages<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 unsafe extern "C" {
     fn copy_in(destination: usize, source: usize, len: usize) -> usize;
     fn copy_in_bytes();

@@ -12,9 +12,9 @@ pub(super) fn init(smap: bool) {
     SMAP.store(smap, Ordering::Relaxed);
 }
 
-/// Runs `f` with user pages open to the kernel.
+/// Runs `f` with user pages open to the kernel: what the loads and stores of single words are made in.
 #[inline]
-fn with_user_pages<R>(f: impl FnOnce() -> R) -> R {
+pub fn with_user_pages<R>(f: impl FnOnce() -> R) -> R {
     let smap = SMAP.load(Ordering::Relaxed);
     if smap {
         // SAFETY: the CPU has SMAP; the flag is dropped again below.
@@ -106,14 +106,14 @@ pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) ->
     with_user_pages(|| unsafe { user_copy(destination as usize, source, len) })
 }
 
-/// A load from user memory by one instruction; `None` on a fault.
+/// A load from user memory by one instruction, inside [`with_user_pages`]; `None` on a fault.
 macro_rules! load {
     ($name:ident, $integer:ty, $mov:literal, $width:literal) => {
         #[inline]
         pub fn $name(address: usize) -> Option<$integer> {
+            let (value, failed): (usize, u32);
             // SAFETY: reads one integer, and recovers from faults.
-            with_user_pages(|| unsafe {
-                let (value, failed): (usize, u32);
+            unsafe {
                 asm!(
                     "xor {failed:e}, {failed:e}",
                     concat!("2: ", $mov, " {value", $width, "}, [{address}]"),
@@ -128,21 +128,21 @@ macro_rules! load {
                     failed = out(reg) failed,
                     options(nostack, readonly),
                 );
-                (failed == 0).then_some(value as $integer)
-            })
+            }
+            (failed == 0).then_some(value as $integer)
         }
     };
 }
 load!(load_u64, u64, "mov", "");
 load!(load_u32, u32, "mov", ":e");
 
-/// A store to user memory by one instruction; whether it could be done.
+/// A store to user memory by one instruction, inside [`with_user_pages`]; whether it could be done.
 macro_rules! store {
     ($name:ident, $integer:ty, $size:literal, $width:literal) => {
         #[inline]
         pub fn $name(address: usize, value: $integer) -> bool {
             // SAFETY: writes one integer, and recovers from faults.
-            with_user_pages(|| unsafe {
+            unsafe {
                 asm!(
                     concat!("2: mov ", $size, " ptr [{address}], {value", $width, "}"),
                     fixup!("2b", "{failed}"),
@@ -151,8 +151,8 @@ macro_rules! store {
                     failed = label { return false },
                     options(nostack),
                 );
-                true
-            })
+            }
+            true
         }
     };
 }

@@ -121,7 +121,7 @@ impl Key {
 
 /// Reads the word; a fault is mended before, not under a lock.
 fn load(address: usize) -> Result<u32, Errno> {
-    uaccess::load_u32(address).ok_or(Errno::EFAULT)
+    uaccess::with_user_pages(|| uaccess::load_u32(address)).ok_or(Errno::EFAULT)
 }
 
 /// Changes the word from `old` to `new` unless it is something else by now: whether it was.
