@@ -130,10 +130,9 @@ fn describe_files(out: &mut impl Write, process: &Process) -> fmt::Result {
 
 fn describe_interests(out: &mut impl Write, epoll: &Epoll) -> fmt::Result {
     let mut result = Ok(());
-    epoll.for_each_interest(|registration| {
-        if result.is_ok() {
-            result = describe_registration(out, &registration);
-        }
+    epoll.visit_interests(0, |registration| {
+        result = describe_registration(out, &registration);
+        result.is_ok()
     });
     result
 }

@@ -102,7 +102,8 @@ impl NoticeQueue {
         queued.bytes += notice.read_len();
         queued.notices.push_back(notice);
         drop(queued);
-        self.readers.wake(EventMask::READABLE);
+        // As Linux does it, without a mask: whoever stands in the queue looks.
+        self.readers.wake(EventMask::empty());
     }
 
     /// Takes the first notice if `room` bytes hold it: EAGAIN where there is none, EINVAL where it is longer.

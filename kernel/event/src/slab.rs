@@ -94,8 +94,14 @@ impl<T> Slab<T> {
 
     /// All values with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.slots.iter().enumerate().filter_map(|(number, slot)| match slot {
-            Slot::Full(value) => Some((number as u32, value)),
+        self.iter_from(0)
+    }
+
+    /// The values from a number on, with their numbers.
+    pub fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &T)> {
+        let slots = self.slots.get(from as usize..).unwrap_or(&[]);
+        (from..).zip(slots).filter_map(|(number, slot)| match slot {
+            Slot::Full(value) => Some((number, value)),
             Slot::Free(_) => None,
         })
     }

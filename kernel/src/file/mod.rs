@@ -21,6 +21,9 @@ pub use table::FdTable;
 /// Registrations a user may have in all epolls, /proc/sys/fs/epoll/max_user_watches.
 pub const MAX_USER_WATCHES: usize = 1 << 20;
 
+/// What is made at a time of a long /proc/PID/fdinfo/N, in bytes.
+pub const FDINFO_PIECE: usize = 4096;
+
 /// What an open file description does. A method not given answers as Linux does for a file without that operation.
 pub trait File: Any + Send + Sync {
     /// read(2) at no position: streams. May block unless `open.nonblocking()`.
@@ -92,6 +95,11 @@ pub trait File: Any + Send + Sync {
     }
     /// Lines of /proc/self/fdinfo/N after the common ones.
     fn fdinfo(&self, _out: &mut String) {}
+    /// Lines after those, of which there may be any number: from item `from` on, some [`FDINFO_PIECE`] bytes of them. The
+    /// item to go on from, if there are more.
+    fn fdinfo_items(&self, _from: u32, _out: &mut String) -> Option<u32> {
+        None
+    }
     /// The last reference to the description has gone.
     fn release(&self, _open: &OpenFile) {}
 }

@@ -441,7 +441,8 @@ impl Process {
             self.timers.discarded(STOPS | bit(SIGCONT));
         }
         if queued == Ok(true) {
-            self.signal_arrivals.wake(event::EventMask::IN);
+            // As Linux does it without a mask: an epoll lists also what asked for nothing, and asks it then.
+            self.signal_arrivals.wake(event::EventMask::empty());
         }
         queued
     }

@@ -6,8 +6,11 @@ use libsyscall::abi::fcntl::{F_DUPFD, F_GETFD, F_GETFL, F_SETFL, FD_CLOEXEC, O_N
 use libsyscall::abi::nr;
 use libsyscall::calls::event::{self, eventfd_read, eventfd_write};
 use libsyscall::calls::{file, raw};
+use std::fs::{self, File};
+use std::io::Read;
 use std::mem;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::ptr;
 use std::thread;
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         eventfd_other_calls,
         eventfd_copies,
         eventfd_and_select,
+        information_of_many,
     ])
 }
 
@@ -561,4 +565,33 @@ fn eventfd_and_select() {
     assert_eq!(select(), (Ok(1), [true, false, false]));
     eventfd_read(event.0).expect("read");
     assert_eq!(select(), (Ok(1), [false, true, false]));
+}
+
+/// fdinfo of many registrations, read in small pieces, is what it is read at once; and a reader may go back.
+fn information_of_many() {
+    const COUNT: usize = 400;
+    let epoll = Fd::epoll();
+    let event = Fd::eventfd(0, 0);
+    let copies: Vec<Fd> = (0..COUNT).map(|_| event.dup()).collect();
+    for copy in &copies {
+        epoll.add(copy, EPOLLIN);
+    }
+    let path = format!("/proc/self/fdinfo/{}", epoll.0);
+    let whole = fs::read_to_string(&path).expect("fdinfo");
+    assert_eq!(whole.lines().filter(|line| line.starts_with("tfd:")).count(), COUNT);
+    let mut pieces = Vec::new();
+    let mut file = File::open(&path).expect("open");
+    let mut buffer = [0; 333];
+    loop {
+        match file.read(&mut buffer).expect("read") {
+            0 => break,
+            count => pieces.extend_from_slice(&buffer[..count]),
+        }
+    }
+    assert!(pieces == whole.as_bytes(), "in pieces it is another text");
+    for at in [whole.len() / 2, 10, whole.len() - 5, 0, whole.len()] {
+        let count = file.read_at(&mut buffer, at as u64).expect("pread");
+        assert!(count > 0 || at == whole.len());
+        assert_eq!(&buffer[..count], &whole.as_bytes()[at..at + count], "at {at}");
+    }
 }

@@ -534,15 +534,16 @@ impl Epoll {
         Some((interest.fd, interest.source.clone()))
     }
 
-    /// Calls `f` with each registration. It may ask the source's readiness, and nothing of this epoll.
-    pub fn for_each_interest(&self, mut f: impl FnMut(Registration)) {
+    /// Calls `f` with the registrations from number `from` on, until it says false: the number to go on from, if there
+    /// may be more. It may ask the source's readiness, and nothing of this epoll.
+    pub fn visit_interests(&self, from: u32, mut f: impl FnMut(Registration) -> bool) -> Option<u32> {
         let interests = self.interests.lock();
-        for (number, interest) in interests.slab.iter() {
+        for (number, interest) in interests.slab.iter_from(from) {
             let (mask, is_listed) = {
                 let ready = self.ready.lock();
                 (ready.mask(number), ready.is_listed(number))
             };
-            f(Registration {
+            let goes_on = f(Registration {
                 fd: interest.fd,
                 mask,
                 data: interest.data,
@@ -550,7 +551,11 @@ impl Epoll {
                 is_listed,
                 source: &*interest.source,
             });
+            if !goes_on {
+                return Some(number + 1);
+            }
         }
+        None
     }
 
     /// Threads that wait in it.

@@ -1,6 +1,6 @@
 //! An epoll instance as a file.
 
-use crate::file::{File, MAX_USER_WATCHES, OpenFile};
+use crate::file::{FDINFO_PIECE, File, MAX_USER_WATCHES, OpenFile};
 use crate::fs::Stat;
 use crate::fs::access;
 use crate::mm::user;
@@ -83,15 +83,16 @@ impl File for EpollFile {
         String::from("anon_inode:[eventpoll]")
     }
 
-    fn fdinfo(&self, out: &mut String) {
-        self.epoll.for_each_interest(|registration| {
+    fn fdinfo_items(&self, from: u32, out: &mut String) -> Option<u32> {
+        self.epoll.visit_interests(from, |registration| {
             let (fd, events, data) = (registration.fd, registration.mask.bits(), registration.data);
             let (ino, device) = (registration.node.inode, registration.node.device);
             let _ = writeln!(
                 out,
                 "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:0 ino:{ino:x} sdev:{device:x}"
             );
-        });
+            out.len() < FDINFO_PIECE
+        })
     }
 
     fn release(&self, _open: &OpenFile) {

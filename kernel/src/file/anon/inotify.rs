@@ -1,6 +1,6 @@
 //! An inotify instance as a file, inotify(7).
 
-use crate::file::{File, OpenFile};
+use crate::file::{FDINFO_PIECE, File, OpenFile};
 use crate::fs::Stat;
 use crate::fs::watch::{Instance, Usage};
 use crate::mm::user::{self, Sink};
@@ -89,17 +89,17 @@ impl File for InotifyFile {
         String::from("anon_inode:inotify")
     }
 
-    fn fdinfo(&self, out: &mut String) {
-        let mut from = 0;
-        while let Some(watch) = self.0.describe(from) {
+    fn fdinfo_items(&self, mut from: u32, out: &mut String) -> Option<u32> {
+        while out.len() < FDINFO_PIECE {
+            let watch = self.0.describe(from as i32)?;
             let _ = writeln!(
                 out,
                 "inotify wd:{:x} ino:{:x} sdev:{:x} mask:{:x} ignored_mask:0 ",
                 watch.number, watch.ino, watch.device, watch.mask
             );
-            let Some(next) = watch.number.checked_add(1) else { break };
-            from = next;
+            from = watch.number.checked_add(1)? as u32;
         }
+        Some(from)
     }
 
     fn release(&self, _open: &OpenFile) {

@@ -45,7 +45,7 @@ impl SignalFile {
     /// signalfd(2) on an existing descriptor.
     pub fn set_mask(&self, mask: u64) {
         self.mask.store(mask, Ordering::Relaxed);
-        own_process().signal_arrivals().wake(EventMask::IN);
+        own_process().signal_arrivals().wake(EventMask::empty());
     }
 }
 

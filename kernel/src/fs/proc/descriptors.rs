@@ -50,10 +50,14 @@ pub fn follow(subject: &Subject, fd: i32) -> Result<Link, Errno> {
     }))
 }
 
-/// /proc/PID/fdinfo/N.
-pub fn describe(subject: &Subject, fd: i32, text: &mut String) -> Result<(), Errno> {
+/// /proc/PID/fdinfo/N: what every descriptor has and the file's own, or where that is too much for one piece, items of the
+/// file's from number `from` on. The item to go on from, if there are more.
+pub fn describe(subject: &Subject, fd: i32, from: u32, text: &mut String) -> Result<Option<u32>, Errno> {
     let table = table(subject)?;
     let open = table.get_any(fd).map_err(|_| Errno::ENOENT)?;
+    if from > 0 {
+        return Ok(open.file.fdinfo_items(from, text));
+    }
     let cloexec = if table.cloexec(fd).unwrap_or(false) {
         O_CLOEXEC
     } else {
@@ -69,7 +73,7 @@ pub fn describe(subject: &Subject, fd: i32, text: &mut String) -> Result<(), Err
         ino
     );
     open.file.fdinfo(text);
-    Ok(())
+    Ok(open.file.fdinfo_items(0, text))
 }
 
 /// The inode of an open file without a name in the tree, for those who come by its link.

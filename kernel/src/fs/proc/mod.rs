@@ -188,15 +188,17 @@ impl ProcInode {
         }
     }
 
-    fn text(&self) -> Result<String, Errno> {
+    /// The text, or of a long one the piece that begins with item `from`, and the item that the next piece begins with.
+    fn text(&self, from: u32) -> Result<(String, Option<u32>), Errno> {
         let mut text = String::new();
+        let mut next = None;
         match self.what {
             What::Text(write) => write(&mut text),
             What::SubjectText(write) | What::SubjectSetting(write, _) => write(self.subject()?, &mut text)?,
-            What::Descriptor { fd, .. } => descriptors::describe(self.subject()?, fd, &mut text)?,
+            What::Descriptor { fd, .. } => next = descriptors::describe(self.subject()?, fd, from, &mut text)?,
             _ => return Err(Errno::EISDIR),
         }
-        Ok(text)
+        Ok((text, next))
     }
 }
 
@@ -237,7 +239,7 @@ impl Inode for ProcInode {
             S_IFREG => Ok(Arc::new(TextFile {
                 inode: self,
                 place: place.clone(),
-                text: SpinLock::default(),
+                piece: SpinLock::default(),
             })),
             _ => Err(Errno::ELOOP),
         }
@@ -306,11 +308,57 @@ impl Inode for ProcInode {
     }
 }
 
-/// An open text: made when its start is read, kept for the rest, so that a reader in pieces sees one state.
+/// An open text: made when its start is read, kept for the rest, so that a reader in pieces sees one state. Of a long one
+/// only the piece is kept that is being read.
 struct TextFile {
     inode: Arc<ProcInode>,
     place: Place,
-    text: SpinLock<Arc<str>>,
+    piece: SpinLock<Piece>,
+}
+
+#[derive(Clone, Default)]
+struct Piece {
+    /// Where it lies in the whole text.
+    start: u64,
+    text: Arc<str>,
+    /// The item that the next piece begins with, if there is one.
+    next: Option<u32>,
+}
+
+impl Piece {
+    fn end(&self) -> u64 {
+        self.start + self.text.len() as u64
+    }
+}
+
+impl TextFile {
+    fn make_piece(&self, start: u64, item: u32) -> Result<Piece, Errno> {
+        let (text, next) = self.inode.text(item)?;
+        Ok(Piece {
+            start,
+            text: text.into(),
+            next,
+        })
+    }
+
+    /// The piece that has `offset`, or the last one. Who reads on finds the one after the last read; who goes back begins
+    /// anew.
+    fn piece_at(&self, offset: u64) -> Result<Piece, Errno> {
+        let kept = self.piece.lock().clone();
+        let mut piece = if offset == 0 || offset < kept.start {
+            self.make_piece(0, 0)?
+        } else {
+            kept
+        };
+        while offset >= piece.end()
+            && let Some(item) = piece.next
+        {
+            piece = self.make_piece(piece.end(), item)?;
+        }
+        let former = core::mem::replace(&mut *self.piece.lock(), piece.clone());
+        drop(former);
+        Ok(piece)
+    }
 }
 
 impl File for TextFile {
@@ -319,15 +367,9 @@ impl File for TextFile {
     }
 
     fn read_at(&self, offset: u64, to: &mut Sink) -> Result<usize, Errno> {
-        let text: Arc<str> = if offset == 0 {
-            let fresh: Arc<str> = self.inode.text()?.into();
-            let former = core::mem::replace(&mut *self.text.lock(), fresh.clone());
-            drop(former);
-            fresh
-        } else {
-            self.text.lock().clone()
-        };
-        let rest = text.as_bytes().get(offset as usize..).unwrap_or(&[]);
+        let piece = self.piece_at(offset)?;
+        let rest = piece.text.as_bytes();
+        let rest = rest.get((offset - piece.start) as usize..).unwrap_or(&[]);
         if rest.is_empty() || to.len() == 0 {
             return Ok(0);
         }

@@ -195,22 +195,32 @@ impl Link {
         result
     }
 
-    /// One send: EAGAIN while there is no room, EPIPE when this end or the other has closed that way.
+    /// One send: EAGAIN while there is no room, EPIPE when this end or the other has closed that way. Bytes that can't be
+    /// read have taken room and given it back, which is an edge for who waits to write.
     pub fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
         let mut outgoing = self.other().incoming.lock();
         if outgoing.ended || outgoing.closed || outgoing.shut {
             return Err(Errno::EPIPE);
         }
-        let count = if self.connection.messages {
-            outgoing.put_message(from, message)?
+        let sent = if self.connection.messages {
+            outgoing.put_message(from, message)
         } else if from.len() == 0 {
             return Ok(0);
         } else {
-            outgoing.put_bytes(from, message)?
+            outgoing.put_bytes(from, message)
         };
+        let is_writable = outgoing.is_writable();
         drop(outgoing);
-        self.other().waiting.wake(ARRIVED);
-        Ok(count)
+        match sent {
+            Ok(_) => {
+                self.other().waiting.wake(ARRIVED);
+            }
+            Err(Errno::EFAULT) if is_writable => {
+                self.own().waiting.wake(WRITABLE);
+            }
+            Err(_) => {}
+        }
+        sent
     }
 
     /// Whether a send would not say EAGAIN.

@@ -92,7 +92,7 @@ impl Interpreter<'_> {
                 let flags = receive_flags(flags)? | libc::MSG_DONTWAIT;
                 let address = self.edge.with_room(len);
                 let count = call(nr::RECVFROM, [fd as usize, address, len, flags as usize, 0, 0])?;
-                Ok(self.shown_bytes(len.min(count), count.min(len)))
+                Ok(self.shown_bytes(len, count.min(len)))
             }
             ["write", fd, len, ref place @ ..] => {
                 let (fd, len) = (self.unblocking(fd)?, number(len)? as usize);
