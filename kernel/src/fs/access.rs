@@ -1,7 +1,11 @@
 //! Who may do what: permission bits against a caller's identity, path_resolution(7).
 
 use super::Stat;
+use crate::task::Thread;
+use crate::task::capabilities::Capabilities;
+use alloc::sync::Arc;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::{CAP_DAC_OVERRIDE, CAP_FOWNER};
 use libsyscall::abi::fcntl::*;
 
 /// Whose rights count.
@@ -9,30 +13,47 @@ use libsyscall::abi::fcntl::*;
 pub struct Credentials {
     pub uid: u32,
     pub gid: u32,
+    pub capabilities: Capabilities,
 }
 
 /// The kernel itself.
-pub const ROOT: Credentials = Credentials { uid: 0, gid: 0 };
+pub const ROOT: Credentials = Credentials {
+    uid: 0,
+    gid: 0,
+    capabilities: Capabilities::ALL,
+};
 
 /// The running thread's.
 pub fn current() -> Credentials {
-    let (uid, gid) = crate::task::with_current(|thread| thread.process.credentials());
-    Credentials { uid, gid }
+    crate::task::with_current(|thread| {
+        let credentials = thread.process.full_credentials();
+        Credentials {
+            uid: credentials.uid.effective,
+            gid: credentials.gid.effective,
+            capabilities: credentials.capabilities,
+        }
+    })
 }
 
 impl Credentials {
-    pub fn is_root(&self) -> bool {
-        self.uid == 0
+    pub fn has(&self, capability: u32) -> bool {
+        self.capabilities.has(capability)
     }
 
-    /// EACCES unless all of `wanted` (R_OK, W_OK, X_OK) is granted. Root needs one x bit only to execute a file.
+    /// Whether this is a member of the group, also by the running process's further groups.
+    pub fn is_member(&self, gid: u32) -> bool {
+        let is_other = |thread: &Arc<Thread>| thread.process.full_credentials().groups.contains(&gid);
+        self.gid == gid || crate::task::with_current(is_other)
+    }
+
+    /// EACCES unless all of `wanted` (R_OK, W_OK, X_OK) is granted. CAP_DAC_OVERRIDE needs one x bit only to execute a file.
     pub fn check(&self, stat: &Stat, wanted: u32) -> Result<(), Errno> {
-        let granted = if self.is_root() {
+        let granted = if self.has(CAP_DAC_OVERRIDE) {
             let any_x = stat.kind() == S_IFDIR || stat.mode & 0o111 != 0;
             R_OK | W_OK | if any_x { X_OK } else { 0 }
         } else if self.uid == stat.uid {
             stat.mode >> 6
-        } else if self.gid == stat.gid {
+        } else if self.is_member(stat.gid) {
             stat.mode >> 3
         } else {
             stat.mode
@@ -44,9 +65,9 @@ impl Credentials {
         }
     }
 
-    /// Whether this is the file's owner or root.
+    /// Whether this is the file's owner, or may do what owners may.
     pub fn owns(&self, stat: &Stat) -> bool {
-        self.is_root() || self.uid == stat.uid
+        self.has(CAP_FOWNER) || self.uid == stat.uid
     }
 
     /// EPERM where the sticky bit of the directory keeps others' names from being removed.

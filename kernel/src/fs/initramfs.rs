@@ -80,6 +80,7 @@ fn place_member(root: &Place, member: &Member<'static>, linked: &mut BTreeMap<u6
     let owner = Credentials {
         uid: member.uid,
         gid: member.gid,
+        ..ROOT
     };
     let kind = member.mode & S_IFMT;
     let place = if name.is_empty() {

@@ -1,7 +1,7 @@
 //! The structures of the ABI that cross the border to user memory as they lie.
 
 use super::user::Plain;
-use libsyscall::abi::{epoll, fcntl, ioctl, netlink, socket, stat};
+use libsyscall::abi::{capability, epoll, fcntl, ioctl, netlink, socket, stat};
 
 /// Structures without padding, of integers only.
 macro_rules! plain {
@@ -18,6 +18,8 @@ plain! {
     socket::NumberedMessageHeader,
     socket::ControlHeader,
     epoll::EpollEvent,
+    capability::CapabilityHeader,
+    capability::CapabilityData,
     epoll::EpollParams,
     epoll::PollFd,
     stat::Stat,

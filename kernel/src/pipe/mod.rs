@@ -23,6 +23,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_SYS_RESOURCE;
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::ioctl::FIONREAD;
 use libsyscall::abi::signal::SIGPIPE;
@@ -463,7 +464,7 @@ impl PipeEnd {
             return Err(Errno::EINVAL);
         }
         let size = size.max(PAGE_SIZE).next_power_of_two();
-        if size > SIZE_MAX && !fs::access::current().is_root() {
+        if size > SIZE_MAX && !fs::access::current().has(CAP_SYS_RESOURCE) {
             return Err(Errno::EPERM);
         }
         self.pipe.ring.lock().set_limit(size / PAGE_SIZE)?;

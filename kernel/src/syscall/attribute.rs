@@ -5,6 +5,7 @@ use super::path::{Target, target};
 use super::table::Line;
 use crate::fs::{Change, access, now_ns, watch};
 use crate::mm::user;
+use libsyscall::abi::capability::{CAP_CHOWN, CAP_FSETID};
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::inotify::{IN_ACCESS, IN_ATTRIB, IN_MODIFY};
 use libsyscall::abi::stat::{Timespec, UTIME_NOW, UTIME_OMIT};
@@ -43,7 +44,7 @@ pub fn change_mode(target: &Target, mode: u32) -> Result<usize, Errno> {
         return Err(Errno::EOPNOTSUPP);
     }
     let mut mode = mode & 0o7777;
-    if !who.is_root() && who.gid != stat.gid {
+    if !who.has(CAP_FSETID) && !who.is_member(stat.gid) {
         mode &= !S_ISGID;
     }
     let place = target.place()?;
@@ -82,8 +83,8 @@ pub fn change_owner(target: &Target, uid: u32, gid: u32) -> Result<usize, Errno>
     let keep = |id: u32| (id != u32::MAX).then_some(id);
     let (uid, gid) = (keep(uid), keep(gid));
     let uid_stays = uid.is_none_or(|uid| uid == stat.uid);
-    let gid_is_own = gid.is_none_or(|gid| gid == stat.gid || gid == who.gid);
-    let may = who.is_root() || (who.uid == stat.uid && uid_stays && gid_is_own);
+    let gid_is_own = gid.is_none_or(|gid| gid == stat.gid || who.is_member(gid));
+    let may = who.has(CAP_CHOWN) || (who.uid == stat.uid && uid_stays && gid_is_own);
     if !may {
         return Err(Errno::EPERM);
     }

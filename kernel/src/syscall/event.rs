@@ -15,6 +15,7 @@ use crate::task::thread::deadline_after;
 use alloc::sync::Arc;
 use event::EventMask;
 use event::epoll::Target;
+use libsyscall::abi::capability::CAP_WAKE_ALARM;
 use libsyscall::abi::epoll::*;
 use libsyscall::abi::fcntl::{O_NONBLOCK, O_RDWR};
 use libsyscall::abi::time::*;
@@ -245,7 +246,7 @@ fn timerfd_gettime(call: &mut Call) -> Result<usize, Errno> {
 
 /// EPERM for a timer that wakes a sleeping machine without the privilege.
 fn check_alarm(call: &Call, is_alarm: bool) -> Result<(), Errno> {
-    if is_alarm && !call.thread.process.full_credentials().is_privileged() {
+    if is_alarm && !call.thread.process.full_credentials().has(CAP_WAKE_ALARM) {
         Err(Errno::EPERM)
     } else {
         Ok(())

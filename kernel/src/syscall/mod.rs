@@ -1,11 +1,11 @@
 //! System calls: decode, call one method, encode. No policy, no locks.
 
 mod attribute;
-mod capability;
 mod descriptor;
 mod event;
 mod file;
 mod futex;
+mod identity;
 mod inotify;
 #[cfg(target_arch = "x86_64")]
 mod legacy_files;

@@ -1,4 +1,4 @@
-//! Processes: identity, families, limits, execve(2), waiting.
+//! Processes: families, limits, execve(2), waiting.
 
 use super::Call;
 use super::path;
@@ -13,8 +13,8 @@ use crate::task::wait::{self, Whose};
 use crate::task::{Process, execve, exit, kinship, pidfd, table};
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
+use libsyscall::abi::capability::{CAP_LAST, CAP_SETPCAP, CAP_SYS_RESOURCE};
 use libsyscall::abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_IFLNK};
 use libsyscall::abi::process::*;
 use libsyscall::abi::signal::{SIGCHLD, SIGNAL_COUNT};
@@ -37,20 +37,6 @@ pub const CALLS: &[Line] = &[
     (nr::PIDFD_OPEN, pidfd_open),
     (nr::PIDFD_SEND_SIGNAL, pidfd_send_signal),
     (nr::PIDFD_GETFD, pidfd_getfd),
-    (nr::GETUID, getuid),
-    (nr::GETEUID, geteuid),
-    (nr::GETGID, getgid),
-    (nr::GETEGID, getegid),
-    (nr::SETUID, setuid),
-    (nr::SETGID, setgid),
-    (nr::SETREUID, setreuid),
-    (nr::SETREGID, setregid),
-    (nr::SETRESUID, setresuid),
-    (nr::SETRESGID, setresgid),
-    (nr::GETRESUID, getresuid),
-    (nr::GETRESGID, getresgid),
-    (nr::GETGROUPS, getgroups),
-    (nr::SETGROUPS, setgroups),
     (nr::PRLIMIT64, prlimit64),
     (nr::GETRLIMIT, getrlimit),
     (nr::SETRLIMIT, setrlimit),
@@ -233,118 +219,6 @@ fn pidfd_getfd(call: &mut Call) -> Result<usize, Errno> {
     pidfd::take_descriptor(call.thread, &process, call.int(1))
 }
 
-fn getuid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.full_credentials().uid.real as usize)
-}
-
-fn geteuid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.full_credentials().uid.effective as usize)
-}
-
-fn getgid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.full_credentials().gid.real as usize)
-}
-
-fn getegid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.full_credentials().gid.effective as usize)
-}
-
-fn setuid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
-    let privileged = credentials.is_privileged();
-    credentials.uid.set(call.uint(0), privileged).map(|()| 0)
-}
-
-fn setgid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
-    let privileged = credentials.is_privileged();
-    credentials.gid.set(call.uint(0), privileged).map(|()| 0)
-}
-
-fn setreuid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
-    let privileged = credentials.is_privileged();
-    credentials
-        .uid
-        .set_two(call.uint(0), call.uint(1), privileged)
-        .map(|()| 0)
-}
-
-fn setregid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
-    let privileged = credentials.is_privileged();
-    credentials
-        .gid
-        .set_two(call.uint(0), call.uint(1), privileged)
-        .map(|()| 0)
-}
-
-fn setresuid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
-    let privileged = credentials.is_privileged();
-    credentials
-        .uid
-        .set_all(call.uint(0), call.uint(1), call.uint(2), privileged)
-        .map(|()| 0)
-}
-
-fn setresgid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
-    let privileged = credentials.is_privileged();
-    credentials
-        .gid
-        .set_all(call.uint(0), call.uint(1), call.uint(2), privileged)
-        .map(|()| 0)
-}
-
-fn getresuid(call: &mut Call) -> Result<usize, Errno> {
-    let ids = call.thread.process.full_credentials().uid;
-    for (n, id) in [ids.real, ids.effective, ids.saved].into_iter().enumerate() {
-        user::write(call.arg(n), &id)?;
-    }
-    Ok(0)
-}
-
-fn getresgid(call: &mut Call) -> Result<usize, Errno> {
-    let ids = call.thread.process.full_credentials().gid;
-    for (n, id) in [ids.real, ids.effective, ids.saved].into_iter().enumerate() {
-        user::write(call.arg(n), &id)?;
-    }
-    Ok(0)
-}
-
-/// NGROUPS_MAX.
-const GROUPS_MAX: usize = 65536;
-
-fn getgroups(call: &mut Call) -> Result<usize, Errno> {
-    let groups = call.thread.process.full_credentials().groups.clone();
-    let room = usize::try_from(call.int(0)).map_err(|_| Errno::EINVAL)?;
-    if room != 0 {
-        if room < groups.len() {
-            return Err(Errno::EINVAL);
-        }
-        for (index, group) in groups.iter().enumerate() {
-            user::write(call.arg(1) + index * size_of::<u32>(), group)?;
-        }
-    }
-    Ok(groups.len())
-}
-
-fn setgroups(call: &mut Call) -> Result<usize, Errno> {
-    if !call.thread.process.full_credentials().is_privileged() {
-        return Err(Errno::EPERM);
-    }
-    let count = call.arg(0);
-    if count > GROUPS_MAX {
-        return Err(Errno::EINVAL);
-    }
-    let groups: Vec<u32> = (0..count)
-        .map(|index| user::read(call.arg(1) + index * size_of::<u32>()))
-        .collect::<Result<_, _>>()?;
-    call.thread.process.full_credentials().groups = groups.into();
-    Ok(0)
-}
-
 fn resource(number: usize) -> Result<usize, Errno> {
     if number < RLIMIT_COUNT {
         Ok(number)
@@ -355,7 +229,7 @@ fn resource(number: usize) -> Result<usize, Errno> {
 
 fn set_limit(call: &Call, process: &Process, resource: usize, address: usize) -> Result<(), Errno> {
     let [soft, hard]: [u64; 2] = user::read(address)?;
-    let privileged = call.thread.process.full_credentials().is_privileged();
+    let privileged = call.thread.process.full_credentials().has(CAP_SYS_RESOURCE);
     process.set_limit(resource, Limit { soft, hard }, privileged)
 }
 
@@ -367,7 +241,7 @@ fn may_see_limits(call: &Call, target: &Process) -> Result<(), Errno> {
     }
     let (bearer, other) = (own.full_credentials().clone(), target.full_credentials().clone());
     let is_same = |own: u32, other: &Ids| [other.real, other.effective, other.saved].iter().all(|&id| id == own);
-    if bearer.is_privileged() || is_same(bearer.uid.real, &other.uid) && is_same(bearer.gid.real, &other.gid) {
+    if bearer.has(CAP_SYS_RESOURCE) || is_same(bearer.uid.real, &other.uid) && is_same(bearer.gid.real, &other.gid) {
         Ok(())
     } else {
         Err(Errno::EPERM)
@@ -442,14 +316,26 @@ fn prctl(call: &mut Call) -> Result<usize, Errno> {
             user::write(call.arg(1), &i32::from(thread.process.is_subreaper.load(Relaxed)))?;
             Ok(0)
         }
-        // User 0 has every capability, others none: the bounding set is whole. What would be kept is not in effect, and
-        // nothing here puts it there: a note.
-        PR_GET_KEEPCAPS => Ok(thread.keeps_capabilities.load(Relaxed) as usize),
+        PR_GET_KEEPCAPS => Ok(usize::from(thread.process.full_credentials().capabilities.kept)),
         PR_SET_KEEPCAPS if call.arg(1) <= 1 => {
-            thread.keeps_capabilities.store(call.arg(1) == 1, Relaxed);
+            thread.process.full_credentials().capabilities.kept = call.arg(1) == 1;
             Ok(0)
         }
-        PR_CAPBSET_READ if call.arg(1) <= CAP_LAST_CAP => Ok(1),
+        PR_CAPBSET_READ if call.arg(1) <= CAP_LAST as usize => {
+            let bounding = thread.process.full_credentials().capabilities.bounding;
+            Ok((bounding >> call.arg(1) & 1) as usize)
+        }
+        PR_CAPBSET_DROP => {
+            let mut credentials = thread.process.full_credentials();
+            if !credentials.has(CAP_SETPCAP) {
+                return Err(Errno::EPERM);
+            }
+            if call.arg(1) > CAP_LAST as usize {
+                return Err(Errno::EINVAL);
+            }
+            credentials.capabilities.bounding &= !(1 << call.arg(1));
+            Ok(0)
+        }
         // How late a sleep may end: it is kept, and timers here are never late on purpose.
         PR_GET_TIMERSLACK => Ok(thread.timer_slack_ns.load(Relaxed) as usize),
         PR_SET_TIMERSLACK => {

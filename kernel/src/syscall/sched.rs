@@ -7,6 +7,7 @@ use crate::task::{Process, Thread, sched, table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
+use libsyscall::abi::capability::CAP_SYS_NICE;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
@@ -144,7 +145,7 @@ fn getpriority(call: &mut Call) -> Result<usize, Errno> {
 /// The value is kept and given back; the scheduler treats all alike.
 fn setpriority(call: &mut Call) -> Result<usize, Errno> {
     let nice = call.int(2).clamp(-20, 19);
-    let privileged = call.thread.process.full_credentials().is_privileged();
+    let privileged = call.thread.process.full_credentials().has(CAP_SYS_NICE);
     for process in prioritised(call)? {
         if nice < process.nice.load(Relaxed) && !privileged {
             return Err(Errno::EACCES);

@@ -6,6 +6,7 @@ use super::time::timeval;
 use crate::mm::{frame, user};
 use crate::task::table;
 use crate::{arch, time};
+use libsyscall::abi::capability::CAP_SYS_ADMIN;
 use libsyscall::abi::process::*;
 use libsyscall::abi::time::NANOSECONDS;
 use libsyscall::abi::{Errno, nr};
@@ -62,7 +63,7 @@ fn uname(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn sethostname(call: &mut Call) -> Result<usize, Errno> {
-    if !call.thread.process.full_credentials().is_privileged() {
+    if !call.thread.process.full_credentials().has(CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     let len = call.arg(1);

@@ -11,7 +11,6 @@ pub type Line = (usize, Handler);
 
 const FAMILIES: &[&[Line]] = &[
     super::attribute::CALLS,
-    super::capability::CALLS,
     super::descriptor::CALLS,
     super::event::CALLS,
     super::file::CALLS,
@@ -20,6 +19,7 @@ const FAMILIES: &[&[Line]] = &[
     super::lock::CALLS,
     super::poll::CALLS,
     super::memory::CALLS,
+    super::identity::CALLS,
     super::process::CALLS,
     super::sched::CALLS,
     super::signal::CALLS,

@@ -9,6 +9,7 @@ use crate::time::signal_timer::Clock;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 use event::{EventMask, Unparked};
+use libsyscall::abi::capability::CAP_SYS_TIME;
 use libsyscall::abi::time::*;
 use libsyscall::abi::{Errno, nr};
 
@@ -108,7 +109,7 @@ fn clock_settime(call: &mut Call) -> Result<usize, Errno> {
     if call.int(0) != CLOCK_REALTIME {
         return Err(Errno::EINVAL);
     }
-    if !call.thread.process.full_credentials().is_privileged() {
+    if !call.thread.process.full_credentials().has(CAP_SYS_TIME) {
         return Err(Errno::EPERM);
     }
     time::set_realtime_ns(new_ns);

@@ -7,6 +7,7 @@ use crate::mm::{frame, user};
 use crate::task::table;
 use crate::time::signal_timer::{Clock, Request, Setting, SignalTimer};
 use alloc::sync::Arc;
+use libsyscall::abi::capability::CAP_WAKE_ALARM;
 use libsyscall::abi::process::RLIMIT_SIGPENDING;
 use libsyscall::abi::signal::*;
 use libsyscall::abi::time::*;
@@ -100,7 +101,7 @@ fn alarm(call: &mut Call) -> Result<usize, Errno> {
 
 /// timer_create(2)'s clock: EINVAL where there is none, EOPNOTSUPP for one without timers.
 fn timer_clock(call: &Call, clock: i32) -> Result<Clock, Errno> {
-    let is_privileged = || call.thread.process.full_credentials().is_privileged();
+    let is_privileged = || call.thread.process.full_credentials().has(CAP_WAKE_ALARM);
     match clock {
         CLOCK_MONOTONIC | CLOCK_BOOTTIME => Ok(Clock::Monotonic),
         CLOCK_REALTIME | CLOCK_TAI => Ok(Clock::Realtime),

@@ -8,6 +8,7 @@ use crate::fs::tmpfs::{self, New};
 use crate::fs::walk::{Last, resolve_parent};
 use crate::fs::{self, Link, Place, watch};
 use crate::mm::user;
+use libsyscall::abi::capability::CAP_MKNOD;
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::inotify::IN_MODIFY;
 use libsyscall::abi::{Errno, nr};
@@ -87,7 +88,7 @@ pub fn make_node(call: &Call, directory: i32, path: usize, mode: u32, number: u6
         0 | S_IFREG => named.create(New::Regular { mode: bits }),
         S_IFIFO => named.create(New::Fifo { mode: bits }),
         S_IFSOCK => named.create(New::Socket { mode: bits }),
-        kind @ (S_IFCHR | S_IFBLK) if named.who.is_root() => named.create(New::Device {
+        kind @ (S_IFCHR | S_IFBLK) if named.who.has(CAP_MKNOD) => named.create(New::Device {
             kind,
             mode: bits,
             number,

@@ -1,7 +1,9 @@
-//! Who a process acts for: credentials(7). There is no more privilege than user 0.
+//! Who a process acts for: credentials(7).
 
+use super::capabilities::Capabilities;
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::{CAP_KILL, CAP_SETUID, CAP_SYS_PTRACE};
 
 /// Real, effective and saved identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub struct Credentials {
     pub uid: Ids,
     pub gid: Ids,
     pub groups: Arc<[u32]>,
+    pub capabilities: Capabilities,
 }
 
 /// "Leave it": -1 in setresuid(2).
@@ -65,18 +68,21 @@ impl Ids {
 }
 
 impl Credentials {
-    pub fn is_privileged(&self) -> bool {
-        self.uid.effective == 0
+    pub fn has(&self, capability: u32) -> bool {
+        self.capabilities.has(capability)
     }
 
-    /// Whether one of its identities is user 0, which it can act for again.
-    pub fn may_be_privileged(&self) -> bool {
-        [self.uid.real, self.uid.effective, self.uid.saved].contains(&0)
+    /// Changes the user ids by one of the methods of [`Ids`], which is told whether any id is allowed.
+    pub fn change_user(&mut self, change: impl FnOnce(&mut Ids, bool) -> Result<(), Errno>) -> Result<(), Errno> {
+        let old = self.uid;
+        change(&mut self.uid, self.capabilities.has(CAP_SETUID))?;
+        self.capabilities.follow(&old, &self.uid);
+        Ok(())
     }
 
     /// kill(2): whether the bearer may signal a process of `target`.
     pub fn may_signal(&self, target: &Credentials) -> bool {
-        self.is_privileged()
+        self.has(CAP_KILL)
             || [target.uid.real, target.uid.saved]
                 .iter()
                 .any(|id| [self.uid.real, self.uid.effective].contains(id))
@@ -85,6 +91,6 @@ impl Credentials {
     /// ptrace(2), "Ptrace access mode checking": whether the bearer may look into a process of `target`.
     pub fn may_trace(&self, target: &Credentials) -> bool {
         let all = |ids: &Ids, id| [ids.real, ids.effective, ids.saved].iter().all(|&other| other == id);
-        self.is_privileged() || (all(&target.uid, self.uid.real) && all(&target.gid, self.gid.real))
+        self.has(CAP_SYS_PTRACE) || (all(&target.uid, self.uid.real) && all(&target.gid, self.gid.real))
     }
 }

@@ -64,7 +64,6 @@ pub fn execve(
     process.files().close_on_exec();
     process.reset_for_execve();
     thread.signals.reset_for_execve();
-    thread.keeps_capabilities.store(false, Relaxed);
     thread.set_name(base_name(name));
     clone::become_first(thread);
     *frame = TrapFrame::new_user(loaded.ip, loaded.sp);
@@ -145,10 +144,12 @@ fn try_start_first(
     }
     let frame = TrapFrame::new_user(loaded.ip, loaded.sp);
     let signal_return = loaded.signal_return;
-    let process: Arc<Process> = Process::first(table::first_id(is_init), files, loaded.space.clone(), cwd);
+    let id = table::first_id(is_init);
+    // Without a terminal it is a job of process 1's, as a build's programs are: a terminal that it opens stays nobody's.
+    let session = if tty::lead_first_session(id) { id } else { 1 };
+    let process: Arc<Process> = Process::first(id, session, files, loaded.space.clone(), cwd);
     process.set_executable(executable(loaded));
     process.has_executed.store(false, Relaxed);
     process.signal_return.store(signal_return, Relaxed);
-    tty::set_first_session(process.pid);
     clone::start_first(process, &frame, base_name(path))
 }

@@ -12,6 +12,7 @@
 //! before) and under none of the others.
 
 pub mod alternate_stack;
+pub mod capabilities;
 pub mod clone;
 mod crash;
 pub mod credentials;

@@ -183,8 +183,9 @@ impl Process {
     }
 
     /// The first program's process; `files` holds its standard descriptors.
-    pub fn first(pid: i32, files: Arc<FdTable>, space: Arc<AddressSpace>, cwd: Place) -> Arc<Process> {
+    pub fn first(pid: i32, session: i32, files: Arc<FdTable>, space: Arc<AddressSpace>, cwd: Place) -> Arc<Process> {
         let mut process = Process::build(pid, files, Some(space));
+        process.session = AtomicI32::new(session);
         process.parent = AtomicI32::new(if pid == 1 { 0 } else { 1 });
         *process.cwd.lock() = Some(cwd);
         Arc::new(process)
@@ -398,6 +399,10 @@ impl Process {
         self.timers.clear(false);
         self.dumpable.store(1, Relaxed);
         self.signals.lock().reset_handlers();
+        let mut credentials = self.credentials.lock();
+        credentials.uid.saved = credentials.uid.effective;
+        credentials.gid.saved = credentials.gid.effective;
+        credentials.capabilities = credentials.capabilities.after_execve(&credentials.uid);
     }
 
     /// CPU time of all its threads, ended ones too.

@@ -98,8 +98,6 @@ pub struct Thread {
     pub death_signal: AtomicU32,
     /// prctl(PR_SET_TIMERSLACK).
     pub timer_slack_ns: AtomicU64,
-    /// prctl(PR_SET_KEEPCAPS).
-    pub keeps_capabilities: AtomicBool,
     name: SpinLock<[u8; 16]>,
     /// Who woke it, where that is traced.
     woken_by: SpinLock<Option<Note>>,
@@ -142,7 +140,6 @@ impl Thread {
             waits_for_child: AtomicBool::new(false),
             death_signal: AtomicU32::new(0),
             timer_slack_ns: AtomicU64::new(TIMER_SLACK_NS),
-            keeps_capabilities: AtomicBool::new(false),
             name: SpinLock::new([0; 16]),
             woken_by: SpinLock::new(None),
             process,
@@ -186,9 +183,6 @@ impl Thread {
             thread
                 .timer_slack_ns
                 .store(parent.timer_slack_ns.load(Relaxed), Relaxed);
-            thread
-                .keeps_capabilities
-                .store(parent.keeps_capabilities.load(Relaxed), Relaxed);
             *thread.name.lock() = *parent.name.lock();
         }
         Ok(thread)

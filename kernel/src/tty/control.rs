@@ -6,6 +6,7 @@ use crate::mm::user;
 use crate::task;
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_SYS_TTY_CONFIG;
 use libsyscall::abi::ioctl::*;
 use libsyscall::abi::signal::SIGTTOU;
 
@@ -61,7 +62,7 @@ pub fn ioctl(terminal: &Arc<Terminal>, end: End, command: u32, argument: usize) 
         TIOCSCTTY => terminal.set_controlling(argument == 1)?,
         TIOCNOTTY => terminal.give_up()?,
         TIOCEXCL | TIOCNXCL => terminal.state.lock().exclusive = command == TIOCEXCL,
-        TIOCVHANGUP if access::current().is_root() => terminal.hang_up(),
+        TIOCVHANGUP if access::current().has(CAP_SYS_TTY_CONFIG) => terminal.hang_up(),
         TIOCVHANGUP => return Err(Errno::EPERM),
         // The line discipline is N_TTY, number 0.
         TIOCGETD => user::write(argument, &0i32)?,

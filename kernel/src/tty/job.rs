@@ -6,6 +6,7 @@ use crate::task::{self, kinship, table};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_SYS_ADMIN;
 use libsyscall::abi::fcntl::{O_ACCMODE, O_NOCTTY, O_WRONLY};
 use libsyscall::abi::signal::{SIGCONT, SIGHUP, SIGTTIN};
 use sync::SpinLock;
@@ -93,7 +94,7 @@ impl Terminal {
         if pid != session {
             return Err(Errno::EPERM);
         }
-        self.give_to(session, group, steal && crate::fs::access::current().is_root())
+        self.give_to(session, group, steal && crate::fs::access::current().has(CAP_SYS_ADMIN))
     }
 
     /// TIOCNOTTY by a session's leader: the session loses the terminal.

@@ -92,10 +92,12 @@ pub fn open_console(place: &Place) -> Result<Arc<dyn File>, Errno> {
     }
 }
 
-/// The first process leads a session whose terminal is the console.
-pub fn set_first_session(process: i32) {
-    if let Some(terminal) = TERMINAL.get() {
-        // No other session is there to have it.
-        let _ = terminal.give_to(process, process, false);
-    }
+/// Where the console is a terminal, the first process leads the session that has it; whether this is so.
+pub fn lead_first_session(process: i32) -> bool {
+    let Some(terminal) = TERMINAL.get() else {
+        return false;
+    };
+    // No other session is there to have it.
+    let _ = terminal.give_to(process, process, false);
+    true
 }

@@ -13,6 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use event::{EventMask, WaitQueue};
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_SYS_ADMIN;
 use libsyscall::abi::ioctl::*;
 use libsyscall::abi::signal::SIGWINCH;
 use sync::SpinLock;
@@ -402,12 +403,12 @@ impl Terminal {
 
     /// A slave was opened: EIO where it is locked, EBUSY where one program has it for itself.
     pub fn enter(&self) -> Result<(), Errno> {
-        let is_root = crate::fs::access::current().is_root();
+        let may_share = crate::fs::access::current().has(CAP_SYS_ADMIN);
         let mut state = self.state.lock();
         if self.far != Far::Console && (state.locked || state.hung_up) {
             return Err(Errno::EIO);
         }
-        if state.exclusive && !is_root {
+        if state.exclusive && !may_share {
             return Err(Errno::EBUSY);
         }
         state.slaves += 1;

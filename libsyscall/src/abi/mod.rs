@@ -1,5 +1,6 @@
 //! Numbers and layouts of the Linux ABI, one file a family; every layout is asserted at compile time.
 
+pub mod capability;
 pub mod epoll;
 pub mod errno;
 pub mod event;

@@ -72,14 +72,6 @@ pub const FUTEX2_SIZE_U32: u32 = 2;
 pub const FUTEX2_PRIVATE: u32 = 128;
 pub const FUTEX_WAITV_MAX: usize = 128;
 
-pub const LINUX_CAPABILITY_VERSION_1: u32 = 0x1998_0330;
-pub const LINUX_CAPABILITY_VERSION_2: u32 = 0x2007_1026;
-pub const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-/// The last one, CAP_CHECKPOINT_RESTORE.
-pub const CAP_LAST_CAP: usize = 40;
-/// A bit for each.
-pub const ALL_CAPABILITIES: u64 = (1 << (CAP_LAST_CAP + 1)) - 1;
-
 pub const PR_SET_PDEATHSIG: i32 = 1;
 pub const PR_GET_PDEATHSIG: i32 = 2;
 pub const PR_GET_DUMPABLE: i32 = 3;
@@ -89,6 +81,7 @@ pub const PR_SET_KEEPCAPS: i32 = 8;
 pub const PR_SET_NAME: i32 = 15;
 pub const PR_GET_NAME: i32 = 16;
 pub const PR_CAPBSET_READ: i32 = 23;
+pub const PR_CAPBSET_DROP: i32 = 24;
 pub const PR_SET_TIMERSLACK: i32 = 29;
 pub const PR_GET_TIMERSLACK: i32 = 30;
 pub const PR_SET_CHILD_SUBREAPER: i32 = 36;

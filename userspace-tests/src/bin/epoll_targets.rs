@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         nameless_inode,
         what_can_be_watched,
         what_can_not,
+        standard_output,
         path_descriptors,
         wake_lock_bit,
         chain_closed_to_a_circle,
@@ -545,6 +546,27 @@ fn eventfd_copies() {
     file::fcntl(plain.0, F_SETFL, O_NONBLOCK as usize).expect("F_SETFL");
     assert_eq!(file::fcntl(event.0, F_GETFL, 0), Ok((O_RDWR | O_NONBLOCK) as usize));
     assert_eq!(eventfd_read(event.0), Err(Errno::EAGAIN));
+}
+
+/// Standard output can be watched wherever it leads, but for a file; there is always room here.
+fn standard_output() {
+    let epoll = Fd::epoll();
+    // SAFETY: all zeroes are a status, which the call writes.
+    let is_file = unsafe {
+        let mut stat: libc::stat = mem::zeroed();
+        assert_eq!(libc::fstat(1, &mut stat), 0);
+        stat.st_mode & libc::S_IFMT == libc::S_IFREG
+    };
+    let event = EpollEvent {
+        events: EPOLLIN | EPOLLOUT,
+        data: 7,
+    };
+    let added = event::epoll_ctl(epoll.0, EPOLL_CTL_ADD, 1, Some(&event));
+    if is_file {
+        return assert_eq!(added, Err(Errno::EPERM));
+    }
+    assert_eq!(added, Ok(()));
+    assert_eq!(epoll.wait(0, 2), Ok(vec![(7, EPOLLOUT)]));
 }
 
 /// Semantics 132.

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         leader_ends,
         orphans_are_not_stopped,
         stopped_orphans_are_continued,
+        program_of_a_build,
     ])
 }
 
@@ -532,4 +533,14 @@ fn stopped_orphans_are_continued() {
         let mut byte = [0];
         assert_eq!(read.read(&mut byte), Ok(0));
     }));
+}
+
+/// What a build starts leads no session: a terminal that it opens does not become its own, whose other end's closing would
+/// end it.
+fn program_of_a_build() {
+    // SAFETY: numbers only.
+    assert_ne!(unsafe { libc::getsid(0) }, pid());
+    let pty = Pty::open();
+    let slave = open(&slave_path(&pty.master), libc::O_RDWR).expect("open the slave");
+    assert_eq!(get::<i32>(&slave, TIOCGSID), Err(Errno::ENOTTY));
 }

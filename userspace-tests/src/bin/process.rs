@@ -56,7 +56,6 @@ fn main() -> ExitCode {
         exec_by_another_thread,
         orphans_go_to_the_subreaper,
         notes_of_a_process,
-        capabilities,
     ])
 }
 
@@ -305,38 +304,6 @@ fn orphans_go_to_the_subreaper() {
         // SAFETY: the kernel writes one status.
         let orphan = unsafe { libc::waitpid(-1, &mut status, 0) };
         i32::from(orphan <= 0 || libc::WEXITSTATUS(status) != 33)
-    });
-    assert_eq!(status.wait(), Status::Exited(0));
-}
-
-/// capget(2): user 0 has all capabilities in effect, who can become user 0 again is permitted them, others have none.
-fn capabilities() {
-    const NEWEST: u32 = 0x2008_0522;
-    let ask = |header: &mut [u32; 2]| {
-        let mut sets = [[7_u32; 3]; 2];
-        // SAFETY: the kernel reads two words and writes six.
-        checked(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) }).map(|_| sets)
-    };
-    let mut unknown = [1, 0];
-    assert_eq!(ask(&mut unknown), Err(Errno::EINVAL));
-    assert_eq!(unknown, [NEWEST, 0]);
-    assert_eq!(ask(&mut [NEWEST, u32::MAX]), Err(Errno::EINVAL));
-    assert_eq!(ask(&mut [NEWEST, 0x3fff_ffff]), Err(Errno::ESRCH));
-    // SAFETY: geteuid(2) has no arguments.
-    if unsafe { libc::geteuid() } != 0 {
-        return;
-    }
-    let [effective, permitted, _] = ask(&mut [NEWEST, 0]).expect("capget")[0];
-    assert_eq!(effective, permitted);
-    assert_ne!(effective & 1, 0, "CAP_CHOWN");
-    let status = child(|| {
-        // SAFETY: the calls take numbers.
-        assert_eq!(unsafe { libc::setresuid(65534, 65534, 0) }, 0);
-        assert_eq!(ask(&mut [NEWEST, 0]).expect("capget")[0], [0, permitted, 0]);
-        // SAFETY: as above.
-        assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0);
-        assert_eq!(ask(&mut [NEWEST, 0]).expect("capget")[0], [0; 3]);
-        0
     });
     assert_eq!(status.wait(), Status::Exited(0));
 }

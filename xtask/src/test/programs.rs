@@ -25,6 +25,7 @@ const PROGRAMS: &[&str] = &[
     "mapped_files",
     "process",
     "limits",
+    "capabilities",
     "signals",
     "threads",
     "futexes",

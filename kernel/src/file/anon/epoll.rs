@@ -12,6 +12,7 @@ use core::fmt::Write;
 use event::epoll::Budget;
 use event::{Epoll, Pollable};
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_NET_ADMIN;
 use libsyscall::abi::epoll::{EPIOCGPARAMS, EPIOCSPARAMS, EpollParams};
 use sync::SpinLock;
 
@@ -42,7 +43,7 @@ impl EpollFile {
         if params.pad != 0 || params.busy_poll_usecs > i32::MAX as u32 || params.prefer_busy_poll > 1 {
             return Err(Errno::EINVAL);
         }
-        if params.busy_poll_budget > BUSY_POLL_WEIGHT && !access::current().is_root() {
+        if params.busy_poll_budget > BUSY_POLL_WEIGHT && !access::current().has(CAP_NET_ADMIN) {
             return Err(Errno::EPERM);
         }
         *self.params.lock() = params;

@@ -3,6 +3,8 @@
 use super::super::Link;
 use super::{Item, What};
 use crate::arch::PAGE_SIZE;
+use crate::task::capabilities::Capabilities;
+use crate::task::credentials::Ids;
 use crate::task::{Process, Thread, table};
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -10,6 +12,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_SYS_RESOURCE;
 use libsyscall::abi::process::*;
 
 pub static PROCESS: &[Item] = &[
@@ -246,7 +249,7 @@ fn set_oom_score(subject: &Subject, text: &str) -> Result<(), Errno> {
     if !(-1000..=1000).contains(&score) {
         return Err(Errno::EINVAL);
     }
-    if score < 0 && !crate::task::with_current(|thread| thread.process.full_credentials().is_privileged()) {
+    if score < 0 && !crate::task::with_current(|thread| thread.process.full_credentials().has(CAP_SYS_RESOURCE)) {
         return Err(Errno::EACCES);
     }
     subject.find()?.oom_score.store(score, Relaxed);
@@ -316,6 +319,25 @@ fn memory(subject: &Subject, text: &mut String) -> Result<(), Errno> {
     Ok(())
 }
 
+fn capability_lines(sets: &Capabilities, text: &mut String) {
+    let lines = [
+        ("Inh", sets.inheritable),
+        ("Prm", sets.permitted),
+        ("Eff", sets.effective),
+        ("Bnd", sets.bounding),
+        ("Amb", 0),
+    ];
+    for (name, set) in lines {
+        let _ = writeln!(text, "Cap{name}:\t{set:016x}");
+    }
+}
+
+/// The identity for files is the effective one.
+fn four_ids(ids: &Ids) -> String {
+    let Ids { real, effective, saved } = ids;
+    alloc::format!("{real}\t{effective}\t{saved}\t{effective}")
+}
+
 fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
     let process = subject.find()?;
     let thread = subject.find_thread(&process);
@@ -326,7 +348,7 @@ fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
         'T' => "stopped",
         _ => "zombie",
     };
-    let ((real_uid, real_gid), (uid, gid)) = (process.real_ids(), process.credentials());
+    let credentials = process.full_credentials().clone();
     let (size, resident) = usage(&process);
     let thread_count = process.threads().len();
     let _ = writeln!(
@@ -343,14 +365,21 @@ fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
     let _ = writeln!(text, "PPid:\t{}\nTracerPid:\t0", process.parent_id());
     let _ = writeln!(
         text,
-        "Uid:\t{real_uid}\t{uid}\t{uid}\t{uid}\nGid:\t{real_gid}\t{gid}\t{gid}\t{gid}"
+        "Uid:\t{}\nGid:\t{}",
+        four_ids(&credentials.uid),
+        four_ids(&credentials.gid)
     );
-    let _ = writeln!(text, "FDSize:\t{}\nGroups:\t ", process.files().capacity());
+    let _ = write!(text, "FDSize:\t{}\nGroups:\t", process.files().capacity());
+    for group in credentials.groups.iter() {
+        let _ = write!(text, "{group} ");
+    }
+    text.push_str(" \n");
     let _ = writeln!(text, "VmSize:\t{:8} kB\nVmRSS:\t{:8} kB", size / 1024, resident / 1024);
     let _ = writeln!(text, "Threads:\t{thread_count}");
     if let Some(thread) = thread {
         let _ = writeln!(text, "SigPnd:\t{:016x}", process.pending_for(&thread));
         let _ = writeln!(text, "SigBlk:\t{:016x}", thread.signals.mask());
+        capability_lines(&credentials.capabilities, text);
         let _ = writeln!(
             text,
             "Cpus_allowed:\t{:x}",

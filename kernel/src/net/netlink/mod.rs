@@ -20,6 +20,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_NET_ADMIN;
 use libsyscall::abi::netlink::*;
 use libsyscall::abi::socket::*;
 use message::Request;
@@ -126,7 +127,7 @@ impl NetlinkSocket {
 
     /// EPERM where somebody without privileges would talk to others than the kernel.
     fn check_peer(to: Netlink) -> Result<(), Errno> {
-        let privileged = || task::with_current(|thread| thread.process.full_credentials().is_privileged());
+        let privileged = || task::with_current(|thread| thread.process.full_credentials().has(CAP_NET_ADMIN));
         if to == Netlink::default() || privileged() {
             Ok(())
         } else {

@@ -6,6 +6,7 @@ use crate::net::address::Ip;
 use crate::net::inet::interfaces::{self, Interface, Own};
 use crate::task;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_NET_ADMIN;
 use libsyscall::abi::netlink::*;
 use libsyscall::abi::socket::{AF_INET, AF_INET6};
 
@@ -91,7 +92,7 @@ fn tell(request: &Request, port: u32, answer: &mut Answer) -> Result<(), Errno> 
 }
 
 fn is_privileged() -> bool {
-    task::with_current(|thread| thread.process.full_credentials().is_privileged())
+    task::with_current(|thread| thread.process.full_credentials().has(CAP_NET_ADMIN))
 }
 
 fn family_of(own: Own) -> u16 {

@@ -13,6 +13,7 @@ use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 use hashbrown::HashMap;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_SYS_RESOURCE;
 use libsyscall::abi::socket::AF_UNIX;
 use spin::LazyLock;
 use sync::SpinLock;
@@ -63,7 +64,7 @@ impl Rights {
         let (user, limit) = task::with_current(|thread| {
             let credentials = thread.process.full_credentials();
             let user = credentials.uid.real;
-            let privileged = credentials.is_privileged();
+            let privileged = credentials.has(CAP_SYS_RESOURCE);
             drop(credentials);
             let limit = if privileged {
                 usize::MAX

@@ -9,6 +9,7 @@ use crate::syscall::Call;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::{CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN};
 use libsyscall::abi::socket::*;
 
 /// The longest control data, net.core.optmem_max.
@@ -78,7 +79,7 @@ fn read_rights(call: &Call, at: usize, len: usize, files: &mut Vec<Arc<OpenFile>
     Ok(())
 }
 
-/// A struct ucred that the caller may send: EINVAL for another length, EPERM for what it is not, unless it is privileged.
+/// A struct ucred that the caller may send: EINVAL for another length, EPERM for what it is not, unless it could become that.
 fn read_credentials(call: &Call, at: usize, len: usize) -> Result<Credentials, Errno> {
     if len != size_of::<[u32; 3]>() {
         return Err(Errno::EINVAL);
@@ -87,8 +88,10 @@ fn read_credentials(call: &Call, at: usize, len: usize) -> Result<Credentials, E
     let process = &call.thread.process;
     let own = process.full_credentials();
     let has = |ids: crate::task::credentials::Ids, id| [ids.real, ids.effective, ids.saved].contains(&id);
-    let truthful = pid as i32 == process.pid && has(own.uid, uid) && has(own.gid, gid);
-    if !truthful && !own.is_privileged() {
+    let may_say = (pid as i32 == process.pid || own.has(CAP_SYS_ADMIN))
+        && (has(own.uid, uid) || own.has(CAP_SETUID))
+        && (has(own.gid, gid) || own.has(CAP_SETGID));
+    if !may_say {
         return Err(Errno::EPERM);
     }
     Ok(Credentials {

@@ -9,6 +9,7 @@ use crate::syscall::time::timeval;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_NET_ADMIN;
 use libsyscall::abi::socket::*;
 
 pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
@@ -49,7 +50,7 @@ pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
             protocol.option_set(name, low as i32);
         }
         (SOL_SOCKET, SO_SNDBUFFORCE | SO_RCVBUFFORCE) => {
-            if !call.thread.process.full_credentials().is_privileged() {
+            if !call.thread.process.full_credentials().has(CAP_NET_ADMIN) {
                 return Err(Errno::EPERM);
             }
             let name = if name == SO_SNDBUFFORCE { SO_SNDBUF } else { SO_RCVBUF };

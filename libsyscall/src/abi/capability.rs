@@ -1,0 +1,46 @@
+//! capabilities(7), capset(2) in numbers: which bit stands for what. Those are here that the kernel asks for.
+
+pub const CAP_CHOWN: u32 = 0;
+pub const CAP_DAC_OVERRIDE: u32 = 1;
+pub const CAP_FOWNER: u32 = 3;
+pub const CAP_FSETID: u32 = 4;
+pub const CAP_KILL: u32 = 5;
+pub const CAP_SETGID: u32 = 6;
+pub const CAP_SETUID: u32 = 7;
+pub const CAP_SETPCAP: u32 = 8;
+pub const CAP_NET_ADMIN: u32 = 12;
+pub const CAP_SYS_PTRACE: u32 = 19;
+pub const CAP_SYS_ADMIN: u32 = 21;
+pub const CAP_SYS_NICE: u32 = 23;
+pub const CAP_SYS_RESOURCE: u32 = 24;
+pub const CAP_SYS_TIME: u32 = 25;
+pub const CAP_SYS_TTY_CONFIG: u32 = 26;
+pub const CAP_MKNOD: u32 = 27;
+pub const CAP_WAKE_ALARM: u32 = 35;
+/// CAP_CHECKPOINT_RESTORE.
+pub const CAP_LAST: u32 = 40;
+
+/// Sets of 32 capabilities.
+pub const CAPABILITY_VERSION_1: u32 = 0x1998_0330;
+/// Sets of 64, as two halves.
+pub const CAPABILITY_VERSION_2: u32 = 0x2007_1026;
+pub const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// What capget(2) and capset(2) take first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CapabilityHeader {
+    pub version: u32,
+    pub pid: i32,
+}
+
+/// A half of the sets, the low one first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CapabilityData {
+    pub effective: u32,
+    pub permitted: u32,
+    pub inheritable: u32,
+}
+
+const _: () = assert!(size_of::<CapabilityHeader>() == 8 && size_of::<CapabilityData>() == 12);
