@@ -15,10 +15,12 @@
 //! - `irq`: the interrupt controller and inter-processor interrupts.
 //! - `timer`: the clock and its one-shot alarm.
 //! - `signal`: the layout of a signal frame.
+//! - `vdso`: the functions that programs call without entering the kernel.
 //! - `virtio`: where the network card is.
 //!
 //! What both do alike is here, beside them: `page_table` walks and changes tables, `kernel_tables` makes the kernel's own,
-//! `frame` says how much of a frame there is, `fixups` where a fault goes on, `symbols` where the image's sections are.
+//! `frame` says how much of a frame there is, `fixups` where a fault goes on, `symbols` where the image's sections are,
+//! `vdso_data` what the functions of `vdso` read.
 //!
 //! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall::dispatch` only.
 
@@ -37,6 +39,7 @@ mod frame;
 mod kernel_tables;
 mod page_table;
 mod symbols;
+pub mod vdso_data;
 
 /// CPUs the kernel's tables have room for.
 pub const MAX_CPUS: usize = 32;

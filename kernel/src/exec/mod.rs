@@ -1,13 +1,13 @@
 //! Programs: from a file to an address space with a first stack.
 //!
-//! [`load`] follows `#!` lines ([`script`]) to an ELF file ([`elf`]), maps its segments into a new space, and puts
-//! arguments, environment and the auxiliary vector on its stack ([`stack`]). Nothing of the caller changes: an error leaves
-//! the old program as it was.
+//! [`load`] follows `#!` lines ([`script`]) to an ELF file ([`elf`]), maps its segments into a new space with the clock's code
+//! beside them ([`vdso`]), and puts arguments, environment and the auxiliary vector on its stack ([`stack`]). Nothing of the
+//! caller changes: an error leaves the old program as it was.
 
 mod elf;
 mod script;
-mod signal_page;
 mod stack;
+pub mod vdso;
 
 use crate::arch::PAGE_SIZE;
 use crate::file::File;
@@ -86,18 +86,19 @@ pub fn load(
     let heap = image.end + random::place(HEAP_PLACES) * PAGE_SIZE;
     space.set_heap_start(heap);
 
+    let vdso = vdso::map(&space)?;
     let contents = stack::Contents {
         name: &name,
         arguments: &arguments,
         environment: &environment,
+        vdso: vdso.header,
     };
     let sp = stack::build(&space, &contents, &image, base)?;
-    let signal_return = signal_page::map(&space)?;
     Ok(Loaded {
         space,
         ip,
         sp,
-        signal_return,
+        signal_return: vdso.signal_return,
         place: executable.place,
         arguments: stack::joined(&arguments)?,
         environment: stack::joined(&environment)?,

@@ -35,6 +35,7 @@ const AT_SECURE: usize = 23;
 const AT_RANDOM: usize = 25;
 const AT_HWCAP2: usize = 26;
 const AT_EXECFN: usize = 31;
+const AT_SYSINFO_EHDR: usize = 33;
 const AT_MINSIGSTKSZ: usize = 51;
 
 /// What a program is told.
@@ -43,6 +44,8 @@ pub struct Contents<'a> {
     pub name: &'a [u8],
     pub arguments: &'a [Vec<u8>],
     pub environment: &'a [Vec<u8>],
+    /// Where the image of vdso(7) is mapped.
+    pub vdso: usize,
 }
 
 /// Strings one after the other, each with its NUL.
@@ -99,6 +102,7 @@ pub fn build(space: &AddressSpace, contents: &Contents, image: &Image, interpret
     let credentials = access::current();
     let (hwcap, hwcap2) = arch::cpu::hwcap();
     let auxiliary = [
+        (AT_SYSINFO_EHDR, contents.vdso),
         (AT_MINSIGSTKSZ, arch::cpu::signal_stack_min()),
         (AT_HWCAP, hwcap),
         (AT_PAGESZ, PAGE_SIZE),

@@ -14,7 +14,7 @@ use super::direct;
 use crate::arch::paging::OutOfFrames;
 use crate::arch::{self, MAX_CPUS, PAGE_SIZE};
 use crate::boot::{BootInfo, Region};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use libsyscall::abi::Errno;
 use spin::Once;
 use sync::SpinLock;
@@ -417,6 +417,13 @@ impl Frame {
                 .add(offset)
                 .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
         }
+    }
+
+    /// Writes a number at a multiple of 8 in one piece, for those who read it meanwhile.
+    pub fn store(&self, offset: usize, value: u64) {
+        assert!(offset.is_multiple_of(8) && offset < PAGE_SIZE);
+        // SAFETY: in the frame and aligned, as just checked; the share keeps it. Others may read it, which an atomic allows.
+        unsafe { AtomicU64::from_ptr(self.bytes().add(offset).cast()) }.store(value, Ordering::Relaxed);
     }
 
     /// Makes a share that is kept as a number, as [`Frame::into_raw`] of a clone would.

@@ -10,13 +10,18 @@ pub mod signal_timer;
 pub mod tests;
 
 use crate::arch;
+use crate::exec::vdso;
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use event::{EventMask, WaitQueue};
 use spin::Once;
+use sync::SpinLock;
 
 /// What clock_settime(2) has moved CLOCK_REALTIME by.
 static REALTIME_SHIFT_NS: AtomicI64 = AtomicI64::new(0);
 static EPOCH_NS: Once<u64> = Once::new();
+
+/// Held while CLOCK_REALTIME is set, so that the kernel and programs end up with the same one.
+static SETTING: SpinLock<()> = SpinLock::new(());
 
 /// Woken when CLOCK_REALTIME has been set: who waits for a time of it works out anew when that is.
 pub static CLOCK_SET: WaitQueue = WaitQueue::new();
@@ -28,7 +33,7 @@ pub fn now_ns() -> u64 {
 }
 
 /// What to add to [`now_ns`] for CLOCK_REALTIME.
-fn realtime_offset_ns() -> u64 {
+pub fn realtime_shift_ns() -> u64 {
     // The battery clock is slow to read: once is enough.
     EPOCH_NS
         .call_once(arch::timer::epoch_ns)
@@ -37,17 +42,21 @@ fn realtime_offset_ns() -> u64 {
 
 /// CLOCK_REALTIME: nanoseconds since 1970.
 pub fn realtime_ns() -> u64 {
-    now_ns().wrapping_add(realtime_offset_ns())
+    now_ns().wrapping_add(realtime_shift_ns())
 }
 
 /// The moment of [`now_ns`] at which CLOCK_REALTIME reads `realtime_ns`, as far as one can know now.
 pub fn from_realtime_ns(realtime_ns: u64) -> u64 {
-    realtime_ns.saturating_sub(realtime_offset_ns())
+    realtime_ns.saturating_sub(realtime_shift_ns())
 }
 
 /// clock_settime(CLOCK_REALTIME).
 pub fn set_realtime_ns(realtime_ns: u64) {
     let now = self::realtime_ns();
-    REALTIME_SHIFT_NS.fetch_add(realtime_ns.wrapping_sub(now) as i64, Relaxed);
+    {
+        let _one = SETTING.lock();
+        REALTIME_SHIFT_NS.fetch_add(realtime_ns.wrapping_sub(now) as i64, Relaxed);
+        vdso::set_realtime_shift(realtime_shift_ns());
+    }
     CLOCK_SET.wake(EventMask::IN);
 }

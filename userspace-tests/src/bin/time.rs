@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-use userspace_tests::{checked, tests};
+use userspace_tests::harness::ignore;
+use userspace_tests::{alone_on_this_machine, checked, tests};
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![
@@ -15,6 +16,9 @@ fn main() -> ExitCode {
         absolute_sleep,
         clocks_go_forward,
         clocks_agree,
+        clocks_without_a_call_agree_with_the_kernel,
+        a_clock_that_is_set_reads_so,
+        shared_object_of_the_kernel,
         realtime_is_recent,
         cpu_time_counts_work,
         resolution,
@@ -113,6 +117,93 @@ fn clocks_agree() {
     assert!(
         monotonic.abs_diff(real) < Duration::from_millis(20),
         "{monotonic:?} and {real:?}"
+    );
+}
+
+/// What the kernel says, asked by a system call. The C library asks vdso(7).
+fn clock_of_the_kernel(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec.
+    checked(unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &mut time) }).expect("clock_gettime");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn clocks_without_a_call_agree_with_the_kernel() {
+    let clocks = [
+        libc::CLOCK_REALTIME,
+        libc::CLOCK_MONOTONIC,
+        libc::CLOCK_MONOTONIC_RAW,
+        libc::CLOCK_REALTIME_COARSE,
+        libc::CLOCK_MONOTONIC_COARSE,
+        libc::CLOCK_BOOTTIME,
+        libc::CLOCK_TAI,
+        // These are always the kernel's.
+        libc::CLOCK_PROCESS_CPUTIME_ID,
+        libc::CLOCK_THREAD_CPUTIME_ID,
+    ];
+    for id in clocks {
+        for _ in 0..100 {
+            let (before, between, after) = (clock_of_the_kernel(id), clock(id), clock_of_the_kernel(id));
+            assert!(
+                before <= between && between <= after,
+                "clock {id}: {before:?} {between:?} {after:?}"
+            );
+        }
+    }
+    let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let before = clock_of_the_kernel(libc::CLOCK_REALTIME);
+    // SAFETY: the kernel writes one timeval.
+    checked(unsafe { libc::gettimeofday(&mut time, ptr::null_mut()) }).expect("gettimeofday");
+    let between = Duration::new(time.tv_sec as u64, 1000 * time.tv_usec as u32 + 999);
+    assert!(before <= between && between <= clock_of_the_kernel(libc::CLOCK_REALTIME) + Duration::from_micros(1));
+    // SAFETY: nothing is written. Linux gives the second of its last tick.
+    let seconds = unsafe { libc::time(ptr::null_mut()) } as u64;
+    assert!(
+        (before.as_secs() - 1..=before.as_secs() + 1).contains(&seconds),
+        "{seconds}"
+    );
+}
+
+fn a_clock_that_is_set_reads_so() {
+    const AHEAD: Duration = Duration::from_secs(1000);
+    if !alone_on_this_machine() {
+        ignore("other programs need the clock");
+    }
+    let set = |to: Duration| {
+        let time = libc::timespec {
+            tv_sec: to.as_secs() as i64,
+            tv_nsec: i64::from(to.subsec_nanos()),
+        };
+        // SAFETY: the kernel reads one timespec.
+        checked(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &time) }).expect("clock_settime");
+    };
+    let goal = clock(libc::CLOCK_REALTIME) + AHEAD;
+    let monotonic = clock(libc::CLOCK_MONOTONIC);
+    set(goal);
+    let (read, said) = (clock(libc::CLOCK_REALTIME), clock_of_the_kernel(libc::CLOCK_REALTIME));
+    assert!(goal <= read && read <= said, "{goal:?} {read:?} {said:?}");
+    assert!(
+        clock(libc::CLOCK_MONOTONIC) - monotonic < AHEAD,
+        "this clock is never set"
+    );
+    set(clock(libc::CLOCK_REALTIME) - AHEAD);
+}
+
+/// AT_SYSINFO_EHDR: an ELF image that may be executed and not written.
+fn shared_object_of_the_kernel() {
+    // SAFETY: takes a number.
+    let header = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as usize;
+    // SAFETY: the kernel says that the image is there.
+    let magic = unsafe { std::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(header), 4) };
+    assert_eq!(magic, b"\x7fELF");
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+    let line = maps
+        .lines()
+        .find(|line| line.ends_with("[vdso]"))
+        .expect("a line for the image");
+    assert!(
+        line.starts_with(&format!("{header:x}-")) && line.contains(" r-xp "),
+        "{line}"
     );
 }
 

@@ -36,10 +36,6 @@ pub(super) const FRAME_LEN: usize = RECORDS + 4096;
 const FPSIMD_MAGIC: u32 = 0x4650_8001;
 const FPSIMD_LEN: usize = 8 + 8 + 512;
 
-/// What a handler without a restorer returns to; the C libraries of this machine leave it to the kernel.
-/// `mov x8, #139` (rt_sigreturn), `svc #0`.
-pub const RETURN_CODE: &[u8] = &[0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
-
 /// Writes the frame (registers, FP/SIMD state, mask, siginfo, alternate stack) to the user stack and points `frame` at
 /// the handler. EFAULT: the stack can't take it, and the thread is to die of SIGSEGV.
 pub fn push(frame: &mut TrapFrame, delivery: &Delivery) -> Result<(), Errno> {

@@ -17,6 +17,7 @@ pub mod syscall;
 pub mod timer;
 pub mod trap;
 pub mod uaccess;
+pub mod vdso;
 pub mod virtio;
 
 /// Where all RAM is mapped: physical address 0 is here.

@@ -48,9 +48,6 @@ pub(super) fn frame_size_max() -> usize {
     FRAME_LEN + fpu::size() + 4 + RED_ZONE + 128
 }
 
-/// What a handler without a restorer returns to: nothing here, sigaction(2) must name one on this machine.
-pub const RETURN_CODE: &[u8] = &[];
-
 /// Writes the frame (registers, FP/SIMD state, mask, siginfo, alternate stack) to the user stack and points `frame` at
 /// the handler. EFAULT: the stack can't take it, and the thread is to die of SIGSEGV.
 pub fn push(frame: &mut TrapFrame, delivery: &Delivery) -> Result<(), Errno> {

@@ -29,6 +29,11 @@ pub fn now_ns() -> u64 {
     ((u128::from(counts) * u128::from(NS_PER_COUNT.load(Ordering::Relaxed))) >> 32) as u64
 }
 
+/// What [`now_ns`] works with: the counter at time 0, and nanoseconds per count as a 32.32 fixed-point number.
+pub fn scale_of_counter() -> (u64, u64) {
+    (START.load(Ordering::Relaxed), NS_PER_COUNT.load(Ordering::Relaxed))
+}
+
 /// Nanoseconds since 1970 at the moment `now_ns` was 0, from the battery clock.
 pub fn epoch_ns() -> u64 {
     EPOCH_NS.load(Ordering::Relaxed)
