@@ -33,6 +33,10 @@ pub trait File: Any + Send + Sync {
     fn write(&self, _open: &OpenFile, _from: &mut Source) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
     }
+    /// Whether it has a read and a write at all: where it has none a call is EINVAL before its address is looked at.
+    fn transfers(&self) -> (bool, bool) {
+        (true, true)
+    }
     /// Whether writev(2) is a write of each segment on its own, as Linux does it for files without a `write_iter`.
     fn writes_by_segment(&self) -> bool {
         false

@@ -40,17 +40,28 @@ pub const CALLS: &[Line] = &[
 /// Most bytes that a call moves from file to file, as read(2) and write(2) have it.
 const TRANSFER_MAX: usize = 0x7fff_f000;
 
-/// A descriptor that cannot be read is EBADF whatever the address.
+/// The error of a transfer with a bad address: what is wrong with the descriptor (EBADF), or with the file (EINVAL), comes
+/// before EFAULT.
+fn wrong_address(access: Result<(), Errno>, has_call: bool, error: Errno) -> Errno {
+    match access {
+        Err(access) => access,
+        Ok(()) if !has_call => Errno::EINVAL,
+        Ok(()) => error,
+    }
+}
+
 fn read(call: &mut Call) -> Result<usize, Errno> {
     let open = call.file(0)?;
     let to = Sink::user(call.arg(1), call.arg(2));
-    open.read(&mut to.map_err(|error| open.check_readable().err().unwrap_or(error))?)
+    let wrong = |error| wrong_address(open.check_readable(), open.file.transfers().0, error);
+    open.read(&mut to.map_err(wrong)?)
 }
 
 fn write(call: &mut Call) -> Result<usize, Errno> {
     let open = call.file(0)?;
     let from = Source::user(call.arg(1), call.arg(2));
-    open.write(&mut from.map_err(|error| open.check_writable().err().unwrap_or(error))?)
+    let wrong = |error| wrong_address(open.check_writable(), open.file.transfers().1, error);
+    open.write(&mut from.map_err(wrong)?)
 }
 
 fn readv(call: &mut Call) -> Result<usize, Errno> {

@@ -42,6 +42,10 @@ impl Pollable for Pidfd {
 }
 
 impl File for Pidfd {
+    fn transfers(&self) -> (bool, bool) {
+        (false, false)
+    }
+
     fn stat(&self) -> Stat {
         Stat {
             dev: ANONYMOUS_DEVICE,

@@ -52,6 +52,10 @@ impl EpollFile {
 }
 
 impl File for EpollFile {
+    fn transfers(&self) -> (bool, bool) {
+        (false, false)
+    }
+
     fn stat(&self) -> Stat {
         super::stat()
     }

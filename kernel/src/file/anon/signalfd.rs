@@ -125,6 +125,10 @@ impl File for SignalFile {
         }
     }
 
+    fn transfers(&self) -> (bool, bool) {
+        (true, false)
+    }
+
     fn stat(&self) -> Stat {
         super::stat()
     }

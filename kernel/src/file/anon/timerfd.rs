@@ -284,6 +284,10 @@ impl File for TimerFile {
         }
     }
 
+    fn transfers(&self) -> (bool, bool) {
+        (true, false)
+    }
+
     fn stat(&self) -> Stat {
         super::stat()
     }
