@@ -33,6 +33,8 @@ struct Interest {
     watches: Arc<WatchList>,
     watch: u32,
     fd: i32,
+    /// Found by the description's [`WatchList::primary`], and not in the index.
+    is_primary: bool,
     data: u64,
     source: Arc<dyn Pollable>,
     /// Entry in the source's wait queue.
@@ -52,7 +54,7 @@ pub struct Registration<'a> {
 
 struct Interests {
     slab: Slab<Interest>,
-    /// Numbers by (description, fd).
+    /// Numbers by (description, fd), of the interests that are not found by their description.
     index: HashTable<u32>,
 }
 
@@ -62,18 +64,51 @@ fn hash(file: u64, fd: i32) -> u64 {
     (file.wrapping_mul(GOLDEN) ^ fd as u64).wrapping_mul(GOLDEN)
 }
 
+/// The hash of the key of an interest.
+fn hash_at(slab: &Slab<Interest>, number: u32) -> u64 {
+    slab.get(number)
+        .map_or(0, |interest| hash(interest.watches.file(), interest.fd))
+}
+
 impl Interests {
-    fn find(&self, file: u64, fd: i32) -> Option<u32> {
+    #[inline]
+    fn find(&self, watches: &WatchList, fd: i32) -> Option<u32> {
+        let file = watches.file();
         let is_it = |&number: &u32| {
             self.slab
                 .get(number)
                 .is_some_and(|interest| interest.fd == fd && interest.watches.file() == file)
         };
+        let primary = watches.primary();
+        if is_it(&primary) {
+            return Some(primary);
+        }
+        if self.index.is_empty() {
+            return None;
+        }
         self.index.find(hash(file, fd), is_it).copied()
+    }
+
+    /// Room in the index for one more: ENOMEM.
+    fn reserve(&mut self) -> Result<(), Errno> {
+        let Interests { slab, index } = self;
+        index
+            .try_reserve(1, |&number| hash_at(slab, number))
+            .map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Enters an interest that is in the slab into the index, which has room.
+    fn enter(&mut self, number: u32) {
+        let Interests { slab, index } = self;
+        index.insert_unique(hash_at(slab, number), number, |&number| hash_at(slab, number));
     }
 
     fn remove(&mut self, number: u32) -> Option<Interest> {
         let interest = self.slab.remove(number)?;
+        if interest.is_primary {
+            interest.watches.release_primary();
+            return Some(interest);
+        }
         let hash = hash(interest.watches.file(), interest.fd);
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == number) {
             entry.remove();
@@ -171,7 +206,7 @@ impl Epoll {
         if let Some(inner) = inner {
             nesting::check_depth(self, inner)?;
         }
-        if self.interests.lock().find(target.watches.file(), target.fd).is_some() {
+        if self.interests.lock().find(target.watches, target.fd).is_some() {
             return Err(Errno::EEXIST);
         }
         let Some(inner) = inner else {
@@ -188,19 +223,42 @@ impl Epoll {
 
     /// Registers, then asks: what is ready already is queued like a wake-up (semantics 66).
     fn insert(&self, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
-        let Target { watches, fd, source } = target;
-        let file = watches.file();
+        let watches = target.watches;
         let mask = interest_mask(events);
         let mut interests = self.interests.lock();
-        if interests.find(file, fd).is_some() {
+        if interests.find(watches, target.fd).is_some() {
             return Err(Errno::EEXIST);
         }
         let charge = self.budget.charge()?;
         let number = interests.slab.vacant()?;
-        let Interests { slab, index } = &mut *interests;
-        let rehash = |&number: &u32| slab.get(number).map_or(0, |other| hash(other.watches.file(), other.fd));
-        index.try_reserve(1, rehash).map_err(|_| Errno::ENOMEM)?;
-        self.ready.lock().insert(number, mask)?;
+        let is_primary = watches.claim_primary(number);
+        let registered = self.register(&mut interests, number, is_primary, target, events, data);
+        if registered.is_err() && is_primary {
+            watches.release_primary();
+        }
+        let ready_now = registered?;
+        charge.keep();
+        drop(interests);
+        self.queue_if_ready(number, mask, ready_now);
+        Ok(())
+    }
+
+    /// Enters an interest under a vacant number everywhere, or nowhere: ENOMEM. What is ready once it is entered.
+    #[inline]
+    fn register(
+        &self,
+        interests: &mut Interests,
+        number: u32,
+        is_primary: bool,
+        target: Target,
+        events: EventMask,
+        data: u64,
+    ) -> Result<EventMask, Errno> {
+        let Target { watches, fd, source } = target;
+        if !is_primary {
+            interests.reserve()?;
+        }
+        self.ready.lock().insert(number, interest_mask(events))?;
         let watch = watches.insert(self.me.clone(), number)?;
         let me = self.me.upgrade().ok_or(Errno::EBADF)?;
         let entry = match source.wait_queue().add(me, number, queue_mask(&*source, events)) {
@@ -216,18 +274,15 @@ impl Epoll {
             watches: watches.clone(),
             watch,
             fd,
+            is_primary,
             data,
             source,
             entry,
         })?;
-        let Interests { slab, index } = &mut *interests;
-        index.insert_unique(hash(file, fd), number, |&number| {
-            slab.get(number).map_or(0, |other| hash(other.watches.file(), other.fd))
-        });
-        charge.keep();
-        drop(interests);
-        self.queue_if_ready(number, mask, ready_now);
-        Ok(())
+        if !is_primary {
+            interests.enter(number);
+        }
+        Ok(ready_now)
     }
 
     /// EPOLL_CTL_MOD. ENOENT; EINVAL where EPOLLEXCLUSIVE is asked for or was.
@@ -236,7 +291,7 @@ impl Epoll {
             return Err(Errno::EINVAL);
         }
         let mut interests = self.interests.lock();
-        let number = interests.find(watches.file(), fd).ok_or(Errno::ENOENT)?;
+        let number = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
         let mask = interest_mask(events);
         let mut ready = self.ready.lock();
         if ready.mask(number).contains(EventMask::EXCLUSIVE) {
@@ -256,7 +311,7 @@ impl Epoll {
     /// EPOLL_CTL_DEL: ENOENT.
     pub fn remove(&self, watches: &WatchList, fd: i32) -> Result<(), Errno> {
         let mut interests = self.interests.lock();
-        let number = interests.find(watches.file(), fd).ok_or(Errno::ENOENT)?;
+        let number = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
         let removed = self.detach(&mut interests, number);
         drop(interests);
         self.finish_removal(removed);
@@ -292,6 +347,9 @@ impl Epoll {
         self.budget.give_back(removed.len());
         for (_, interest) in removed.iter() {
             interest.source.wait_queue().remove(interest.entry);
+            if interest.is_primary {
+                interest.watches.release_primary();
+            }
             interest.watches.remove(interest.watch);
             if let Some(inner) = interest.source.as_epoll() {
                 inner.lose_outer(self);

@@ -1,10 +1,11 @@
 //! An open file description's registrations, so that its last reference can remove them everywhere.
 
 use super::Epoll;
-use crate::slab::Slab;
+use crate::slab::{NONE, Slab};
 use alloc::sync::Weak;
 use libsyscall::abi::Errno;
 use sync::SpinLock;
+use sync::atomic::{AtomicU32, Ordering};
 
 struct Watch {
     epoll: Weak<Epoll>,
@@ -17,6 +18,9 @@ pub struct WatchList {
     file: u64,
     /// What fstat(2) says of the file, for fdinfo.
     node: Node,
+    /// The number of one registration, in whichever epoll it is: most descriptions have no other, and that epoll finds it
+    /// here. [`NONE`] where no registration has the place.
+    primary: AtomicU32,
     watches: SpinLock<Slab<Watch>>,
 }
 
@@ -36,6 +40,7 @@ impl WatchList {
         WatchList {
             file,
             node,
+            primary: AtomicU32::new(NONE),
             watches: SpinLock::new(Slab::new()),
         }
     }
@@ -46,6 +51,24 @@ impl WatchList {
 
     pub fn file(&self) -> u64 {
         self.file
+    }
+
+    /// A registration's number to look under first. Another epoll's may be any interest's here, or nobody's.
+    #[inline]
+    pub(super) fn primary(&self) -> u32 {
+        self.primary.load(Ordering::Relaxed)
+    }
+
+    /// Takes the place of [`WatchList::primary`] for a registration; whether it was free. An epoll takes it, gives it up
+    /// and looks for its own registrations under its interests' lock, which orders these for all that it relies on.
+    pub(super) fn claim_primary(&self, number: u32) -> bool {
+        self.primary
+            .compare_exchange(NONE, number, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    pub(super) fn release_primary(&self) {
+        self.primary.store(NONE, Ordering::Relaxed);
     }
 
     pub(super) fn insert(&self, epoll: Weak<Epoll>, interest: u32) -> Result<u32, Errno> {
