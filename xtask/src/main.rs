@@ -29,6 +29,7 @@ mod suite;
 mod symbols;
 mod terminal;
 mod test;
+mod tools;
 mod unwind;
 mod userland;
 mod wakeups;

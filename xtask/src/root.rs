@@ -22,6 +22,8 @@ pub struct Start<'a> {
 }
 
 const HOSTS: &[u8] = b"127.0.0.1 localhost\n::1 localhost\n";
+/// QEMU's own name server, which a program reaches when there is a network card.
+const RESOLV_CONF: &[u8] = b"nameserver 10.0.2.3\n";
 const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &[u8] = b"root:x:0:\nnogroup:x:65534:\n";
 
@@ -33,6 +35,7 @@ fn bare_root() -> Archive {
     }
     archive.directory("tmp", 0o1777);
     archive.file("etc/hosts", 0o644, HOSTS);
+    archive.file("etc/resolv.conf", 0o644, RESOLV_CONF);
     archive.file("etc/passwd", 0o644, PASSWD);
     archive.file("etc/group", 0o644, GROUP);
     archive

@@ -11,7 +11,7 @@ use crate::cpio::Archive;
 use crate::machine::Machine;
 use crate::root::{self, Start};
 use crate::session::{self, Source};
-use crate::{pack, program, setup};
+use crate::{pack, program, setup, tools};
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, Signal};
 use std::path::Path;
@@ -68,6 +68,7 @@ pub fn command(options: &Options) -> Result<u8> {
 fn print(options: &Options) -> Result<()> {
     setup::for_running(options.arch)?;
     build::kernel(options.arch, Profile::of(options.release), build::Kernel::Plain)?;
+    tools::build(options.arch)?;
     let xtask = std::env::current_exe().context("cannot tell where this program lies")?;
     let mut runner = format!("{} runner", xtask.display());
     if options.smp != 2 {
@@ -114,7 +115,7 @@ fn run(options: &Options, path: &str, arguments: &[String]) -> Result<End> {
         arguments,
         environment: &environment(),
         directory: &directory.to_string_lossy(),
-        files: &files(&contents, &directory.join(path))?,
+        files: &files(arch, &contents, &directory.join(path))?,
         ..Start::default()
     });
     let memory = options.memory.max(session::needed_mib(archive.len()));
@@ -140,9 +141,10 @@ fn environment() -> Vec<String> {
 }
 
 /// The package's files, the programs that `program` calls by the paths cargo compiled into it, and the folder for its
-/// temporary files; all at the paths they have here.
-fn files(contents: &[u8], program: &Path) -> Result<Vec<u8>> {
+/// temporary files; all at the paths they have here. A shell and a few commands, in `/bin`.
+fn files(arch: Arch, contents: &[u8], program: &Path) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
+    tools::pack(&mut archive, &tools::last(arch)?)?;
     // Tests lie in `PROFILE/deps`, the programs of their package in `PROFILE`, temporary files in `tmp` beside that.
     if let Some(profile) = program
         .parent()

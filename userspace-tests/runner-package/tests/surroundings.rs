@@ -40,3 +40,19 @@ fn temporary_files_have_a_place() {
     std::fs::write(&file, "text").expect("written");
     assert_eq!(std::fs::read_to_string(&file).expect("read"), "text");
 }
+
+#[test]
+fn there_is_a_shell_with_the_commands_tests_call() {
+    let output = Command::new("sh")
+        .args(["-c", "echo one; echo two; exit 3"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("sh runs");
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "one\ntwo\n");
+    let output = Command::new("cat")
+        .arg("Cargo.toml")
+        .output()
+        .expect("cat runs");
+    assert_eq!(Some(output.stdout), std::fs::read("Cargo.toml").ok());
+}

@@ -44,7 +44,7 @@ fn builtin(name: &str, arguments: &[String]) -> Option<i32> {
         "echo" => say(&format!("{}\n", arguments[1..].join(" "))),
         "printf" => say(&first.replace("\\n", "\n")),
         "uname" => say("Linux\n"),
-        "cat" => copy().map(|_| ()),
+        "cat" => concatenate(&arguments[1..]),
         "wc" if first == "-c" => copy_to(&mut std::io::sink()).and_then(|count| say(&format!("{count}\n"))),
         "sleep" => {
             std::thread::sleep(Duration::from_secs_f64(first.parse().unwrap_or(0.0)));
@@ -63,8 +63,16 @@ fn say(text: &str) -> std::io::Result<()> {
     output.flush()
 }
 
-fn copy() -> std::io::Result<u64> {
-    copy_to(&mut std::io::stdout())
+/// Writes the files, or standard input where there are none.
+fn concatenate(paths: &[String]) -> std::io::Result<()> {
+    let output = &mut std::io::stdout();
+    if paths.is_empty() {
+        return copy_to(output).map(|_| ());
+    }
+    for path in paths {
+        std::io::copy(&mut std::fs::File::open(path)?, output)?;
+    }
+    Ok(())
 }
 
 fn copy_to(to: &mut impl Write) -> std::io::Result<u64> {

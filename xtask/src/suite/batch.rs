@@ -11,6 +11,7 @@ use crate::test::libtest::{self, Lines};
 use crate::test::report::{Outcome, Report};
 use crate::test::root_file;
 use crate::test::skips::Skips;
+use crate::tools;
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -30,9 +31,6 @@ pub struct Unit {
 const LIMIT: Duration = Duration::from_secs(65);
 /// Boots for one binary: each hang or crash costs one, and the tests behind it get another.
 const BOOTS: usize = 5;
-
-/// What tests call, all of it in Vigil's `tools`.
-const TOOLS: &[&str] = &["bash", "cat", "echo", "sh", "sleep", "true", "uname", "wc"];
 
 /// A machine with what it boots.
 pub struct Place<'a> {
@@ -106,10 +104,7 @@ fn boot(place: &Place, group: &str, binary: &Path, package: &Package, run: &mut 
     let mut files = Archive::default();
     let path = format!("/bin/{group}");
     files.file(&path, 0o755, &read(binary)?);
-    files.file("/bin/tools", 0o755, &read(&place.programs.join("tools"))?);
-    for name in TOOLS {
-        files.symbolic_link(&format!("/bin/{name}"), "tools");
-    }
+    tools::pack(&mut files, &place.programs.join("tools"))?;
     files.file("/batch", 0o644, run.list(&path).as_bytes());
     files.file("/src/Cargo.toml", 0o644, &read(&package.source.join("Cargo.toml"))?);
     let root = root::archive(&Start {

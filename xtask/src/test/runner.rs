@@ -3,7 +3,7 @@
 use super::{Plan, host};
 use crate::arch::Arch;
 use crate::build;
-use crate::{paths, setup};
+use crate::{paths, setup, tools};
 use anyhow::{Context, Result};
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -21,6 +21,7 @@ pub fn run(plan: &Plan) -> Result<()> {
     };
     setup::for_running(arch)?;
     build::kernel(arch, plan.profile, build::Kernel::Plain)?;
+    tools::build(arch)?;
     host::stream(plan, cargo(arch, "test", None)?, "runner-host")?;
     let runner = runner()?;
     host::stream(plan, cargo(arch, "test", Some(&runner))?, "runner")?;
