@@ -51,12 +51,14 @@ pub(super) type Table = [AtomicU64; ENTRIES];
 ///
 /// # Safety
 /// `physical` is a page table that stays one for `'a`. Entries are atomics: the walker of another CPU may read them.
+#[inline]
 pub(super) unsafe fn table<'a>(physical: u64) -> &'a Table {
     // SAFETY: the caller's promise; the direct map covers all RAM.
     unsafe { &*(direct(physical) as *const Table) }
 }
 
 /// Index of `address` in a table of level `level` (3: root).
+#[inline]
 pub(super) fn index(address: usize, level: usize) -> usize {
     (address >> (12 + 9 * level)) & (ENTRIES - 1)
 }
@@ -65,6 +67,7 @@ pub(super) fn index(address: usize, level: usize) -> usize {
 ///
 /// # Safety
 /// As for [`leaf_or_make`].
+#[inline]
 pub(super) unsafe fn entry_or_make<'a>(
     root: u64,
     address: usize,
@@ -74,6 +77,7 @@ pub(super) unsafe fn entry_or_make<'a>(
     Ok(&unsafe { leaf_or_make(root, address, allocate)? }[index(address, 0)])
 }
 
+#[inline]
 pub(super) fn zeroed_table() -> Result<u64, OutOfFrames> {
     Ok(frame::Frame::zeroed()?.into_raw())
 }

@@ -161,6 +161,7 @@ pub fn wait(
 }
 
 /// Puts the running thread into `key`'s bucket, before it sleeps. ENOMEM.
+#[inline]
 fn enqueue(bucket: &mut Vec<Waiting>, thread: &Arc<Thread>, key: Key, bitset: u32, aim: Aim) -> Result<(), Errno> {
     bucket.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
     thread.futex.woken.store(false, Relaxed);
