@@ -7,12 +7,14 @@
 pub mod bench;
 pub mod child;
 pub mod fd;
+pub mod folder;
 pub mod harness;
 pub mod pty;
 pub mod socket;
 
 pub use child::{Status, child};
 pub use fd::Fd;
+pub use folder::Folder;
 pub use harness::{Test, run};
 pub use pty::Pty;
 

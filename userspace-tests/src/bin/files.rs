@@ -6,9 +6,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use userspace_tests::tests;
+use userspace_tests::{Folder, tests};
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![
@@ -28,30 +28,6 @@ fn main() -> ExitCode {
         proc_self,
         large_file,
     ])
-}
-
-/// A folder of a test's own, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("vigil-files-{name}-{}", std::process::id()));
-        fs::create_dir(&path).expect("mkdir");
-        Folder(path)
-    }
-}
-
-impl std::ops::Deref for Folder {
-    type Target = Path;
-    fn deref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).expect("rm -r");
-    }
 }
 
 fn create_write_read() {

@@ -14,11 +14,11 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
-use userspace_tests::{Fd, checked, tests};
+use userspace_tests::{Fd, Folder, checked, tests};
 
 const EPOLLIN: u32 = libc::EPOLLIN as u32;
 const EPOLLET: u32 = libc::EPOLLET as u32;
@@ -62,37 +62,6 @@ fn main() -> ExitCode {
         writer_beside_a_reader,
         watch_of_an_editor,
     ])
-}
-
-/// A folder of a test's own, gone with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("vigil-inotify-{name}-{}", std::process::id()));
-        fs::create_dir(&path).expect("mkdir");
-        Folder(path)
-    }
-
-    /// A file with some bytes in it.
-    fn file(&self, name: &str) -> PathBuf {
-        let path = self.join(name);
-        fs::write(&path, "contents").expect("write");
-        path
-    }
-}
-
-impl std::ops::Deref for Folder {
-    type Target = Path;
-    fn deref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).expect("rm -r");
-    }
 }
 
 /// One event: watch, mask, cookie, name.
