@@ -17,14 +17,18 @@ use libsyscall::abi::time::NANOSECONDS;
 const TEXT_MAX: usize = 1 << 20;
 
 /// A text that takes no more when it is full.
-struct Limited<'a>(&'a mut String);
+pub struct Limited<'a> {
+    pub text: &'a mut String,
+    /// In bytes.
+    pub max: usize,
+}
 
 impl Write for Limited<'_> {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
-        if self.0.len() + piece.len() > TEXT_MAX {
+        if self.text.len() + piece.len() > self.max {
             return Err(fmt::Error);
         }
-        self.0.push_str(piece);
+        self.text.push_str(piece);
         Ok(())
     }
 }
@@ -39,7 +43,8 @@ pub fn dump() {
 
 /// The same to read.
 pub fn write_state(text: &mut String) {
-    if describe(&mut Limited(text)).is_err() {
+    let mut limited = Limited { text, max: TEXT_MAX };
+    if describe(&mut limited).is_err() {
         text.push_str("\nvigil: more than fits here\n");
     }
 }

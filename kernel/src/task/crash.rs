@@ -6,6 +6,7 @@ use super::signal::{Info, bit};
 use crate::arch::trap::TrapFrame;
 use crate::boot::command_line::parameters;
 use crate::console::{self, Stream};
+use crate::dump::Limited;
 use crate::mm::space::AddressSpace;
 use crate::mm::user;
 use alloc::string::String;
@@ -28,22 +29,13 @@ pub(super) fn describe(thread: &Thread, frame: &TrapFrame, info: &Info) {
     let mut text = String::new();
     // Without memory the program dies unseen. What does not fit is cut off.
     if text.try_reserve_exact(TEXT_MAX).is_ok() {
-        let _ = write_to(&mut Bounded(&mut text), thread, frame, info);
+        let mut limited = Limited {
+            text: &mut text,
+            max: TEXT_MAX,
+        };
+        let _ = write_to(&mut limited, thread, frame, info);
         // One write, so that nothing comes between its lines.
         console::write(Stream::Kernel, text.as_bytes());
-    }
-}
-
-/// A string that takes no more than it has room for.
-struct Bounded<'a>(&'a mut String);
-
-impl Write for Bounded<'_> {
-    fn write_str(&mut self, piece: &str) -> fmt::Result {
-        if self.0.capacity() - self.0.len() < piece.len() {
-            return Err(fmt::Error);
-        }
-        self.0.push_str(piece);
-        Ok(())
     }
 }
 
