@@ -111,6 +111,15 @@ global_asm!(
     stp x16, x17, [sp, #128]
     .endm
 
+    // What it keeps, but for x19.
+    .macro save_preserved
+    stp x20, x21, [sp, #160]
+    stp x22, x23, [sp, #176]
+    stp x24, x25, [sp, #192]
+    stp x26, x27, [sp, #208]
+    stp x28, x29, [sp, #224]
+    .endm
+
     .macro restore_spoiled
     ldp x0, x1, [sp]
     ldp x2, x3, [sp, #16]
@@ -127,11 +136,7 @@ global_asm!(
     sub sp, sp, #{frame}
     save_spoiled
     stp x18, x19, [sp, #144]
-    stp x20, x21, [sp, #160]
-    stp x22, x23, [sp, #176]
-    stp x24, x25, [sp, #192]
-    stp x26, x27, [sp, #208]
-    stp x28, x29, [sp, #224]
+    save_preserved
     mrs x20, elr_el1
     mrs x21, spsr_el1
     mov x22, #{whole}
@@ -142,11 +147,7 @@ global_asm!(
     // The registers that a system call does not save at once.
     .macro save_kept
     str x19, [sp, #152]
-    stp x20, x21, [sp, #160]
-    stp x22, x23, [sp, #176]
-    stp x24, x25, [sp, #192]
-    stp x26, x27, [sp, #208]
-    stp x28, x29, [sp, #224]
+    save_preserved
     mov x9, #{whole}
     str x9, [sp, #{full}]
     .endm
