@@ -4,7 +4,7 @@ use super::Call;
 use super::table::Line;
 use super::time::read_timespec;
 use crate::mm::user;
-use crate::task::alternate_stack::AlternateStack;
+use crate::task::signal::AlternateStack;
 use crate::task::signal::{Action, Info, UNSTOPPABLE, bit};
 use crate::task::{Process, Thread, table};
 use crate::time;

@@ -11,7 +11,6 @@
 //! process's other locks come before the run queue only. User memory is touched under a futex bucket (one word, mended
 //! before) and under none of the others.
 
-pub mod alternate_stack;
 pub mod capabilities;
 pub mod clone;
 mod crash;

@@ -3,7 +3,7 @@
 use super::fpu;
 use super::trap::TrapFrame;
 use crate::mm::user;
-use crate::task::alternate_stack::AlternateStack;
+use crate::task::signal::AlternateStack;
 use libsyscall::abi::Errno;
 
 /// What a handler is started with.
