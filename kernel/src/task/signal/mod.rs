@@ -5,9 +5,9 @@
 //! written by the thread itself. The `SIGNAL` flag of a thread is the hint that something may be deliverable to it: set
 //! after a signal is queued, cleared by the thread when it finds nothing.
 //!
-//! - [`info`]: siginfo_t; [`pending`]: signals that wait.
-//! - [`send`]: into the queues, out of them again; [`deliver`]: the way into a handler and back.
-//! - [`alternate_stack`]: sigaltstack(2).
+//! - `info`: siginfo_t; `pending`: signals that wait.
+//! - `send`: into the queues, out of them again; `deliver`: the way into a handler and back.
+//! - `alternate_stack`: sigaltstack(2).
 
 mod alternate_stack;
 mod deliver;
