@@ -55,6 +55,8 @@ fn main() -> ExitCode {
         broadcast,
         multicast,
         multicast_membership,
+        multicast_sources,
+        multicast_sources_of_both_families,
         bind_errors,
         bad_pointers,
         wrong_calls,
@@ -1006,6 +1008,89 @@ fn multicast_membership() {
     assert_eq!(errno(six.leave_multicast_v6(&group, 1)), libc::EADDRNOTAVAIL);
     assert_eq!(errno(six.join_multicast_v6(&Ipv6Addr::LOCALHOST, 1)), libc::EINVAL);
     assert_eq!(errno(six.join_multicast_v6(&group, 9999)), libc::ENODEV);
+}
+
+/// Whether a socket hears in a group what 127.0.0.1 sends. A message for itself alone comes behind, and says when to ask.
+fn hears(socket: &UdpSocket, group: Ipv4Addr) -> bool {
+    let sender = bound();
+    set(&sender, libc::SOL_IP, libc::IP_MULTICAST_IF, [127u8, 0, 0, 1]).expect("IP_MULTICAST_IF");
+    let port = address(socket).port();
+    sender.send_to(b"group", (group, port)).expect("sendto");
+    sender.send_to(b"end", (Ipv4Addr::LOCALHOST, port)).expect("sendto");
+    let mut buffer = [0; 8];
+    let mut next = || socket.recv(&mut buffer).expect("recv");
+    let heard = next() == b"group".len();
+    if heard {
+        assert_eq!(next(), b"end".len());
+    }
+    heard
+}
+
+fn multicast_sources() {
+    let group = Ipv4Addr::new(227, 1, 1, 102);
+    let socket = sharing(libc::SO_REUSEADDR, "0.0.0.0:0".parse().expect("address"));
+    let change = |name: i32, source: [u8; 4]| {
+        let request = [group.octets(), [127, 0, 0, 1], source];
+        set(&socket, libc::SOL_IP, name, request)
+    };
+    let (me, other) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+    // Nothing to be changed before it has joined, but by joining.
+    assert_eq!(change(libc::IP_BLOCK_SOURCE, me), Err(Errno::EINVAL));
+    assert_eq!(change(libc::IP_DROP_SOURCE_MEMBERSHIP, me), Err(Errno::EINVAL));
+    change(libc::IP_ADD_SOURCE_MEMBERSHIP, other).expect("IP_ADD_SOURCE_MEMBERSHIP");
+    assert!(!hears(&socket, group));
+    change(libc::IP_ADD_SOURCE_MEMBERSHIP, me).expect("IP_ADD_SOURCE_MEMBERSHIP");
+    assert!(hears(&socket, group));
+    assert_eq!(change(libc::IP_ADD_SOURCE_MEMBERSHIP, me), Err(Errno::EADDRNOTAVAIL));
+    assert_eq!(change(libc::IP_BLOCK_SOURCE, me), Err(Errno::EINVAL));
+    change(libc::IP_DROP_SOURCE_MEMBERSHIP, me).expect("IP_DROP_SOURCE_MEMBERSHIP");
+    assert!(!hears(&socket, group));
+    assert_eq!(change(libc::IP_DROP_SOURCE_MEMBERSHIP, me), Err(Errno::EADDRNOTAVAIL));
+    // With the last source the group is left.
+    change(libc::IP_DROP_SOURCE_MEMBERSHIP, other).expect("IP_DROP_SOURCE_MEMBERSHIP");
+    socket
+        .join_multicast_v4(&group, &Ipv4Addr::LOCALHOST)
+        .expect("IP_ADD_MEMBERSHIP");
+    assert!(hears(&socket, group));
+    change(libc::IP_BLOCK_SOURCE, me).expect("IP_BLOCK_SOURCE");
+    assert!(!hears(&socket, group));
+    assert_eq!(change(libc::IP_UNBLOCK_SOURCE, other), Err(Errno::EADDRNOTAVAIL));
+    change(libc::IP_UNBLOCK_SOURCE, me).expect("IP_UNBLOCK_SOURCE");
+    assert!(hears(&socket, group));
+}
+
+fn multicast_sources_of_both_families() {
+    const MCAST_JOIN_GROUP: i32 = 42;
+    const MCAST_LEAVE_GROUP: i32 = 45;
+    const MCAST_JOIN_SOURCE_GROUP: i32 = 46;
+    const MCAST_LEAVE_SOURCE_GROUP: i32 = 47;
+    // struct group_source_req: the interface, the group, the source, the last two as long as any address.
+    let request = |family: i32, at: usize, group: &[u8], source: &[u8]| {
+        let mut bytes = [0u8; 264];
+        bytes[..4].copy_from_slice(&1u32.to_ne_bytes());
+        for (start, ip) in [(8, group), (136, source)] {
+            bytes[start..start + 2].copy_from_slice(&(family as u16).to_ne_bytes());
+            bytes[start + at..start + at + ip.len()].copy_from_slice(ip);
+        }
+        bytes
+    };
+    let four = request(libc::AF_INET, 4, &[227, 1, 1, 103], &[127, 0, 0, 1]);
+    let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x124).octets();
+    let six = request(libc::AF_INET6, 8, &group, &Ipv6Addr::LOCALHOST.octets());
+    for (domain, level, bytes) in [
+        (libc::AF_INET, libc::SOL_IP, four),
+        (libc::AF_INET6, libc::SOL_IPV6, six),
+    ] {
+        let socket = fresh(domain);
+        assert_eq!(set(&socket, level, MCAST_LEAVE_GROUP, bytes), Err(Errno::EADDRNOTAVAIL));
+        set(&socket, level, MCAST_JOIN_GROUP, bytes).expect("MCAST_JOIN_GROUP");
+        assert_eq!(set(&socket, level, MCAST_JOIN_GROUP, bytes), Err(Errno::EADDRINUSE));
+        set(&socket, level, MCAST_LEAVE_GROUP, bytes).expect("MCAST_LEAVE_GROUP");
+        set(&socket, level, MCAST_JOIN_SOURCE_GROUP, bytes).expect("MCAST_JOIN_SOURCE_GROUP");
+        set(&socket, level, MCAST_LEAVE_SOURCE_GROUP, bytes).expect("MCAST_LEAVE_SOURCE_GROUP");
+        assert_eq!(set(&socket, level, MCAST_LEAVE_GROUP, bytes), Err(Errno::EADDRNOTAVAIL));
+        assert_eq!(set(&socket, level, MCAST_JOIN_GROUP, [0u8; 100]), Err(Errno::EINVAL));
+    }
 }
 
 fn bind_errors() {

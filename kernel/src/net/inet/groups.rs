@@ -1,4 +1,6 @@
-//! Multicast groups: which sockets have joined which, on which interface.
+//! Multicast groups: which sockets have joined which, on which interface, and whom they hear there.
+//!
+//! A socket that has joined no group hears what another one's membership lets in, from whatever source (IP_MULTICAST_ALL).
 
 use super::route;
 use crate::net::address::Ip;
@@ -29,13 +31,95 @@ pub fn has_members(membership: Membership) -> bool {
     }
 }
 
+/// Sources one membership may name, net.ipv4.igmp_max_msf.
+const SOURCES_MAX: usize = 10;
+
+/// Whom a membership hears: those it names, or all but those.
+struct Sources {
+    listed: Vec<Ip>,
+    only_these: bool,
+}
+
+impl Sources {
+    /// Names a source. EINVAL where the others are named for the opposite, EADDRNOTAVAIL where it is named already, ENOBUFS
+    /// past the limit, ENOMEM.
+    fn add(&mut self, source: Ip, only_these: bool) -> Result<(), Errno> {
+        self.turn(only_these)?;
+        if self.listed.len() >= SOURCES_MAX {
+            return Err(Errno::ENOBUFS);
+        }
+        if self.listed.contains(&source) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        self.listed.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.listed.push(source);
+        Ok(())
+    }
+
+    /// EINVAL as `add`, EADDRNOTAVAIL where it is not named.
+    fn remove(&mut self, source: Ip, only_these: bool) -> Result<(), Errno> {
+        self.turn(only_these)?;
+        let place = self.listed.iter().position(|&listed| listed == source);
+        self.listed.swap_remove(place.ok_or(Errno::EADDRNOTAVAIL)?);
+        Ok(())
+    }
+
+    /// While nobody is named, it may be turned round.
+    fn turn(&mut self, only_these: bool) -> Result<(), Errno> {
+        if self.only_these != only_these && !self.listed.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        self.only_these = only_these;
+        Ok(())
+    }
+}
+
+/// A change of whom a membership hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceChange {
+    /// To hear it too, of a group where only those named are heard; joins the group.
+    Join,
+    /// No more; without the last one it leaves the group.
+    Leave,
+    Block,
+    Unblock,
+}
+
 /// The groups of one socket. They are left when it is dropped.
 #[derive(Default)]
-pub struct Memberships(Vec<Membership>);
+pub struct Memberships(Vec<(Membership, Sources)>);
 
 impl Memberships {
-    pub fn contains(&self, membership: Membership) -> bool {
-        self.0.contains(&membership)
+    fn find(&mut self, membership: Membership) -> Option<usize> {
+        self.0.iter().position(|&(joined, _)| joined == membership)
+    }
+
+    /// Whether it hears a source in a group; `None` where it has not joined.
+    pub fn hears(&self, membership: Membership, source: Ip) -> Option<bool> {
+        let (_, sources) = self.0.iter().find(|&&(joined, _)| joined == membership)?;
+        Some(sources.listed.contains(&source) == sources.only_these)
+    }
+
+    /// The errors of [`Memberships::join`] but EADDRINUSE, and those of [`Sources`]; EINVAL too where it has not joined.
+    pub fn change(&mut self, membership: Membership, source: Ip, change: SourceChange) -> Result<(), Errno> {
+        use SourceChange::*;
+        if change == Join {
+            match self.join(membership) {
+                Ok(()) | Err(Errno::EADDRINUSE) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let place = self.find(membership).ok_or(Errno::EINVAL)?;
+        let sources = &mut self.0[place].1;
+        let only_these = matches!(change, Join | Leave);
+        match change {
+            Join | Block => sources.add(source, only_these),
+            Leave | Unblock => sources.remove(source, only_these),
+        }?;
+        if change == Leave && sources.listed.is_empty() {
+            self.leave(membership)?;
+        }
+        Ok(())
     }
 
     /// EINVAL where it is no group, ENODEV, EADDRINUSE where it has joined, ENOBUFS past the limit, ENOMEM.
@@ -46,7 +130,7 @@ impl Memberships {
         if !route::has_interface(membership.interface) {
             return Err(Errno::ENODEV);
         }
-        if self.contains(membership) {
+        if self.find(membership).is_some() {
             return Err(Errno::EADDRINUSE);
         }
         if self.0.len() >= MEMBERSHIPS_MAX {
@@ -56,14 +140,18 @@ impl Memberships {
         groups.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         self.0.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         *groups.entry(membership).or_default() += 1;
-        self.0.push(membership);
+        let all = Sources {
+            listed: Vec::new(),
+            only_these: false,
+        };
+        self.0.push((membership, all));
         Ok(())
     }
 
     /// EADDRNOTAVAIL where it has not joined.
     pub fn leave(&mut self, membership: Membership) -> Result<(), Errno> {
-        let place = self.0.iter().position(|&joined| joined == membership);
-        forget(self.0.swap_remove(place.ok_or(Errno::EADDRNOTAVAIL)?));
+        let place = self.find(membership).ok_or(Errno::EADDRNOTAVAIL)?;
+        forget(self.0.swap_remove(place).0);
         Ok(())
     }
 }
@@ -80,6 +168,6 @@ fn forget(membership: Membership) {
 
 impl Drop for Memberships {
     fn drop(&mut self) {
-        self.0.drain(..).for_each(forget);
+        self.0.drain(..).for_each(|(membership, _)| forget(membership));
     }
 }

@@ -350,10 +350,12 @@ impl Udp {
         Ok(if flags & MSG_TRUNC != 0 { len } else { count })
     }
 
-    /// Whether a message for a group is for this socket too.
-    fn hears(&self, membership: Membership) -> bool {
-        self.multicast.lock().joined.contains(membership)
-            || matches!(membership.group, Ip::V4(_)) && self.is_on(IPPROTO_IP, IP_MULTICAST_ALL)
-            || matches!(membership.group, Ip::V6(_))
+    /// Whether a message of `source` for a group is for this socket too.
+    fn hears(&self, membership: Membership, source: Ip) -> bool {
+        let joined = self.multicast.lock().joined.hears(membership, source);
+        joined.unwrap_or_else(|| match membership.group {
+            Ip::V4(_) => self.is_on(IPPROTO_IP, IP_MULTICAST_ALL),
+            Ip::V6(_) => true,
+        })
     }
 }

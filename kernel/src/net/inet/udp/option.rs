@@ -1,8 +1,8 @@
 //! UDP's options that are no plain numbers: the groups a socket has joined, and the interface it sends to groups by.
 
 use super::Udp;
-use crate::net::address::Ip;
-use crate::net::inet::groups::Membership;
+use crate::net::address::{self, Address, Inet, Ip};
+use crate::net::inet::groups::{Membership, SourceChange};
 use crate::net::inet::route::{self, LOOPBACK};
 use crate::net::options::OptionValue;
 use alloc::vec::Vec;
@@ -29,6 +29,48 @@ fn membership_v4(value: OptionValue) -> Result<(Ip, Ip, u32), Errno> {
     Ok((Ip::V4(group), Ip::V4(ip), u32::from_ne_bytes(number)))
 }
 
+/// The address in the `struct sockaddr_storage` at `at`, of a level's family: EINVAL, EADDRNOTAVAIL for another's.
+fn stored_address(level: i32, at: usize) -> Result<Ip, Errno> {
+    match (level, address::read(at, SOCKADDR_MAX)?) {
+        (IPPROTO_IP, Address::Inet(Inet { ip: ip @ Ip::V4(_), .. })) => Ok(ip),
+        (IPPROTO_IPV6, Address::Inet(Inet { ip: ip @ Ip::V6(_), .. })) => Ok(ip),
+        _ => Err(Errno::EADDRNOTAVAIL),
+    }
+}
+
+/// The group and interface of `struct group_req`, and the address behind them that makes it a `struct group_source_req`.
+fn membership_of_any(level: i32, value: OptionValue, with_source: bool) -> Result<(Membership, Ip), Errno> {
+    const GROUP_AT: usize = 8;
+    const SOURCE_AT: usize = GROUP_AT + SOCKADDR_MAX;
+    let needed = SOURCE_AT + if with_source { SOCKADDR_MAX } else { 0 };
+    if value.len < needed {
+        return Err(Errno::EINVAL);
+    }
+    let number: u32 = value.read()?;
+    let group = stored_address(level, value.at + GROUP_AT)?;
+    let source = match with_source {
+        true => stored_address(level, value.at + SOURCE_AT)?,
+        false => group,
+    };
+    if route::scope(group) != route::Scope::Group {
+        return Err(Errno::EINVAL);
+    }
+    let any = Ip::any(if level == IPPROTO_IP { AF_INET } else { AF_INET6 });
+    let interface = interface(number, any).ok_or(Errno::ENODEV)?;
+    Ok((Membership { group, interface }, source))
+}
+
+/// What an option with a source does.
+fn source_change(name: i32) -> Option<SourceChange> {
+    match name {
+        IP_ADD_SOURCE_MEMBERSHIP | MCAST_JOIN_SOURCE_GROUP => Some(SourceChange::Join),
+        IP_DROP_SOURCE_MEMBERSHIP | MCAST_LEAVE_SOURCE_GROUP => Some(SourceChange::Leave),
+        IP_BLOCK_SOURCE | MCAST_BLOCK_SOURCE => Some(SourceChange::Block),
+        IP_UNBLOCK_SOURCE | MCAST_UNBLOCK_SOURCE => Some(SourceChange::Unblock),
+        _ => None,
+    }
+}
+
 impl Udp {
     pub(super) fn set_udp_option(&self, level: i32, name: i32, value: OptionValue) -> Result<(), Errno> {
         match (level, name) {
@@ -39,6 +81,29 @@ impl Udp {
                 }
                 let interface = interface(number, ip).ok_or(Errno::ENODEV)?;
                 self.join_or_leave(Membership { group, interface }, name == IP_ADD_MEMBERSHIP)
+            }
+            (
+                IPPROTO_IP,
+                IP_ADD_SOURCE_MEMBERSHIP | IP_DROP_SOURCE_MEMBERSHIP | IP_BLOCK_SOURCE | IP_UNBLOCK_SOURCE,
+            ) => {
+                // struct ip_mreq_source: group, interface, source.
+                let [group, ip, source] = value.read::<[[u8; 4]; 3]>()?.map(Ip::V4);
+                if route::scope(group) != route::Scope::Group {
+                    return Err(Errno::EINVAL);
+                }
+                let interface = interface(0, ip).ok_or(Errno::ENODEV)?;
+                self.change_source(Membership { group, interface }, source, name)
+            }
+            (IPPROTO_IP | IPPROTO_IPV6, MCAST_JOIN_GROUP..=MCAST_LEAVE_SOURCE_GROUP)
+                if level == IPPROTO_IP || self.common.domain == AF_INET6 =>
+            {
+                let is_group = matches!(name, MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP);
+                let (membership, source) = membership_of_any(level, value, !is_group)?;
+                if is_group {
+                    self.join_or_leave(membership, name == MCAST_JOIN_GROUP)
+                } else {
+                    self.change_source(membership, source, name)
+                }
             }
             (IPPROTO_IPV6, IPV6_JOIN_GROUP | IPV6_LEAVE_GROUP) if self.common.domain == AF_INET6 => {
                 // struct ipv6_mreq: address, interface.
@@ -81,6 +146,11 @@ impl Udp {
         } else {
             joined.leave(membership)
         }
+    }
+
+    fn change_source(&self, membership: Membership, source: Ip, name: i32) -> Result<(), Errno> {
+        let change = source_change(name).ok_or(Errno::ENOPROTOOPT)?;
+        self.multicast.lock().joined.change(membership, source, change)
     }
 
     pub(super) fn udp_option(&self, level: i32, name: i32) -> Result<Vec<u8>, Errno> {

@@ -189,7 +189,7 @@ fn deliver_to_many(datagram: Datagram, scope: Scope) -> Result<(), Errno> {
     }
     let receivers: Vec<Arc<Udp>> = PORTS.takers(datagram.to, datagram.from)?;
     for socket in receivers {
-        if scope == Scope::Group && !socket.hears(membership) {
+        if scope == Scope::Group && !socket.hears(membership, datagram.from.ip) {
             continue;
         }
         let mut bytes = Vec::new();
