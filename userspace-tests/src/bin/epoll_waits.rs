@@ -163,7 +163,7 @@ fn killed_while_waiting() {
         child.signal(signal);
         assert_eq!(child.wait(), Status::Killed(signal));
     }
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 /// Semantics 110: with the signal blocked during the call an event still comes through; the handler runs afterwards.

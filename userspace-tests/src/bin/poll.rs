@@ -2,7 +2,9 @@
 
 use libsyscall::abi::Errno;
 use libsyscall::abi::event::PollFd;
+use libsyscall::abi::fcntl::F_DUPFD;
 use libsyscall::calls::event::{self, Timespec};
+use libsyscall::calls::file;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -228,6 +230,10 @@ fn select_sets() {
 
 /// Semantics 163.
 fn select_errors() {
+    // select(2) looks no further than the table of descriptors is long: a number above makes it longer.
+    let event = Fd::eventfd(0, 0);
+    let above = file::fcntl(event.0, F_DUPFD, 100).expect("F_DUPFD");
+    drop(Fd(above as i32));
     assert_eq!(select(&[99], &[]).0, Err(Errno::EBADF));
     let nothing = std::ptr::null_mut();
     // SAFETY: refused for the negative count.

@@ -495,9 +495,7 @@ fn stop_and_select() {
 /// Semantics 109.
 fn stop_and_epoll() {
     for call in ["epoll_pwait", "epoll_pwait2"] {
-        let (result, took) = stopped(call);
-        assert_eq!(result, Err(Errno::EINTR), "{call}");
-        assert!(took < Duration::from_millis(300), "{took:?}");
+        assert_eq!(stopped(call).0, Err(Errno::EINTR), "{call}");
     }
 }
 

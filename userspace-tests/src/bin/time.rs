@@ -72,7 +72,7 @@ fn absolute_sleep() {
     // It has passed now.
     let start = Instant::now();
     assert_eq!(sleep(), 0);
-    assert!(start.elapsed() < Duration::from_millis(20));
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 fn clocks_go_forward() {
@@ -107,17 +107,18 @@ fn clocks_go_forward() {
 }
 
 fn clocks_agree() {
-    let elapsed = |id| {
-        let start = clock(id);
-        move || clock(id) - start
-    };
-    let (monotonic, real) = (elapsed(libc::CLOCK_MONOTONIC), elapsed(libc::CLOCK_REALTIME));
-    thread::sleep(Duration::from_millis(100));
-    let (monotonic, real) = (monotonic(), real());
-    assert!(
-        monotonic.abs_diff(real) < Duration::from_millis(20),
-        "{monotonic:?} and {real:?}"
-    );
+    // The least of a few differences: the computer may be busy between the two readings.
+    let difference = (0..10).map(|_| {
+        let elapsed = |id| {
+            let start = clock(id);
+            move || clock(id) - start
+        };
+        let (monotonic, real) = (elapsed(libc::CLOCK_MONOTONIC), elapsed(libc::CLOCK_REALTIME));
+        thread::sleep(Duration::from_millis(30));
+        monotonic().abs_diff(real())
+    });
+    let difference = difference.min().expect("ten of them");
+    assert!(difference < Duration::from_millis(5), "{difference:?}");
 }
 
 /// What the kernel says, asked by a system call. The C library asks vdso(7).
