@@ -3,6 +3,7 @@
 pub mod anon;
 pub mod lock;
 pub mod open_file;
+pub mod signal_driven;
 pub mod table;
 #[cfg(feature = "ktest")]
 pub mod tests;
@@ -13,9 +14,10 @@ use crate::mm::user::{Sink, Source};
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
-use event::{Epoll, Pollable};
+use event::{Epoll, EventMask, Pollable};
 use libsyscall::abi::Errno;
 pub use open_file::OpenFile;
+use signal_driven::{Band, Owner};
 pub use table::FdTable;
 
 /// Registrations a user may have in all epolls, /proc/sys/fs/epoll/max_user_watches.
@@ -79,6 +81,18 @@ pub trait File: Any + Send + Sync {
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
         None
     }
+    /// Whether O_ASYNC is of use: it then has a [`File::pollable`] and says what its wake-ups mean.
+    fn sends_signals(&self) -> bool {
+        false
+    }
+    /// What a signal says of a wake-up with these bits; none for `None`. Called under the queue's lock.
+    fn band(&self, _events: EventMask) -> Option<Band> {
+        None
+    }
+    /// Who gets the signals where the program has named nobody.
+    fn usual_owner(&self) -> Option<Owner> {
+        None
+    }
     /// The epoll behind the file, if it is one.
     fn epoll(&self) -> Option<&Arc<Epoll>> {
         None
@@ -86,6 +100,11 @@ pub trait File: Any + Send + Sync {
     /// What mmap(2) maps; ENODEV where it can't.
     fn pages(&self) -> Result<Arc<dyn PageSource>, Errno> {
         Err(Errno::ENODEV)
+    }
+    /// What mmap(2) maps where the mapping is shared and may be written, now or after mprotect(2); `None` where the file
+    /// is sealed against that.
+    fn writable_pages(&self) -> Result<Option<Arc<dyn PageSource>>, Errno> {
+        self.pages().map(Some)
     }
     /// Its place in the tree, for fchmod, ftruncate, getdents and their kind; nameless files have none.
     fn place(&self) -> Option<&Place> {

@@ -1,6 +1,7 @@
 //! The open file description: what dup(2) and fork(2) share.
 
 use super::File;
+use super::signal_driven::SignalDriven;
 use crate::fs::watch;
 use crate::mm::user::{Sink, Source};
 use alloc::sync::Arc;
@@ -15,7 +16,7 @@ use spin::Once;
 use sync::SpinLock;
 
 /// Status flags that F_SETFL may change, fcntl(2).
-const CHANGEABLE: u32 = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK;
+const CHANGEABLE: u32 = O_APPEND | O_DIRECT | O_NOATIME | O_NONBLOCK;
 
 /// Flags of open(2) that say how to open and are not kept.
 const CREATION: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
@@ -48,6 +49,8 @@ pub struct OpenFile {
     offset: SpinLock<u64>,
     /// The epolls that watch it; made for the first one.
     watches: Once<Arc<WatchList>>,
+    /// Who hears of it by signals.
+    signals: Once<Arc<SignalDriven>>,
 }
 
 impl OpenFile {
@@ -63,6 +66,7 @@ impl OpenFile {
             flags: AtomicU32::new(flags & !CREATION),
             offset: SpinLock::new(0),
             watches: Once::new(),
+            signals: Once::new(),
         })
     }
 
@@ -71,10 +75,35 @@ impl OpenFile {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// F_SETFL: changes O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK only.
+    /// F_SETFL: changes O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK only; O_ASYNC is [`OpenFile::set_async`]'s.
     pub fn set_flags(&self, flags: u32) {
         let keep = |old: u32| Some((old & !CHANGEABLE) | (flags & CHANGEABLE));
         let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep);
+    }
+
+    /// Turns O_ASYNC on or off, for signals that name `fd`. A file that sends none takes no notice.
+    pub fn set_async(&self, fd: i32, on: bool) -> Result<(), Errno> {
+        if on == (self.flags() & O_ASYNC != 0) || !self.file.sends_signals() {
+            return Ok(());
+        }
+        let signals = self.signals_or_new();
+        if on {
+            signals.start(fd)?;
+            self.flags.fetch_or(O_ASYNC, Ordering::Relaxed);
+        } else {
+            signals.stop();
+            self.flags.fetch_and(!O_ASYNC, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// What it has for signals, if it has been asked for any.
+    pub fn signals(&self) -> Option<&Arc<SignalDriven>> {
+        self.signals.get()
+    }
+
+    pub fn signals_or_new(&self) -> &Arc<SignalDriven> {
+        self.signals.call_once(|| SignalDriven::new(self.file.clone()))
     }
 
     #[inline]
@@ -262,6 +291,9 @@ impl Drop for OpenFile {
         // First, so that no epoll reports what the release does to the file.
         if let Some(watches) = self.watches.get() {
             watches.close();
+        }
+        if let Some(signals) = self.signals.get() {
+            signals.stop();
         }
         super::lock::released(self);
         self.file.release(self);

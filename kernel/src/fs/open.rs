@@ -1,7 +1,7 @@
 //! open(2).
 
 use super::access::{self, Credentials};
-use super::tmpfs::{self, Node};
+use super::tmpfs::{self, Node, Seals};
 use super::walk::{Last, Walk};
 use super::{Place, tmpfs::New, watch};
 use crate::file::{File, OpenFile};
@@ -95,7 +95,7 @@ fn open_temporary(who: &Credentials, at: &Place, path: &[u8], flags: u32, mode: 
         return Err(Errno::EOPNOTSUPP);
     }
     let umask = crate::task::with_current(|thread| thread.process.umask());
-    let node = Node::unnamed(mode & 0o7777 & !umask, *who);
+    let node = Node::unnamed(mode & 0o7777 & !umask, *who, Seals::SEAL);
     let name = alloc::format!("{}/#{} (deleted)", directory.display(), node.ino());
     open_place_as(who, &Place::nameless(name.as_bytes(), node), flags & !O_TMPFILE, true)
 }

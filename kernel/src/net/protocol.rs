@@ -9,8 +9,8 @@ use crate::mm::user::{Sink, Source};
 use crate::task;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicUsize};
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use sync::SpinLock;
@@ -57,6 +57,8 @@ pub struct Common {
     /// SO_RCVLOWAT: bytes that a stream's receive waits for.
     pub receive_low: AtomicUsize,
     pub maker: Credentials,
+    /// A send found no room: who is told by signals wants to hear when there is some.
+    pub missed_room: AtomicBool,
 }
 
 impl Common {
@@ -70,6 +72,7 @@ impl Common {
             options: SpinLock::new(Options::default()),
             receive_low: AtomicUsize::new(1),
             maker: Credentials::running(),
+            missed_room: AtomicBool::new(false),
         }
     }
 
@@ -80,6 +83,7 @@ impl Common {
             queue: Arc::new(WaitQueue::new()),
             options: SpinLock::new(*self.options.lock()),
             receive_low: AtomicUsize::new(self.receive_low.load(Relaxed)),
+            missed_room: AtomicBool::new(false),
             ..*self
         }
     }

@@ -3,6 +3,7 @@
 use super::inet::interfaces;
 use super::message::{Incoming, Outgoing};
 use super::protocol::{Credentials, Protocol};
+use crate::file::signal_driven::{Band, Owner};
 use crate::file::{File, OpenFile};
 use crate::fs::{SOCKET_DEVICE, Stat};
 use crate::mm::user::{self, Sink, Source};
@@ -11,11 +12,11 @@ use crate::task::thread::deadline_after;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use event::{EventMask, Pollable};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::S_IFSOCK;
-use libsyscall::abi::ioctl::{FIONREAD, SIOCATMARK, TIOCOUTQ as SIOCOUTQ};
+use libsyscall::abi::ioctl::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCATMARK, SIOCGPGRP, SIOCSPGRP, TIOCOUTQ as SIOCOUTQ};
 use libsyscall::abi::signal::SIGPIPE;
 use libsyscall::abi::socket::*;
 
@@ -101,6 +102,8 @@ impl Socket {
                         return Ok(total);
                     }
                 }
+                // Once more after the note: room that came before it would tell nobody.
+                Err(Errno::EAGAIN) if !self.0.common().missed_room.swap(true, SeqCst) => {}
                 Err(Errno::EAGAIN) if !nonblocking => {
                     deadline_ns = deadline_ns.or_else(|| deadline(self.0.common().options.lock().send_timeout_ns));
                     if let Err(error) = self.0.wait_for_room(message, deadline_ns) {
@@ -134,11 +137,19 @@ impl File for Socket {
         self.send(from, &mut Outgoing::default(), open.nonblocking())
     }
 
-    fn ioctl(&self, _open: &OpenFile, command: u32, argument: usize) -> Result<usize, Errno> {
+    fn ioctl(&self, open: &OpenFile, command: u32, argument: usize) -> Result<usize, Errno> {
         let count = match command {
             FIONREAD => self.0.readable_len()?,
             SIOCOUTQ => self.0.unsent_len()?,
             SIOCATMARK => self.0.at_mark()? as usize,
+            FIOGETOWN | SIOCGPGRP => open
+                .signals()
+                .map_or(0, |signals| signals.owner().number() as isize as usize),
+            FIOSETOWN | SIOCSPGRP => {
+                let owner = Owner::of_number(user::read(argument)?)?;
+                open.signals_or_new().set_owner(owner);
+                return Ok(0);
+            }
             _ => return interfaces::ioctl(self.0.common().domain, command, argument).map(|()| 0),
         };
         user::write(argument, &(count as i32)).map(|()| 0)
@@ -160,6 +171,32 @@ impl File for Socket {
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
         Some(self.0.clone())
+    }
+
+    fn sends_signals(&self) -> bool {
+        true
+    }
+
+    fn band(&self, events: EventMask) -> Option<Band> {
+        let common = self.0.common();
+        if events.contains(EventMask::HUP) {
+            // A change of state. AF_UNIX says how it ends; the others, that there is an end to be read.
+            return Some(if common.domain == AF_UNIX {
+                Band::HangUp
+            } else {
+                Band::In
+            });
+        }
+        if events.contains(EventMask::IN) {
+            Some(Band::In)
+        } else if events.contains(EventMask::PRI) {
+            Some(Band::Urgent)
+        } else if events.contains(EventMask::ERR) {
+            Some(Band::Error)
+        } else {
+            // Room is news only for who missed it.
+            common.missed_room.swap(false, SeqCst).then_some(Band::Out)
+        }
     }
 
     fn link_name(&self) -> String {

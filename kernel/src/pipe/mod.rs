@@ -12,6 +12,7 @@ mod splice;
 pub mod tests;
 
 use crate::arch::PAGE_SIZE;
+use crate::file::signal_driven::Band;
 use crate::file::{File, OpenFile};
 use crate::fs::access::Credentials;
 use crate::fs::{self, PIPE_DEVICE, Place, Stat};
@@ -574,6 +575,15 @@ impl File for PipeEnd {
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
         Some(self)
+    }
+
+    fn sends_signals(&self) -> bool {
+        true
+    }
+
+    fn band(&self, events: EventMask) -> Option<Band> {
+        let is_for_reader = self.reads && (!self.writes || events.intersects(READABLE));
+        Some(if is_for_reader { Band::In } else { Band::Out })
     }
 
     fn place(&self) -> Option<&Place> {

@@ -1,11 +1,11 @@
 //! Descriptors: open(2), close(2), dup(2), pipe(2), fcntl(2), ioctl(2).
 
 use super::table::Line;
-use super::{Call, lock, path};
+use super::{Call, lock, owner, path};
 use crate::file::OpenFile;
 use crate::fs;
 use crate::fs::place::Place;
-use crate::fs::tmpfs::Node;
+use crate::fs::tmpfs::{Node, RegularFile, Seals};
 use crate::mm::user;
 use crate::net::unix::rights;
 use crate::pipe::{self, PipeEnd};
@@ -152,17 +152,32 @@ fn fcntl(call: &mut Call) -> Result<usize, Errno> {
             if flags & O_DIRECT != 0 && !open.file.takes_direct() {
                 return Err(Errno::EINVAL);
             }
+            open.set_async(fd, flags & O_ASYNC != 0)?;
             open.set_flags(flags);
             Ok(0)
         }
+        F_SETOWN | F_GETOWN | F_SETSIG | F_GETSIG | F_SETOWN_EX | F_GETOWN_EX => owner::control(call, &open, command),
         F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => lock::record(call, &open, command),
         F_GETPIPE_SZ => Ok(open.downcast::<PipeEnd>().ok_or(Errno::EBADF)?.capacity()),
         F_SETPIPE_SZ => open
             .downcast::<PipeEnd>()
             .ok_or(Errno::EBADF)?
             .set_capacity(call.uint(2) as usize),
+        F_ADD_SEALS => add_seals(&open, call.uint(2)),
+        F_GET_SEALS => {
+            let file = open.downcast::<RegularFile>().ok_or(Errno::EINVAL)?;
+            Ok(file.contents().seals().bits() as usize)
+        }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// F_ADD_SEALS: for a file in memory that is open for writing.
+fn add_seals(open: &OpenFile, seals: u32) -> Result<usize, Errno> {
+    open.check_writable().map_err(|_| Errno::EPERM)?;
+    let seals = Seals::from_bits(seals).ok_or(Errno::EINVAL)?;
+    let file = open.downcast::<RegularFile>().ok_or(Errno::EINVAL)?;
+    file.add_seals(seals).map(|()| 0)
 }
 
 /// ioctl(2): what every descriptor has, then what its file has.
@@ -185,24 +200,32 @@ fn ioctl(call: &mut Call) -> Result<usize, Errno> {
             });
             Ok(0)
         }
+        FIOASYNC => owner::set_async(&open, fd, user::read::<i32>(argument)? != 0),
         _ => open.file.ioctl(&open, command, argument),
     }
 }
 
-/// memfd_create(2), without seals.
+/// memfd_create(2).
 fn memfd_create(call: &mut Call) -> Result<usize, Errno> {
     /// The longest name, memfd_create(2).
     const NAME_LIMIT: usize = 249;
     let flags = call.uint(1);
-    if flags & !(MFD_CLOEXEC | MFD_NOEXEC_SEAL | MFD_EXEC) != 0 {
+    let kinds = MFD_NOEXEC_SEAL | MFD_EXEC;
+    if flags & !(MFD_CLOEXEC | MFD_ALLOW_SEALING | kinds) != 0 || flags & kinds == kinds {
         return Err(Errno::EINVAL);
     }
     let name = user::read_string(call.arg(0), NAME_LIMIT + 1, Errno::EINVAL)?;
     let mut path = b"/memfd:".to_vec();
     path.extend_from_slice(&name);
     path.extend_from_slice(b" (deleted)");
-    let mode = if flags & MFD_NOEXEC_SEAL != 0 { 0o666 } else { 0o777 };
-    let node = Node::unnamed(mode, fs::access::current());
+    let (mode, seals) = if flags & MFD_NOEXEC_SEAL != 0 {
+        (0o666, Seals::EXEC)
+    } else if flags & MFD_ALLOW_SEALING != 0 {
+        (0o777, Seals::empty())
+    } else {
+        (0o777, Seals::SEAL)
+    };
+    let node = Node::unnamed(mode, fs::access::current(), seals);
     let open = fs::open_place(&Place::nameless(&path, node), O_RDWR)?;
     install(call, open, flags & MFD_CLOEXEC != 0)
 }

@@ -105,8 +105,8 @@ fn mmap(call: &mut Call) -> Result<usize, Errno> {
     Ok(start)
 }
 
-/// EACCES: a descriptor that can't be read, or shared writing through one not open for both. EOVERFLOW: past the largest
-/// file.
+/// EACCES: a descriptor that can't be read, or shared writing through one not open for both. EPERM: shared writing of a file
+/// that is sealed against it. EOVERFLOW: past the largest file.
 fn map_file(call: &Call, prot: Protection, shared: bool, offset: u64, len: usize) -> Result<Mapping, Errno> {
     let open = call.file(4)?;
     let mode = open.flags() & O_ACCMODE;
@@ -117,14 +117,18 @@ fn map_file(call: &Call, prot: Protection, shared: bool, offset: u64, len: usize
     if offset.checked_add(len as u64).is_none_or(|end| end > i64::MAX as u64) {
         return Err(Errno::EOVERFLOW);
     }
-    let file = open.file.pages()?;
-    let backing = if shared {
-        Backing::SharedFile { file, offset }
-    } else {
-        Backing::PrivateFile { file, offset }
-    };
-    let mut mapping = Mapping::new(prot, backing);
-    if shared && !writable {
+    if !shared {
+        let file = open.file.pages()?;
+        return Ok(Mapping::new(prot, Backing::PrivateFile { file, offset }));
+    }
+    let to_write = if writable { open.file.writable_pages()? } else { None };
+    if writable && to_write.is_none() && prot.contains(Protection::WRITE) {
+        return Err(Errno::EPERM);
+    }
+    let may_write = to_write.is_some();
+    let file = to_write.map_or_else(|| open.file.pages(), Ok)?;
+    let mut mapping = Mapping::new(prot, Backing::SharedFile { file, offset });
+    if !may_write {
         mapping.allowed -= Protection::WRITE;
     }
     Ok(mapping)

@@ -139,6 +139,9 @@ fn default_limits() -> [Limit; RLIMIT_COUNT] {
 
 impl Process {
     fn build(pid: i32, files: Arc<FdTable>, space: Option<Arc<AddressSpace>>) -> Process {
+        if let Some(space) = &space {
+            space.add_user();
+        }
         let limits = default_limits();
         Process {
             pid,
@@ -235,9 +238,16 @@ impl Process {
         self.space.lock().as_ref().map_or(0, sched::id_of)
     }
 
-    /// execve(2): the former space, to be dropped when this CPU has left it.
+    /// execve(2) and the end: the former space, to be dropped when this CPU has left it.
     pub(super) fn replace_space(&self, space: Option<Arc<AddressSpace>>) -> Option<Arc<AddressSpace>> {
-        core::mem::replace(&mut *self.space.lock(), space)
+        if let Some(space) = &space {
+            space.add_user();
+        }
+        let former = core::mem::replace(&mut *self.space.lock(), space);
+        if let Some(space) = &former {
+            space.remove_user();
+        }
+        former
     }
 
     /// The threads that have not ended. Taken after the signal lock where both are.
@@ -413,5 +423,12 @@ impl Process {
 
     pub fn children_ran_ns(&self) -> u64 {
         self.children_ns.load(Relaxed)
+    }
+}
+
+/// A child that came to nothing.
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.replace_space(None));
     }
 }

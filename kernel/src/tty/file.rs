@@ -2,6 +2,7 @@
 
 use super::control::{self, End};
 use super::terminal::Terminal;
+use crate::file::signal_driven::{Band, Owner};
 use crate::file::{File, OpenFile};
 use crate::fs::{Place, Stat};
 use crate::mm::user::{Sink, Source};
@@ -142,6 +143,18 @@ impl File for TerminalFile {
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
         Some(self)
+    }
+
+    fn sends_signals(&self) -> bool {
+        true
+    }
+
+    fn band(&self, events: EventMask) -> Option<Band> {
+        super::band(events)
+    }
+
+    fn usual_owner(&self) -> Option<Owner> {
+        super::usual_owner(self.terminal.foreground())
     }
 
     fn place(&self) -> Option<&Place> {

@@ -50,6 +50,11 @@ pub fn of_current() -> Option<Arc<Terminal>> {
 }
 
 impl Terminal {
+    /// The process group in the foreground, 0 for none.
+    pub fn foreground(&self) -> i32 {
+        self.state.lock().foreground
+    }
+
     /// Whether it is the running process's controlling terminal.
     pub fn controls_current(self: &Arc<Self>) -> bool {
         of_current().is_some_and(|terminal| Arc::ptr_eq(&terminal, self))

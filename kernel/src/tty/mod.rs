@@ -21,9 +21,12 @@ pub mod tests;
 
 use crate::boot::command_line::{Stdin, parameters};
 use crate::console;
+use crate::file::signal_driven::{Band, Owner};
 use crate::file::{File, OpenFile};
 use crate::fs::{self, Place};
+use crate::task;
 use alloc::sync::Arc;
+use event::EventMask;
 use file::TerminalFile;
 pub use job::{controlling_device, foreground_of, session_ends};
 use libsyscall::abi::Errno;
@@ -36,6 +39,25 @@ pub use terminal::Terminal;
 
 /// The console terminal, where standard input is one.
 static TERMINAL: Once<Arc<Terminal>> = Once::new();
+
+/// What O_ASYNC's signal says of a terminal; nothing of a hang-up, which has a signal of its own.
+fn band(events: EventMask) -> Option<Band> {
+    if events.contains(EventMask::HUP) {
+        None
+    } else if events.contains(EventMask::IN) {
+        Some(Band::In)
+    } else {
+        Some(Band::Out)
+    }
+}
+
+/// Who gets that signal where the program has not said: the foreground, or the running process where there is none.
+fn usual_owner(foreground: i32) -> Option<Owner> {
+    if foreground != 0 {
+        return Some(Owner::Group(foreground));
+    }
+    task::with_current(|thread| Owner::process(thread.process.pid)).ok()
+}
 
 /// Starts listening to the serial line. The tree must be there.
 pub fn init() {

@@ -7,6 +7,7 @@ use super::control::{self, End};
 use super::file::TerminalFile;
 use super::line::DEFAULTS;
 use super::terminal::{Far, Terminal};
+use crate::file::signal_driven::{Band, Owner};
 use crate::file::{File, OpenFile};
 use crate::fs::{Place, Stat, devpts};
 use crate::mm::user::{self, Sink, Source};
@@ -174,6 +175,18 @@ impl File for Master {
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
         Some(self)
+    }
+
+    fn sends_signals(&self) -> bool {
+        true
+    }
+
+    fn band(&self, events: EventMask) -> Option<Band> {
+        super::band(events)
+    }
+
+    fn usual_owner(&self) -> Option<Owner> {
+        super::usual_owner(0)
     }
 
     fn place(&self) -> Option<&Place> {

@@ -45,6 +45,10 @@ pub const F_SETLK: u32 = 6;
 pub const F_SETLKW: u32 = 7;
 pub const F_SETOWN: u32 = 8;
 pub const F_GETOWN: u32 = 9;
+pub const F_SETSIG: u32 = 10;
+pub const F_GETSIG: u32 = 11;
+pub const F_SETOWN_EX: u32 = 15;
+pub const F_GETOWN_EX: u32 = 16;
 pub const F_OFD_GETLK: u32 = 36;
 pub const F_OFD_SETLK: u32 = 37;
 pub const F_OFD_SETLKW: u32 = 38;
@@ -54,6 +58,11 @@ pub const F_GETPIPE_SZ: u32 = 1032;
 pub const F_ADD_SEALS: u32 = 1033;
 pub const F_GET_SEALS: u32 = 1034;
 pub const FD_CLOEXEC: u32 = 1;
+
+/// Kinds of owner in F_SETOWN_EX's structure.
+pub const F_OWNER_TID: i32 = 0;
+pub const F_OWNER_PID: i32 = 1;
+pub const F_OWNER_PGRP: i32 = 2;
 
 pub const F_RDLCK: i16 = 0;
 pub const F_WRLCK: i16 = 1;
@@ -107,6 +116,13 @@ pub const LOCK_UN: u32 = 8;
 pub const FALLOC_FL_KEEP_SIZE: u32 = 1;
 pub const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 pub const FALLOC_FL_ZERO_RANGE: u32 = 0x10;
+
+pub const F_SEAL_SEAL: u32 = 1;
+pub const F_SEAL_SHRINK: u32 = 2;
+pub const F_SEAL_GROW: u32 = 4;
+pub const F_SEAL_WRITE: u32 = 8;
+pub const F_SEAL_FUTURE_WRITE: u32 = 0x10;
+pub const F_SEAL_EXEC: u32 = 0x20;
 
 pub const MFD_CLOEXEC: u32 = 1;
 pub const MFD_ALLOW_SEALING: u32 = 2;

@@ -38,6 +38,11 @@ pub const TIOCGPTPEER: u32 = 0x5441;
 pub const FIONCLEX: u32 = 0x5450;
 pub const FIOCLEX: u32 = 0x5451;
 pub const FIOASYNC: u32 = 0x5452;
+/// Of sockets: F_SETOWN and F_GETOWN under two names each.
+pub const FIOSETOWN: u32 = 0x8901;
+pub const SIOCSPGRP: u32 = 0x8902;
+pub const FIOGETOWN: u32 = 0x8903;
+pub const SIOCGPGRP: u32 = 0x8904;
 pub const FIOQSIZE: u32 = 0x5460;
 
 pub const TCIFLUSH: usize = 0;

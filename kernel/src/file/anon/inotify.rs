@@ -1,5 +1,6 @@
 //! An inotify instance as a file, inotify(7).
 
+use crate::file::signal_driven::Band;
 use crate::file::{FDINFO_PIECE, File, OpenFile};
 use crate::fs::Stat;
 use crate::fs::watch::{Instance, Usage};
@@ -83,6 +84,14 @@ impl File for InotifyFile {
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
         Some(Arc::new(Readers(self.0.clone())))
+    }
+
+    fn sends_signals(&self) -> bool {
+        true
+    }
+
+    fn band(&self, _events: EventMask) -> Option<Band> {
+        Some(Band::In)
     }
 
     fn link_name(&self) -> String {

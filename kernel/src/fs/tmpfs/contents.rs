@@ -1,21 +1,16 @@
 //! The bytes of regular files: sparse pages, over the boot archive where they come from there.
 
-use super::super::{Inode, Place, Stat};
-use super::Node;
+use super::seals::Seals;
 use crate::arch::PAGE_SIZE;
 use crate::file::open_file::PIECE;
-use crate::file::{File, OpenFile};
 use crate::mm::frame::{self, Frame};
-use crate::mm::space::{Mappers, PageSource};
-use crate::mm::user::{self, Sink, Source};
+use crate::mm::space::Mappers;
+use crate::mm::user::{Sink, Source};
 use crate::task;
 use crate::task::signal::Info;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
-use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
-use libsyscall::abi::ioctl::FIONREAD;
 use libsyscall::abi::signal::SIGXFSZ;
 use sync::SpinLock;
 
@@ -90,7 +85,7 @@ pub struct Contents {
     /// Serialises writers, so that appends do not overwrite each other. Taken before `state`; a page fault never takes
     /// it.
     writers: SpinLock<()>,
-    mappers: Mappers,
+    pub(super) mappers: Mappers,
 }
 
 struct State {
@@ -100,6 +95,9 @@ struct State {
     archive: &'static [u8],
     /// Of the pages those that lie behind the archive's: the space taken beside it.
     beyond: usize,
+    seals: Seals,
+    /// Shared mappings that may be written, counted while the file can still be sealed.
+    writable_mappings: usize,
 }
 
 /// What lies at a page.
@@ -144,15 +142,33 @@ impl State {
         self.beyond += (index >= self.archive_pages() as u64) as usize;
         Ok(frame)
     }
+
+    /// The frame of a page that is written up to the offset `end`; EPERM where a seal forbids that.
+    fn frame_to_write(&mut self, index: u64, end: u64) -> Result<Frame, Errno> {
+        self.seals.check_writing()?;
+        self.check_growth(end)?;
+        self.frame(index)
+    }
+
+    /// EPERM where the file is sealed against becoming so large.
+    fn check_growth(&self, end: u64) -> Result<(), Errno> {
+        if end > self.size && self.seals.contains(Seals::GROW) {
+            return Err(Errno::EPERM);
+        }
+        Ok(())
+    }
 }
 
 impl Contents {
-    pub fn new(archive: &'static [u8]) -> Contents {
+    /// `seals`: [`Seals::SEAL`] where there are to be no others, as for every file with a name.
+    pub fn new(archive: &'static [u8], seals: Seals) -> Contents {
         let state = State {
             size: archive.len() as u64,
             pages: BTreeMap::new(),
             archive,
             beyond: 0,
+            seals,
+            writable_mappings: 0,
         };
         Contents {
             state: SpinLock::new(state),
@@ -181,6 +197,57 @@ impl Contents {
             state.size,
             ((state.archive_pages() + state.beyond) * PAGE_SIZE / 512) as u64,
         )
+    }
+
+    pub fn seals(&self) -> Seals {
+        self.state.lock().seals
+    }
+
+    /// F_ADD_SEALS, fcntl(2): EPERM where there are to be no more; EBUSY for F_SEAL_WRITE while someone can write through a
+    /// shared mapping. A write that runs is waited for.
+    pub(super) fn add_seals(&self, seals: Seals) -> Result<(), Errno> {
+        let _writers = self.writers.lock();
+        let mut state = self.state.lock();
+        if state.seals.contains(Seals::SEAL) {
+            return Err(Errno::EPERM);
+        }
+        if (seals - state.seals).contains(Seals::WRITE) && state.writable_mappings > 0 {
+            return Err(Errno::EBUSY);
+        }
+        state.seals |= seals;
+        Ok(())
+    }
+
+    /// Counts a shared mapping that may be written; EPERM where the file is sealed against that.
+    pub(super) fn enter_writable_mapping(&self) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        state.seals.check_writing()?;
+        state.writable_mappings += 1;
+        Ok(())
+    }
+
+    pub(super) fn leave_writable_mapping(&self) {
+        self.state.lock().writable_mappings -= 1;
+    }
+
+    /// The frame of page `index` for a mapping, made where there is none yet; EFAULT past the end.
+    pub(super) fn page(&self, index: u64) -> Result<Frame, Errno> {
+        let mut state = self.state.lock();
+        if index >= state.size.div_ceil(PAGE_SIZE as u64) {
+            return Err(Errno::EFAULT);
+        }
+        state.frame(index)
+    }
+
+    /// The frame of page `index` if there is one and it is not past the end.
+    pub(super) fn present(&self, index: u64) -> Option<Frame> {
+        let state = self.state.lock();
+        let within = index < state.size.div_ceil(PAGE_SIZE as u64);
+        state
+            .pages
+            .get(&index)
+            .filter(|_| within)
+            .map(|page| page.frame.clone())
     }
 
     pub fn read_at(&self, offset: u64, to: &mut Sink) -> Result<usize, Errno> {
@@ -242,8 +309,8 @@ impl Contents {
             let at = offset + done as u64;
             let (index, start) = (at / PAGE_SIZE as u64, at as usize % PAGE_SIZE);
             let len = (total - done).min(PAGE_SIZE - start);
-            // A statement of its own: the lock is gone before the copy.
-            let page = self.state.lock().frame(index);
+            // A statement of its own: the lock is gone before the copy. Nobody seals the file while `writers` is held.
+            let page = self.state.lock().frame_to_write(index, at + len as u64);
             let moved = page.and_then(|frame| from.get_frame(&frame, start, len));
             match moved {
                 Err(error) if done == 0 => return Err(error),
@@ -271,6 +338,10 @@ impl Contents {
         let mut state = self.state.lock();
         let mut cut = BTreeMap::new();
         let shrinks = size < state.size;
+        if shrinks && state.seals.contains(Seals::SHRINK) {
+            return Err(Errno::EPERM);
+        }
+        state.check_growth(size)?;
         if shrinks {
             let (index, start) = (size / PAGE_SIZE as u64, size as usize % PAGE_SIZE);
             cut = state.pages.split_off(&size.div_ceil(PAGE_SIZE as u64));
@@ -301,6 +372,7 @@ impl Contents {
             .checked_add(len)
             .filter(|&end| end <= limit)
             .ok_or_else(|| too_big(limit))?;
+        self.state.lock().check_growth(end)?;
         let pages = end.div_ceil(PAGE_SIZE as u64) - offset / PAGE_SIZE as u64;
         let (limit, held) = usage();
         if pages > limit.saturating_sub(held) as u64 {
@@ -314,6 +386,8 @@ impl Contents {
         }
         let mut state = self.state.lock();
         if !keep_size {
+            // Again: it may have been sealed meanwhile.
+            state.check_growth(end)?;
             state.size = state.size.max(end);
         }
         Ok(())
@@ -321,12 +395,14 @@ impl Contents {
 
     /// FALLOC_FL_PUNCH_HOLE: zeroes, and whole pages given back unless they are mapped.
     pub fn punch(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        self.seals().check_writing()?;
         let end = offset.saturating_add(len).min(self.size());
         let mut at = offset;
         while at < end {
             let (index, start) = (at / PAGE_SIZE as u64, at as usize % PAGE_SIZE);
             let len = (end - at).min((PAGE_SIZE - start) as u64) as usize;
             let mut state = self.state.lock();
+            state.seals.check_writing()?;
             if state.archived(index).is_none() {
                 // A hole may be as large as a file: one step over it.
                 match state.pages.range(index..).next() {
@@ -392,129 +468,4 @@ impl Contents {
 fn zero(frame: &Frame, start: usize, len: usize) {
     static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
     frame.write(start, &ZEROES[..len]);
-}
-
-/// An open regular file.
-pub struct RegularFile {
-    mapping: Arc<Mapping>,
-}
-
-/// A file as a mapping knows it: its pages, and the name it was opened by for /proc/self/maps.
-struct Mapping {
-    node: Arc<Node>,
-    place: Place,
-}
-
-impl Mapping {
-    fn contents(&self) -> &Contents {
-        self.node.contents().expect("a regular file has contents")
-    }
-}
-
-impl RegularFile {
-    pub fn new(node: Arc<Node>, place: Place) -> RegularFile {
-        RegularFile {
-            mapping: Arc::new(Mapping { node, place }),
-        }
-    }
-
-    pub fn contents(&self) -> &Contents {
-        self.mapping.contents()
-    }
-}
-
-impl File for RegularFile {
-    fn seekable(&self) -> bool {
-        true
-    }
-
-    fn takes_direct(&self) -> bool {
-        true
-    }
-
-    fn read_at(&self, offset: u64, to: &mut Sink) -> Result<usize, Errno> {
-        let count = self.contents().read_at(offset, to)?;
-        if count > 0 {
-            self.mapping.node.accessed();
-        }
-        Ok(count)
-    }
-
-    fn write_at(&self, offset: u64, from: &mut Source) -> Result<usize, Errno> {
-        let count = self.contents().write_at(offset, from)?;
-        if count > 0 {
-            self.mapping.node.modified();
-        }
-        Ok(count)
-    }
-
-    fn append(&self, from: &mut Source) -> Result<(usize, u64), Errno> {
-        let (count, end) = self.contents().append(from)?;
-        if count > 0 {
-            self.mapping.node.modified();
-        }
-        Ok((count, end))
-    }
-
-    fn ioctl(&self, open: &OpenFile, command: u32, argument: usize) -> Result<usize, Errno> {
-        /// FICLONE: this filesystem shares no blocks.
-        const FICLONE: u32 = 0x4004_9409;
-        match command {
-            FIONREAD => {
-                let left = self.contents().size().saturating_sub(open.offset());
-                user::write(argument, &(left.min(i32::MAX as u64) as i32))?;
-                Ok(0)
-            }
-            FICLONE => Err(Errno::EOPNOTSUPP),
-            _ => Err(Errno::ENOTTY),
-        }
-    }
-
-    fn stat(&self) -> Stat {
-        self.mapping.node.stat()
-    }
-
-    fn pages(&self) -> Result<Arc<dyn PageSource>, Errno> {
-        Ok(self.mapping.clone())
-    }
-
-    fn place(&self) -> Option<&Place> {
-        Some(&self.mapping.place)
-    }
-
-    fn link_name(&self) -> String {
-        self.mapping.place.display()
-    }
-}
-
-impl PageSource for Mapping {
-    fn page(&self, index: u64) -> Result<Frame, Errno> {
-        let mut state = self.contents().state.lock();
-        if index >= state.size.div_ceil(PAGE_SIZE as u64) {
-            return Err(Errno::EFAULT);
-        }
-        state.frame(index)
-    }
-
-    fn present(&self, index: u64) -> Option<Frame> {
-        let state = self.contents().state.lock();
-        let within = index < state.size.div_ceil(PAGE_SIZE as u64);
-        state
-            .pages
-            .get(&index)
-            .filter(|_| within)
-            .map(|page| page.frame.clone())
-    }
-
-    fn size(&self) -> u64 {
-        self.contents().size()
-    }
-
-    fn mappers(&self) -> Option<&Mappers> {
-        Some(&self.contents().mappers)
-    }
-
-    fn identity(&self) -> (u64, u64, String) {
-        (super::super::TMPFS_DEVICE, self.node.ino(), self.place.display())
-    }
 }

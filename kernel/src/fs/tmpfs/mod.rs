@@ -6,9 +6,13 @@
 mod contents;
 mod directory;
 mod names;
+mod regular;
+mod seals;
 
-pub use contents::{Contents, RegularFile, usage};
+pub use contents::{Contents, usage};
 pub use names::{End, attach, create, link, remove, rename};
+pub use regular::RegularFile;
+pub use seals::Seals;
 
 use super::access::Credentials;
 use super::{Change, Inode, Link, Listed, Place, Stat, TMPFS_DEVICE, new_ino, now_ns, watch};
@@ -100,7 +104,7 @@ impl Node {
     fn make(new: New, owner: Credentials) -> Arc<Node> {
         match new {
             New::Directory { mode } => Node::directory(mode, owner),
-            New::Regular { mode } => Node::new(S_IFREG, mode, owner, 1, Content::Regular(Arc::new(Contents::new(&[])))),
+            New::Regular { mode } => Node::regular(mode, owner, 1, Contents::new(&[], Seals::SEAL)),
             New::SymbolicLink { target } => Node::new(S_IFLNK, 0o777, owner, 1, Content::SymbolicLink(target.into())),
             New::Fifo { mode } => Node::new(S_IFIFO, mode, owner, 1, Content::Fifo(FifoSlot::default())),
             New::Socket { mode } => Node::new(S_IFSOCK, mode, owner, 1, Content::Socket),
@@ -112,20 +116,18 @@ impl Node {
         Node::new(S_IFDIR, mode, owner, 2, Content::Directory(Directory::default()))
     }
 
+    fn regular(mode: u32, owner: Credentials, nlink: u32, contents: Contents) -> Arc<Node> {
+        Node::new(S_IFREG, mode, owner, nlink, Content::Regular(Arc::new(contents)))
+    }
+
     /// A regular file without a name: O_TMPFILE, memfd_create(2).
-    pub fn unnamed(mode: u32, owner: Credentials) -> Arc<Node> {
-        Node::new(S_IFREG, mode, owner, 0, Content::Regular(Arc::new(Contents::new(&[]))))
+    pub fn unnamed(mode: u32, owner: Credentials, seals: Seals) -> Arc<Node> {
+        Node::regular(mode, owner, 0, Contents::new(&[], seals))
     }
 
     /// A regular file whose bytes lie in the boot archive until they are written.
     pub fn archived(mode: u32, owner: Credentials, bytes: &'static [u8]) -> Arc<Node> {
-        Node::new(
-            S_IFREG,
-            mode,
-            owner,
-            1,
-            Content::Regular(Arc::new(Contents::new(bytes))),
-        )
+        Node::regular(mode, owner, 1, Contents::new(bytes, Seals::SEAL))
     }
 
     /// The node of a place, where it is on this filesystem.
@@ -162,6 +164,14 @@ impl Node {
             Content::Regular(contents) => Some(contents),
             _ => None,
         }
+    }
+
+    /// F_ADD_SEALS: EINVAL for what is no regular file.
+    fn add_seals(&self, seals: Seals) -> Result<(), Errno> {
+        let contents = self.contents().ok_or(Errno::EINVAL)?;
+        // Held over both: chmod(2) looks at the seals under it.
+        let attributes = self.attributes.lock();
+        contents.add_seals(seals.for_mode(attributes.mode))
     }
 
     /// Changes the count of names and the time of that.
@@ -265,7 +275,14 @@ impl Inode for Node {
     fn change(&self, change: &Change) -> Result<(), Errno> {
         let now = now_ns();
         let mut attributes = self.attributes.lock();
-        attributes.mode = change.mode.unwrap_or(attributes.mode);
+        let mode = change.mode.unwrap_or(attributes.mode);
+        if (mode ^ attributes.mode) & 0o111 != 0
+            && let Content::Regular(contents) = &self.content
+            && contents.seals().contains(Seals::EXEC)
+        {
+            return Err(Errno::EPERM);
+        }
+        attributes.mode = mode;
         attributes.uid = change.uid.unwrap_or(attributes.uid);
         attributes.gid = change.gid.unwrap_or(attributes.gid);
         attributes.atime_ns = change.atime_ns.unwrap_or(attributes.atime_ns);

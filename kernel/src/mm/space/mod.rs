@@ -61,6 +61,8 @@ pub struct AddressSpace {
     inner: SpinLock<Inner>,
     /// The CPUs that have it active, a bit for each.
     active: AtomicU32,
+    /// The processes that live in it: an idle CPU's share is no reason to hold files.
+    users: AtomicU32,
     /// Nobody owns it any more; CPUs that still have it active go off it.
     dying: AtomicBool,
     pub limits: SpaceLimits,
@@ -154,6 +156,7 @@ impl AddressSpace {
                 stack_top,
             }),
             active: AtomicU32::new(0),
+            users: AtomicU32::new(0),
             dying: AtomicBool::new(false),
             limits: SpaceLimits::new(),
             expedited: AtomicBool::new(false),
@@ -163,6 +166,21 @@ impl AddressSpace {
     /// One past the stack's highest byte.
     pub fn stack_top(&self) -> usize {
         self.inner.lock().stack_top
+    }
+
+    /// A process lives in it from now on.
+    pub fn add_user(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A process has left it. After the last one nothing is mapped any more, though a CPU that halts may keep the space and
+    /// its pages a little longer.
+    pub fn remove_user(&self) {
+        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let regions = core::mem::take(&mut self.inner.lock().regions);
+            // Without the lock: a file's last reference may do anything.
+            drop(regions);
+        }
     }
 
     /// Makes this the current CPU's address space. Not under a lock that a page fault or a shootdown wants.

@@ -85,6 +85,13 @@ impl Info {
         self
     }
 
+    /// si_band and si_fd of SIGIO and what stands for it.
+    pub fn with_band(mut self, band: u32, fd: i32) -> Info {
+        self.payload[..8].copy_from_slice(&u64::from(band).to_ne_bytes());
+        self.payload[8..12].copy_from_slice(&fd.to_ne_bytes());
+        self
+    }
+
     /// si_timerid and si_value of SI_TIMER.
     pub fn with_timer(mut self, number: i32, value: u64) -> Info {
         self.payload[..4].copy_from_slice(&number.to_ne_bytes());
@@ -106,8 +113,8 @@ impl Info {
             (SI_USER | SI_KERNEL.., _) => Layout::Kill,
             (_, SIGCHLD) => Layout::Child,
             (_, SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP) => Layout::Fault,
-            (_, SIGIO) => Layout::Poll,
             (_, SIGSYS) => Layout::System,
+            (POLL_IN..=POLL_HUP, _) => Layout::Poll,
             _ => Layout::Kill,
         }
     }

@@ -9,6 +9,7 @@ use crate::net::protocol::Common;
 use crate::net::socket::deadline;
 use crate::task;
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering::SeqCst;
 use event::EventMask;
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
@@ -31,6 +32,8 @@ impl Stream {
             }
             State::Fresh { .. } => {
                 drop(state);
+                // Who is told by signals hears of the end as of room.
+                self.common.missed_room.store(true, SeqCst);
                 self.start(to)?;
                 if nonblocking {
                     return Err(Errno::EINPROGRESS);
