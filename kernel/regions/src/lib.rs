@@ -9,8 +9,11 @@
 
 extern crate alloc;
 
-use alloc::collections::BTreeMap;
+mod chunks;
+
+use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
+use chunks::{Chunks, Place};
 use core::ops::Range;
 
 /// What a region is, besides its place.
@@ -19,6 +22,8 @@ pub trait Attributes: Clone {
     fn advanced(&self, bytes: usize) -> Self;
     /// Whether `next`, directly behind a region of `len` bytes with these attributes, is the same thing continued.
     fn continues(&self, len: usize, next: &Self) -> bool;
+    /// Becomes the attributes of one region that was two; `next` continues these.
+    fn absorb(&mut self, _next: &Self) {}
 }
 
 /// One range and what it is.
@@ -28,73 +33,98 @@ pub struct Region<A> {
     pub attributes: A,
 }
 
-struct Entry<A> {
-    end: usize,
-    attributes: A,
+/// What was taken out, in order.
+#[derive(Debug)]
+pub struct Removed<A> {
+    /// Mostly there is one, which needs no list.
+    first: Option<Region<A>>,
+    more: Vec<Region<A>>,
+}
+
+impl<A> Removed<A> {
+    const NOTHING: Self = Removed {
+        first: None,
+        more: Vec::new(),
+    };
+
+    fn push(&mut self, range: Range<usize>, attributes: A) {
+        let region = Region { range, attributes };
+        match self.first {
+            None => self.first = Some(region),
+            Some(_) => self.more.push(region),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Region<A>> {
+        self.first.iter().chain(&self.more)
+    }
+}
+
+impl<A> Default for Removed<A> {
+    fn default() -> Self {
+        Removed::NOTHING
+    }
 }
 
 /// All regions of an address space, by start.
+#[derive(Clone)]
 pub struct RegionMap<A> {
-    entries: BTreeMap<usize, Entry<A>>,
+    regions: Chunks<A>,
 }
 
 impl<A: Attributes> Default for RegionMap<A> {
     fn default() -> Self {
-        RegionMap {
-            entries: BTreeMap::new(),
-        }
+        RegionMap { regions: Chunks::new() }
     }
 }
 
 impl<A: Attributes> RegionMap<A> {
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.regions.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
+    }
+
+    /// Makes sure that `more` regions find room: no large piece of memory is allocated for them later.
+    pub fn try_reserve(&mut self, more: usize) -> Result<(), TryReserveError> {
+        self.regions.try_reserve(more)
     }
 
     /// The region that holds `address`.
     pub fn find(&self, address: usize) -> Option<(Range<usize>, &A)> {
-        let (&start, entry) = self.entries.range(..=address).next_back()?;
-        (address < entry.end).then_some((start..entry.end, &entry.attributes))
+        let region = self.regions.get(self.regions.ending_after(address))?;
+        (region.range.start <= address).then(|| region.parts())
     }
 
     /// The first region that starts at or after `address`.
     pub fn next_from(&self, address: usize) -> Option<(Range<usize>, &A)> {
-        self.entries
-            .range(address..)
-            .next()
-            .map(|(&start, entry)| (start..entry.end, &entry.attributes))
+        let mut later = self.regions.from(self.regions.ending_after(address));
+        later.find(|region| region.range.start >= address).map(Region::parts)
     }
 
     /// The last region that ends at or before `address`.
     pub fn previous_to(&self, address: usize) -> Option<(Range<usize>, &A)> {
-        self.entries
-            .range(..address)
-            .rev()
-            .find(|(_, entry)| entry.end <= address)
-            .map(|(&start, entry)| (start..entry.end, &entry.attributes))
+        let place = self.regions.before(self.regions.ending_after(address))?;
+        self.regions.get(place).map(Region::parts)
     }
 
     /// All regions that share a byte with `range`, in order, whole.
     pub fn overlapping(&self, range: Range<usize>) -> impl Iterator<Item = (Range<usize>, &A)> {
-        let first = match self.find(range.start) {
-            Some((found, _)) => found.start,
-            None => range.start,
-        };
-        let last = range.end.max(first);
-        self.entries
-            .range(first..last)
-            .map(|(&start, entry)| (start..entry.end, &entry.attributes))
+        self.regions
+            .from(self.regions.ending_after(range.start))
+            .take_while(move |region| region.range.start < range.end)
+            .map(Region::parts)
     }
 
     /// Every region, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Range<usize>, &A)> {
-        self.entries
-            .iter()
-            .map(|(&start, entry)| (start..entry.end, &entry.attributes))
+        self.overlapping(0..usize::MAX)
     }
 
     /// Whether regions cover every byte of `range`.
@@ -111,99 +141,157 @@ impl<A: Attributes> RegionMap<A> {
 
     /// Whether no region shares a byte with `range`.
     pub fn is_vacant(&self, range: Range<usize>) -> bool {
-        self.overlapping(range).next().is_none()
+        let next = self.regions.get(self.regions.ending_after(range.start));
+        next.is_none_or(|region| region.range.start >= range.end)
     }
 
     /// Puts a region into vacant addresses and joins it with its neighbours.
-    pub fn insert(&mut self, range: Range<usize>, attributes: A) {
+    pub fn insert(&mut self, range: Range<usize>, mut attributes: A) {
         debug_assert!(range.start < range.end && self.is_vacant(range.clone()));
-        self.entries.insert(
-            range.start,
-            Entry {
-                end: range.end,
-                attributes,
-            },
-        );
-        self.join(range.end);
-        self.join(range.start);
+        let next = self.regions.ending_after(range.start);
+        let before = self.regions.before(next);
+        if let Some(before) = before
+            && let Some(region) = self.regions.get_mut(before)
+            && region.is_continued_by(range.start, &attributes)
+        {
+            region.range.end = range.end;
+            region.attributes.absorb(&attributes);
+            self.join(next);
+            return;
+        }
+        if let Some(region) = self.regions.get_mut(next)
+            && range.end == region.range.start
+            && attributes.continues(range.len(), &region.attributes)
+        {
+            attributes.absorb(&region.attributes);
+            region.range.start = range.start;
+            region.attributes = attributes;
+            return;
+        }
+        self.regions.insert(next, Region { range, attributes });
     }
 
-    /// Takes everything in `range` out, splitting what reaches over its borders; what was taken, in order.
-    pub fn remove(&mut self, range: Range<usize>) -> Vec<Region<A>> {
-        self.split(range.start);
-        self.split(range.end);
-        let mut removed = Vec::new();
-        while let Some((&start, _)) = self.entries.range(range.clone()).next() {
-            if let Some(entry) = self.entries.remove(&start) {
-                removed.push(Region {
-                    range: start..entry.end,
-                    attributes: entry.attributes,
-                });
+    /// Takes everything in `range` out, splitting what reaches over its borders.
+    pub fn remove(&mut self, range: Range<usize>) -> Removed<A> {
+        let mut removed = Removed::NOTHING;
+        let mut place = self.regions.ending_after(range.start);
+        if let Some(region) = self.regions.get_mut(place)
+            && region.range.start < range.start
+        {
+            let Range { start, end } = region.range;
+            region.range.end = range.start;
+            let attributes = region.attributes.advanced(range.start - start);
+            if end > range.end {
+                let behind = Region {
+                    range: range.end..end,
+                    attributes: region.attributes.advanced(range.end - start),
+                };
+                let after = self.regions.after(place);
+                self.regions.insert(after, behind);
+                removed.push(range, attributes);
+                return removed;
             }
+            removed.push(range.start..end, attributes);
+            place = self.regions.after(place);
+        }
+        while let Some(region) = self.regions.get_mut(place)
+            && region.range.start < range.end
+        {
+            if region.range.end > range.end {
+                let advanced = region.attributes.advanced(range.end - region.range.start);
+                let attributes = core::mem::replace(&mut region.attributes, advanced);
+                removed.push(region.range.start..range.end, attributes);
+                region.range.start = range.end;
+                break;
+            }
+            let (region, next) = self.regions.remove(place);
+            removed.push(region.range, region.attributes);
+            place = next;
         }
         removed
     }
 
     /// Changes the attributes of everything in `range`, splitting at its borders and joining again.
     pub fn update(&mut self, range: Range<usize>, mut change: impl FnMut(&mut A)) {
-        self.split(range.start);
         self.split(range.end);
-        for (_, entry) in self.entries.range_mut(range.clone()) {
-            change(&mut entry.attributes);
+        self.split(range.start);
+        let mut place = self.regions.ending_after(range.start);
+        while let Some(region) = self.regions.get_mut(place)
+            && region.range.start < range.end
+        {
+            change(&mut region.attributes);
+            place = self.join(place);
         }
-        // Joining removes entries, so the borders are walked from the end.
-        let mut at = range.end;
-        loop {
-            self.join(at);
-            match self.entries.range(range.start..at).next_back() {
-                Some((&start, _)) => at = start,
-                None => break,
-            }
-        }
+        self.join(place);
     }
 
     /// The highest vacant range of `len` bytes inside `window`, by its start.
     pub fn gap_below(&self, len: usize, window: Range<usize>) -> Option<usize> {
         let mut top = window.end;
-        for (&start, entry) in self.entries.range(..window.end).rev() {
-            let bottom = entry.end.max(window.start);
+        let above = self.regions.ending_after(window.end);
+        let mut place = match self.regions.get(above) {
+            Some(region) if region.range.start < window.end => Some(above),
+            _ => self.regions.before(above),
+        };
+        while let Some(region) = place.and_then(|place| self.regions.get(place)) {
+            let bottom = region.range.end.max(window.start);
             if top >= bottom && top - bottom >= len {
                 return Some(top - len);
             }
-            top = top.min(start);
+            top = top.min(region.range.start);
             if top <= window.start {
                 return None;
             }
+            place = place.and_then(|place| self.regions.before(place));
         }
         (top >= window.start && top - window.start >= len).then(|| top - len)
     }
 
     /// Cuts the region that holds `address` in two there.
     fn split(&mut self, address: usize) {
-        let Some((&start, entry)) = self.entries.range_mut(..address).next_back() else {
+        let place = self.regions.ending_after(address);
+        let Some(region) = self.regions.get_mut(place) else {
             return;
         };
-        if entry.end <= address {
+        let Range { start, end } = region.range;
+        if start >= address {
             return;
         }
-        let end = core::mem::replace(&mut entry.end, address);
-        let attributes = entry.attributes.advanced(address - start);
-        self.entries.insert(address, Entry { end, attributes });
+        region.range.end = address;
+        let upper = Region {
+            range: address..end,
+            attributes: region.attributes.advanced(address - start),
+        };
+        let after = self.regions.after(place);
+        self.regions.insert(after, upper);
     }
 
-    /// Makes one region of the two that meet at `address`, if they continue one another.
-    fn join(&mut self, address: usize) {
-        let Some(next) = self.entries.get(&address) else { return };
-        let Some((&start, before)) = self.entries.range(..address).next_back() else {
-            return;
+    /// Makes one region of the one at `place` and the one before, if it continues that. The place behind both.
+    fn join(&mut self, place: Place) -> Place {
+        let Some(region) = self.regions.get(place) else {
+            return place;
         };
-        if before.end != address || !before.attributes.continues(address - start, &next.attributes) {
-            return;
+        let before = self.regions.before(place).and_then(|before| self.regions.get(before));
+        if !before.is_some_and(|before| before.is_continued_by(region.range.start, &region.attributes)) {
+            return self.regions.after(place);
         }
-        let end = next.end;
-        self.entries.remove(&address);
-        if let Some(before) = self.entries.get_mut(&start) {
-            before.end = end;
+        let (joined, _) = self.regions.remove(place);
+        let before = self.regions.ending_after(joined.range.start - 1);
+        if let Some(region) = self.regions.get_mut(before) {
+            region.range.end = joined.range.end;
+            region.attributes.absorb(&joined.attributes);
         }
+        self.regions.after(before)
+    }
+}
+
+impl<A: Attributes> Region<A> {
+    fn parts(&self) -> (Range<usize>, &A) {
+        (self.range.clone(), &self.attributes)
+    }
+
+    /// Whether what starts at `start` is the same thing continued.
+    fn is_continued_by(&self, start: usize, attributes: &A) -> bool {
+        self.range.end == start && self.attributes.continues(self.range.len(), attributes)
     }
 }

@@ -1,7 +1,7 @@
 //! The kernel's own mappings: what boot maps (RAM, the image), and what comes later (stacks, devices).
 #![allow(unsafe_code)]
 
-use super::page_table::{OutOfFrames, PageFlags, Table, entry_or_make, index, table, zeroed_table};
+use super::page_table::{OutOfFrames, PageFlags, Table, index, table, zeroed_table};
 use super::paging::{ADDRESS, BOOT_MAPPED, LINK, PRESENT, encode, entry, flush_kernel, kernel_root, publish};
 use super::{KERNEL_MAPPINGS, boot, symbols};
 use crate::boot::Region;
@@ -11,6 +11,30 @@ use sync::SpinLock;
 
 /// Serialises changes of the kernel's own tables.
 static KERNEL_TABLES: SpinLock<()> = SpinLock::new(());
+
+/// The last-level entry of `address` in the kernel's tables, which are made on the way with `allocate`.
+///
+/// # Safety
+/// `root` is a root table, and the caller has the right to change it.
+unsafe fn entry_or_make<'a>(
+    root: u64,
+    address: usize,
+    allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
+) -> Result<&'a AtomicU64, OutOfFrames> {
+    let mut at = root;
+    for level in [3, 2, 1] {
+        // SAFETY: `at` is the root, or came from a present entry of a table above it.
+        let entry = &unsafe { table(at) }[index(address, level)];
+        let mut value = entry.load(Ordering::Relaxed);
+        if value & PRESENT == 0 {
+            value = allocate()? | LINK;
+            entry.store(value, Ordering::Release);
+        }
+        at = value & ADDRESS;
+    }
+    // SAFETY: as above.
+    Ok(&unsafe { table(at) }[index(address, 0)])
+}
 
 /// Maps one page of the kernel's own region ([`KERNEL_MAPPINGS`]) for all CPUs. The region's tables hang on root entries
 /// that exist from boot on, so every address space has them.

@@ -2,13 +2,11 @@
 //! a machine walks, is in each one's `paging`.
 #![allow(unsafe_code)]
 
-use super::paging::{
-    ADDRESS, MAPPED, PRESENT, USER_SLOTS, decode, encode, entry, leaf_or_make, publish, without_write,
-};
+use super::paging::{ADDRESS, MAPPED, PRESENT, USER_LINK, USER_SLOTS, decode, encode, entry, publish, without_write};
 use crate::mm::{direct, frame};
 use bitflags::bitflags;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 bitflags! {
     /// What a mapping allows. A user page without `READ` allows nothing, and keeps its frame.
@@ -63,23 +61,53 @@ pub(super) fn index(address: usize, level: usize) -> usize {
     (address >> (12 + 9 * level)) & (ENTRIES - 1)
 }
 
-/// The last-level entry of `address`, its tables made on the way.
-///
-/// # Safety
-/// As for [`leaf_or_make`].
-#[inline]
-pub(super) unsafe fn entry_or_make<'a>(
-    root: u64,
-    address: usize,
-    allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
-) -> Result<&'a AtomicU64, OutOfFrames> {
-    // SAFETY: the caller's promise.
-    Ok(&unsafe { leaf_or_make(root, address, allocate)? }[index(address, 0)])
-}
-
 #[inline]
 pub(super) fn zeroed_table() -> Result<u64, OutOfFrames> {
     Ok(frame::Frame::zeroed()?.into_raw())
+}
+
+/// Which entries of a user's table may be in use, kept beside its frame: walking it, when a process forks or ends, looks at
+/// no others. It never shrinks.
+struct Extent(&'static AtomicU32);
+
+impl Extent {
+    /// The first entry in the low half, one past the last in the high half.
+    const EMPTY: u32 = ENTRIES as u32;
+
+    #[inline]
+    fn of(table: u64) -> Extent {
+        Extent(frame::note(table))
+    }
+
+    #[inline]
+    fn slots(&self) -> Range<usize> {
+        let extent = self.0.load(Ordering::Relaxed);
+        (extent & 0xffff) as usize..(extent >> 16) as usize
+    }
+
+    /// What of `slots` may be in use.
+    #[inline]
+    fn within(&self, slots: Range<usize>) -> Range<usize> {
+        let used = self.slots();
+        let start = slots.start.max(used.start);
+        start..slots.end.min(used.end).max(start)
+    }
+
+    #[inline]
+    fn include(&self, slots: Range<usize>) {
+        let used = self.slots();
+        if slots.start < used.start || used.end < slots.end {
+            let (start, end) = (slots.start.min(used.start), slots.end.max(used.end));
+            self.0.store(start as u32 | (end as u32) << 16, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A table of a user half.
+pub(super) fn user_table() -> Result<u64, OutOfFrames> {
+    let physical = zeroed_table()?;
+    Extent::of(physical).0.store(Extent::EMPTY, Ordering::Relaxed);
+    Ok(physical)
 }
 
 /// The user half of an address space. Dropping it frees the tables, not what they map.
@@ -88,9 +116,37 @@ pub struct PageTable {
 }
 
 impl PageTable {
+    /// `count` entries from `address`'s on, which are to be used: all of one last-level table, which is made where there is
+    /// none.
+    fn entries_or_make(&mut self, address: usize, count: usize) -> Result<&[AtomicU64], OutOfFrames> {
+        let mut physical = self.root;
+        for level in [3, 2, 1] {
+            let slot = index(address, level);
+            // SAFETY: a table of this space: its root, or from a present entry. `&mut` makes this the only change.
+            let entry = &unsafe { table(physical) }[slot];
+            let mut value = entry.load(Ordering::Relaxed);
+            if value & PRESENT == 0 {
+                value = user_table()? | USER_LINK;
+                Extent::of(physical).include(slot..slot + 1);
+                entry.store(value, Ordering::Release);
+            }
+            physical = value & ADDRESS;
+        }
+        let first = index(address, 0);
+        Extent::of(physical).include(first..first + count);
+        // SAFETY: as above.
+        Ok(&unsafe { table(physical) }[first..first + count])
+    }
+
+    /// The last-level entry of `address`, which is to be used.
+    #[inline]
+    pub(super) fn entry_or_make(&mut self, address: usize) -> Result<&AtomicU64, OutOfFrames> {
+        Ok(&self.entries_or_make(address, 1)?[0])
+    }
+
     /// Unmaps one page; what it mapped.
     pub fn unmap(&mut self, address: usize) -> Option<(u64, PageFlags)> {
-        // SAFETY: as in `map`.
+        // SAFETY: as in `entries_or_make`.
         let value = unsafe { entry(self.root, address)? }.swap(0, Ordering::AcqRel);
         (value & MAPPED != 0).then(|| (value & ADDRESS, decode(value)))
     }
@@ -103,7 +159,7 @@ impl PageTable {
 
     /// Changes the flags of a mapped page; false where none is.
     pub fn protect(&mut self, address: usize, flags: PageFlags) -> bool {
-        // SAFETY: as in `map`.
+        // SAFETY: as in `entries_or_make`.
         let Some(entry) = (unsafe { entry(self.root, address) }) else {
             return false;
         };
@@ -117,7 +173,7 @@ impl PageTable {
     }
 
     /// The last-level table that has `at`, or the next address that one may have.
-    fn leaf(&self, at: usize) -> Result<&Table, usize> {
+    fn leaf(&self, at: usize) -> Result<u64, usize> {
         let mut physical = self.root;
         for level in [3, 2, 1] {
             // SAFETY: tables of this space, from present entries.
@@ -128,11 +184,10 @@ impl PageTable {
             }
             physical = value & ADDRESS;
         }
-        // SAFETY: as above.
-        Ok(unsafe { table(physical) })
+        Ok(physical)
     }
 
-    /// Shows every part of a range that a last-level table has: its first address and its entries.
+    /// Shows every part of a range that a last-level table may use: its first address and its entries.
     fn leaves(&self, range: Range<usize>, mut show: impl FnMut(usize, &[AtomicU64])) {
         let mut at = range.start;
         while at < range.end {
@@ -141,7 +196,11 @@ impl PageTable {
                 Ok(leaf) => {
                     let first = index(at, 0);
                     let count = ((range.end - at) / 4096).min(ENTRIES - first);
-                    show(at, &leaf[first..first + count]);
+                    let used = Extent::of(leaf).within(first..first + count);
+                    if !used.is_empty() {
+                        // SAFETY: a table of this space, from a present entry.
+                        show(at + (used.start - first) * 4096, &unsafe { table(leaf) }[used]);
+                    }
                     at += count * 4096;
                 }
             }
@@ -170,31 +229,31 @@ impl PageTable {
         &mut self,
         child: &mut PageTable,
         range: Range<usize>,
-        share: &mut dyn FnMut(u64),
+        mut share: impl FnMut(u64),
     ) -> Result<(), OutOfFrames> {
         let mut result = Ok(());
         self.leaves(range, |at, entries| {
             if result.is_err() {
                 return;
             }
-            // Made for the first page there is: a table without one is not copied.
-            let mut copies: Option<&Table> = None;
+            // A table without a page is not copied.
+            if entries.iter().all(|entry| entry.load(Ordering::Relaxed) == 0) {
+                return;
+            }
+            let copies = match child.entries_or_make(at, entries.len()) {
+                Ok(copies) => copies,
+                Err(error) => {
+                    result = Err(error);
+                    return;
+                }
+            };
             for_each_occupied(entries, |slot, entry, value| {
-                let copies = match copies {
-                    Some(copies) => copies,
-                    // SAFETY: `child` owns the tables of its user half, and `&mut` makes this the only change.
-                    None => match unsafe { leaf_or_make(child.root, at, &mut zeroed_table) } {
-                        Ok(made) => *copies.insert(made),
-                        Err(error) => {
-                            result = Err(error);
-                            return;
-                        }
-                    },
-                };
                 share(value & ADDRESS);
                 let read_only = without_write(value);
-                copies[index(at, 0) + slot].store(read_only, Ordering::Release);
-                entry.store(read_only, Ordering::Release);
+                copies[slot].store(read_only, Ordering::Release);
+                if read_only != value {
+                    entry.store(read_only, Ordering::Release);
+                }
             });
         });
         publish();
@@ -202,11 +261,12 @@ impl PageTable {
     }
 
     /// Gives up all pages, each frame to `give`, and the tables of the user half but for the root.
-    pub fn clear(&mut self, give: &mut dyn FnMut(u64)) {
+    pub fn clear(&mut self, mut give: impl FnMut(u64)) {
         /// Empties the table of level `level` up to `slots`.
-        fn empty(physical: u64, level: usize, slots: usize, give: &mut dyn FnMut(u64)) {
+        fn empty(physical: u64, level: usize, slots: usize, give: &mut impl FnMut(u64)) {
+            let used = Extent::of(physical).within(0..slots);
             // SAFETY: a table of a space that no CPU has active any more.
-            for_each_occupied(&unsafe { table(physical) }[..slots], |_, entry, value| {
+            for_each_occupied(&unsafe { table(physical) }[used], |_, entry, value| {
                 entry.store(0, Ordering::Relaxed);
                 if level == 0 {
                     give(value & ADDRESS);
@@ -217,13 +277,13 @@ impl PageTable {
                 }
             });
         }
-        empty(self.root, 3, USER_SLOTS, give);
+        empty(self.root, 3, USER_SLOTS, &mut give);
     }
 }
 
 impl Drop for PageTable {
     fn drop(&mut self) {
-        self.clear(&mut |_| {});
+        self.clear(|_| {});
         // SAFETY: the share was given up by `zeroed_table`, and is taken back once, here.
         drop(unsafe { frame::Frame::from_raw(self.root) });
     }

@@ -11,7 +11,7 @@
 //! Neighbours: [`super::heap`] takes runs for its slabs, [`super::space`] gives frames to page tables, files own theirs.
 
 use super::direct;
-use crate::arch::paging::OutOfFrames;
+use crate::arch::paging::{self, OutOfFrames};
 use crate::arch::{self, MAX_CPUS, PAGE_SIZE};
 use crate::boot::{BootInfo, Region};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -50,7 +50,7 @@ pub(super) enum Kind {
 pub(super) struct FrameInfo {
     /// Shares in a counted frame; objects in use in a slab.
     pub owners: AtomicU32,
-    /// Links of the list it is on.
+    /// Links of the list it is on; `next` is the owner's where there is no list, see [`note`].
     pub next: AtomicU32,
     pub previous: AtomicU32,
     /// First free object of a slab, in units of 16 bytes.
@@ -89,6 +89,17 @@ fn table() -> &'static Table {
 
 pub(super) fn info(index: u32) -> &'static FrameInfo {
     &table().infos[index as usize]
+}
+
+fn info_of(physical: u64) -> &'static FrameInfo {
+    let table = table();
+    &table.infos[((physical - table.base) / PAGE_SIZE as u64) as usize]
+}
+
+/// A number that the only owner of a frame keeps beside it; anything at first.
+#[inline]
+pub fn note(physical: u64) -> &'static AtomicU32 {
+    &info_of(physical).next
 }
 
 pub(super) fn index_of(physical: u64) -> u32 {
@@ -348,14 +359,14 @@ impl Frame {
         }
         let frame = Frame::new()?;
         // SAFETY: a fresh frame, mapped by the direct map and by nothing else.
-        unsafe { frame.bytes().write_bytes(0, PAGE_SIZE) };
+        unsafe { paging::zero_page(frame.bytes()) };
         Ok(frame)
     }
 
     pub fn copy_of(other: &Frame) -> Result<Frame, OutOfFrames> {
         let frame = Frame::new()?;
         // SAFETY: two frames, both in the direct map; user code that writes the other one races as on any shared memory.
-        unsafe { frame.bytes().copy_from_nonoverlapping(other.bytes(), PAGE_SIZE) };
+        unsafe { paging::copy_page(frame.bytes(), other.bytes()) };
         Ok(frame)
     }
 
@@ -383,7 +394,7 @@ impl Frame {
     }
 
     fn info(&self) -> &'static FrameInfo {
-        info(index_of(self.0))
+        info_of(self.0)
     }
 
     /// Gives the share away: the caller keeps it as a number (in a page table).

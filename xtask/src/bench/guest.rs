@@ -11,6 +11,7 @@ use crate::{paths, progress};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Whose operations are measured.
 pub enum System {
@@ -60,10 +61,25 @@ impl System {
     }
 
     /// Measures the cases that `arguments` name, or all of them.
-    pub fn run(&self, machine: &Machine, program: &Path, arguments: &[String]) -> Result<Vec<Measured>> {
+    pub fn measure(&self, machine: &Machine, program: &Path, arguments: &[String]) -> Result<Vec<Measured>> {
+        let mut measured = Vec::new();
+        self.run(machine, program, arguments, |result, _| measured.push(result))?;
+        Ok(measured)
+    }
+
+    /// Runs these cases, or all; each result goes to `take` as it comes, with the time since QEMU's start.
+    pub fn run(
+        &self,
+        machine: &Machine,
+        program: &Path,
+        arguments: &[String],
+        mut take: impl FnMut(Measured, Duration),
+    ) -> Result<()> {
         let step = progress::step(format!("measuring {} on {}", self.name(), machine.arch));
-        let mut guest = Guest::start(self.qemu(machine, program, arguments)?)?;
-        let (mut measured, mut said, mut done) = (Vec::new(), String::new(), false);
+        let qemu = self.qemu(machine, program, arguments)?;
+        let start = Instant::now();
+        let mut guest = Guest::start(qemu)?;
+        let (mut said, mut done) = (String::new(), false);
         let status = loop {
             let events = guest.events()?;
             if events.is_empty() {
@@ -81,7 +97,7 @@ impl System {
             while let Some(end) = said.find('\n') {
                 let line: String = said.drain(..=end).collect();
                 match parse(line.trim_end()) {
-                    Some(result) => measured.push(result),
+                    Some(result) => take(result, start.elapsed()),
                     None if line.trim_end() == "done" => done = true,
                     None => eprint!("{line}"),
                 }
@@ -93,9 +109,9 @@ impl System {
         guest.stop();
         drop(step);
         match status {
-            _ if done => Ok(measured),
+            _ if done => Ok(()),
             // Vigil's first program is no process 1, and ends the machine by ending.
-            Some(end) if end.status() == 0 => Ok(measured),
+            Some(end) if end.status() == 0 => Ok(()),
             Some(end) => bail!("the benchmark ended with status {}", end.status()),
             None => bail!("the machine stopped in the middle of the benchmark"),
         }

@@ -1,8 +1,9 @@
 //! `cargo xtask bench`: what operations cost, in instructions, beside their budgets, an earlier run, or Linux.
 
+mod boot;
 mod budgets;
 mod guest;
-mod history;
+pub mod history;
 mod profile;
 mod report;
 mod table;
@@ -38,6 +39,9 @@ pub struct Options {
     /// Take the time as well, on two CPUs: so many boots of each kernel by turns
     #[arg(long, value_name = "BOOTS", default_value_t = 0)]
     wall: usize,
+    /// Take the time of a boot, and the memory in use then, instead of measuring: so many boots of each kernel by turns
+    #[arg(long, value_name = "BOOTS", default_value_t = 0)]
+    boot: usize,
     /// Show where the instructions of one operation of a case go, instead of measuring
     #[arg(long, value_name = "CASE")]
     profile: Option<String>,
@@ -94,6 +98,15 @@ fn contestants(options: &Options) -> Result<(Contestant, Option<Contestant>)> {
     Ok((vigil, Some(Contestant { name, system })))
 }
 
+/// Vigil's cost of some operations, in instructions.
+pub fn counted(arch: Arch, cases: &[String]) -> Result<Record> {
+    setup::for_running(arch)?;
+    let system = System::Vigil(build::kernel(arch, Profile::Release, Kernel::Plain)?);
+    let program = build::program(arch, Profile::Release, "userspace-tests", "bench")?;
+    let measured = system.measure(&machine(arch, Pace::Counted, 1), &program, cases)?;
+    Ok(Record::new(arch, "Vigil", measured))
+}
+
 pub fn command(options: &Options) -> Result<()> {
     let arch = options.arch;
     setup::for_running(arch)?;
@@ -104,6 +117,10 @@ pub fn command(options: &Options) -> Result<()> {
         true => ("tokio-programs", "tokio_bench"),
     };
     let program = build::program(arch, Profile::Release, package, program)?;
+    if options.boot > 0 {
+        let contestants: Vec<&Contestant> = std::iter::once(&vigil).chain(&linux).collect();
+        return boot::print(arch, &contestants, &program, options.boot);
+    }
     let counting = machine(arch, Pace::Counted, 1);
     if let Some(case) = &options.profile {
         // Of Linux only the addresses: its image has no symbols.
@@ -112,7 +129,7 @@ pub fn command(options: &Options) -> Result<()> {
     }
 
     let record = |contestant: &Contestant| {
-        let measured = contestant.system.run(&counting, &program, &options.cases)?;
+        let measured = contestant.system.measure(&counting, &program, &options.cases)?;
         let record = Record::new(arch, &contestant.name, measured);
         history::append(&record)?;
         Ok::<_, anyhow::Error>(record)
@@ -138,9 +155,9 @@ fn wall(options: &Options, program: &Path, vigil: &Contestant, linux: Option<&Co
     let timing = machine(options.arch, Pace::Free, 2);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..options.wall {
-        ours.push(vigil.system.run(&timing, program, &options.cases)?);
+        ours.push(vigil.system.measure(&timing, program, &options.cases)?);
         if let Some(linux) = linux {
-            theirs.push(linux.system.run(&timing, program, &options.cases)?);
+            theirs.push(linux.system.measure(&timing, program, &options.cases)?);
         }
     }
     println!(

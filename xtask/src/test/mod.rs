@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test there is, each named, on this computer and in QEMU.
 
 pub mod boot;
+mod costs;
 mod debugger;
 mod documents;
 mod fuzz;
@@ -71,6 +72,8 @@ enum Kind {
     Shell,
     /// Random programs whose results in Vigil must be Linux's
     Fuzz,
+    /// What operations cost, in instructions: not more than before
+    Costs,
     /// The commands in the documents
     Documents,
     /// gdb on kernel and program
@@ -201,6 +204,9 @@ pub fn command(options: &Options) -> Result<u8> {
         if wanted(Kind::Fuzz) {
             fuzz::run(&plan, &guests)?;
         }
+    }
+    if wanted(Kind::Costs) {
+        costs::run(&plan)?;
     }
     if wanted(Kind::Debugger) {
         debugger::run(&plan)?;

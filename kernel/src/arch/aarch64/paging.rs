@@ -4,9 +4,10 @@
 //! all CPUs and spaces. All address spaces have the same identifier (ASID 0), so activating one forgets the other's entries.
 
 use super::DIRECT_MAP;
+use crate::arch::PAGE_SIZE;
 pub use crate::arch::kernel_tables::{Bump, map_device, map_kernel, unmap_kernel};
 use crate::arch::kernel_tables::{large_entry, map_image};
-use crate::arch::page_table::{ENTRIES, Table, entry_or_make, index, table, zeroed_table};
+use crate::arch::page_table::{ENTRIES, Table, index, table, user_table};
 pub use crate::arch::page_table::{OutOfFrames, PageFlags, PageTable, Verdict};
 use crate::arch::symbols;
 use core::arch::asm;
@@ -33,6 +34,8 @@ pub(in crate::arch) const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 
 /// An entry for a table.
 pub(in crate::arch) const LINK: u64 = PRESENT | TABLE;
+/// The same of a user half.
+pub(in crate::arch) const USER_LINK: u64 = LINK;
 
 /// The boot tables map this much.
 pub(in crate::arch) const BOOT_MAPPED: u64 = 512 << 30;
@@ -109,39 +112,14 @@ pub(in crate::arch) fn publish() {
     unsafe { asm!("dsb ishst", "isb", options(nostack)) };
 }
 
-/// Walks from `root` to the last-level table of `address`, making tables on the way with `allocate`.
-///
-/// # Safety
-/// `root` is a root table, and the caller has the right to change it.
-pub(in crate::arch) unsafe fn leaf_or_make<'a>(
-    root: u64,
-    address: usize,
-    allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
-) -> Result<&'a Table, OutOfFrames> {
-    let mut physical = root;
-    for level in [3, 2, 1] {
-        // SAFETY: `physical` came from a present entry of a table above it.
-        let entry = &unsafe { table(physical) }[index(address, level)];
-        let mut value = entry.load(Ordering::Relaxed);
-        if value & PRESENT == 0 {
-            value = allocate()? | LINK;
-            entry.store(value, Ordering::Release);
-        }
-        debug_assert!(value & TABLE != 0);
-        physical = value & ADDRESS;
-    }
-    // SAFETY: as above.
-    Ok(unsafe { table(physical) })
-}
-
 /// The last-level entry of `address`, where its tables exist.
 ///
 /// # Safety
-/// As for [`leaf_or_make`].
+/// `root` is a root table, and the caller has the right to change it.
 pub(in crate::arch) unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a AtomicU64> {
     let mut physical = root;
     for level in [3, 2, 1] {
-        // SAFETY: as in `leaf_or_make`.
+        // SAFETY: `physical` came from a present entry of a table above it.
         let value = unsafe { table(physical) }[index(address, level)].load(Ordering::Relaxed);
         if value & PRESENT == 0 || value & TABLE == 0 {
             return None;
@@ -154,14 +132,13 @@ pub(in crate::arch) unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a
 
 impl PageTable {
     pub fn new() -> Result<PageTable, OutOfFrames> {
-        let root = zeroed_table()?;
+        let root = user_table()?;
         Ok(PageTable { root })
     }
 
     /// Maps one page, replacing what was there. No flush: the caller knows whether a stale entry can exist.
     pub fn map(&mut self, address: usize, frame: u64, flags: PageFlags) -> Result<(), OutOfFrames> {
-        // SAFETY: `self` owns the tables of its user half, and `&mut` makes this the only change.
-        let entry = unsafe { entry_or_make(self.root, address, &mut zeroed_table)? };
+        let entry = self.entry_or_make(address)?;
         let old = entry.load(Ordering::Relaxed);
         if old & PRESENT != 0 && old & ADDRESS != frame {
             // Another frame for a page: no CPU may find both in its translations (break before make).
@@ -230,6 +207,52 @@ pub fn sync_instruction_cache(address: usize, len: usize) {
     }
     // SAFETY: forgets cached instructions, which are fetched again.
     unsafe { asm!("dsb ish", "ic ialluis", "dsb ish", "isb", options(nostack)) };
+}
+
+/// Fills a page with zeroes, by cache lines where the machine has an instruction for it.
+///
+/// # Safety
+/// `page` starts a page of ordinary memory that nobody else uses.
+pub unsafe fn zero_page(page: *mut u8) {
+    /// DCZID_EL0: the instruction is not to be used.
+    const PROHIBITED: u64 = 1 << 4;
+    let kind: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, dczid_el0", out(reg) kind, options(nostack, nomem, preserves_flags)) };
+    if kind & PROHIBITED != 0 {
+        // SAFETY: the caller's promise.
+        unsafe { page.write_bytes(0, PAGE_SIZE) };
+        return;
+    }
+    // The register has the binary logarithm of a line's words.
+    let line = 4usize << (kind & 15);
+    // SAFETY: the caller's promise; lines are aligned, and no longer than a page.
+    unsafe {
+        asm!(
+            "2:", "dc zva, {at}", "add {at}, {at}, {line}", "cmp {at}, {end}", "b.lo 2b",
+            at = inout(reg) page => _, line = in(reg) line, end = in(reg) page.add(PAGE_SIZE), options(nostack),
+        );
+    }
+}
+
+/// Copies a page, by as much as the integer registers take at a time.
+///
+/// # Safety
+/// Both start pages of ordinary memory; nobody else uses the one at `to`.
+pub unsafe fn copy_page(to: *mut u8, from: *const u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "2:",
+            "ldp {a}, {b}, [{from}]", "ldp {c}, {d}, [{from}, 16]", "stp {a}, {b}, [{to}]", "stp {c}, {d}, [{to}, 16]",
+            "ldp {a}, {b}, [{from}, 32]", "ldp {c}, {d}, [{from}, 48]", "stp {a}, {b}, [{to}, 32]", "stp {c}, {d}, [{to}, 48]",
+            "ldp {a}, {b}, [{from}, 64]", "ldp {c}, {d}, [{from}, 80]", "stp {a}, {b}, [{to}, 64]", "stp {c}, {d}, [{to}, 80]",
+            "ldp {a}, {b}, [{from}, 96]", "ldp {c}, {d}, [{from}, 112]", "stp {a}, {b}, [{to}, 96]", "stp {c}, {d}, [{to}, 112]",
+            "add {from}, {from}, 128", "add {to}, {to}, 128", "cmp {from}, {end}", "b.lo 2b",
+            from = inout(reg) from => _, to = inout(reg) to => _, end = in(reg) from.add(PAGE_SIZE),
+            a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _, options(nostack),
+        );
+    }
 }
 
 pub fn flush_kernel(address: usize) {

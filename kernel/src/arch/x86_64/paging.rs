@@ -4,10 +4,12 @@
 //! image. Its level-3 tables are made once at boot, so a copy of 256 root entries shares everything mapped later.
 
 use super::{DIRECT_MAP, KERNEL_MAPPINGS, boot};
+use crate::arch::PAGE_SIZE;
 pub use crate::arch::kernel_tables::{Bump, map_device, map_kernel, unmap_kernel};
 use crate::arch::kernel_tables::{large_entry, map_image};
-use crate::arch::page_table::{ENTRIES, Table, entry_or_make, for_each_occupied, index, table, zeroed_table};
+use crate::arch::page_table::{ENTRIES, Table, for_each_occupied, index, table, user_table};
 pub use crate::arch::page_table::{OutOfFrames, PageFlags, PageTable, Verdict};
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -31,6 +33,8 @@ pub(in crate::arch) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// An entry for a table of the kernel's.
 pub(in crate::arch) const LINK: u64 = PRESENT | WRITABLE;
+/// An entry for a table of a user half.
+pub(in crate::arch) const USER_LINK: u64 = LINK | USER;
 
 /// The boot tables of the direct doors map this much.
 pub(in crate::arch) const BOOT_MAPPED: u64 = 4 << 30;
@@ -91,40 +95,14 @@ pub(in crate::arch) fn without_write(value: u64) -> u64 {
 #[inline]
 pub(in crate::arch) fn publish() {}
 
-/// Walks from `root` to the last-level table of `address`, making tables on the way with `allocate`.
-///
-/// # Safety
-/// `root` is a root table, and the caller has the right to change it.
-pub(in crate::arch) unsafe fn leaf_or_make<'a>(
-    root: u64,
-    address: usize,
-    allocate: &mut dyn FnMut() -> Result<u64, OutOfFrames>,
-) -> Result<&'a Table, OutOfFrames> {
-    let user = if address < super::USER_END { USER } else { 0 };
-    let mut physical = root;
-    for level in [3, 2, 1] {
-        // SAFETY: `physical` came from a present entry of a table above it.
-        let entry = &unsafe { table(physical) }[index(address, level)];
-        let mut value = entry.load(Ordering::Relaxed);
-        if value & PRESENT == 0 {
-            value = allocate()? | LINK | user;
-            entry.store(value, Ordering::Release);
-        }
-        debug_assert!(value & LARGE == 0);
-        physical = value & ADDRESS;
-    }
-    // SAFETY: as above.
-    Ok(unsafe { table(physical) })
-}
-
 /// The last-level entry of `address`, where its tables exist.
 ///
 /// # Safety
-/// As for [`leaf_or_make`].
+/// `root` is a root table, and the caller has the right to change it.
 pub(in crate::arch) unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a AtomicU64> {
     let mut physical = root;
     for level in [3, 2, 1] {
-        // SAFETY: as in `leaf_or_make`.
+        // SAFETY: `physical` came from a present entry of a table above it.
         let value = unsafe { table(physical) }[index(address, level)].load(Ordering::Relaxed);
         if value & PRESENT == 0 || value & LARGE != 0 {
             return None;
@@ -137,7 +115,7 @@ pub(in crate::arch) unsafe fn entry<'a>(root: u64, address: usize) -> Option<&'a
 
 impl PageTable {
     pub fn new() -> Result<PageTable, OutOfFrames> {
-        let root = zeroed_table()?;
+        let root = user_table()?;
         // SAFETY: both are root tables; the kernel's upper half is final after boot.
         let (new, kernel) = unsafe { (table(root), table(KERNEL_ROOT.load(Ordering::Relaxed))) };
         for_each_occupied(&kernel[USER_SLOTS..], |slot, _, value| {
@@ -148,8 +126,7 @@ impl PageTable {
 
     /// Maps one page, replacing what was there. No flush: the caller knows whether a stale entry can exist.
     pub fn map(&mut self, address: usize, frame: u64, flags: PageFlags) -> Result<(), OutOfFrames> {
-        // SAFETY: `self` owns the tables of its user half, and `&mut` makes this the only change.
-        let entry = unsafe { entry_or_make(self.root, address, &mut zeroed_table)? };
+        let entry = self.entry_or_make(address)?;
         entry.store(frame | encode(flags), Ordering::Release);
         Ok(())
     }
@@ -190,6 +167,34 @@ pub fn flush_user() {
 
 /// Makes freshly written instructions visible; this machine does it by itself.
 pub fn sync_instruction_cache(_address: usize, _len: usize) {}
+
+/// Fills a page with zeroes.
+///
+/// # Safety
+/// `page` starts a page of ordinary memory that nobody else uses.
+pub unsafe fn zero_page(page: *mut u8) {
+    // SAFETY: the caller's promise; the direction flag is clear in Rust code.
+    unsafe {
+        asm!(
+            "rep stosq", inout("rdi") page => _, inout("rcx") PAGE_SIZE / 8 => _, in("rax") 0,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Copies a page.
+///
+/// # Safety
+/// Both start pages of ordinary memory; nobody else uses the one at `to`.
+pub unsafe fn copy_page(to: *mut u8, from: *const u8) {
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            "rep movsq", inout("rdi") to => _, inout("rsi") from => _, inout("rcx") PAGE_SIZE / 8 => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
 
 pub fn flush_kernel(address: usize) {
     flush_page(address);

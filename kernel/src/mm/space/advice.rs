@@ -1,7 +1,7 @@
 //! madvise(2), mincore(2), msync(2), as a space does them.
 
 use super::change::user_range;
-use super::{AddressSpace, Backing, Fault, MAX_REGIONS, OnFork};
+use super::{AddressSpace, Backing, Fault, OnFork};
 use crate::arch::PAGE_SIZE;
 use crate::mm::frame;
 use core::ops::Range;
@@ -63,9 +63,7 @@ impl AddressSpace {
     fn set_on_fork(&self, range: &Range<usize>, on_fork: OnFork) -> Result<(), Errno> {
         frame::admit()?;
         let mut inner = self.inner.lock();
-        if inner.regions.len() + 2 > MAX_REGIONS {
-            return Err(Errno::ENOMEM);
-        }
+        inner.admit_regions(2)?;
         inner.regions.update(range.clone(), |mapping| mapping.on_fork = on_fork);
         Ok(())
     }

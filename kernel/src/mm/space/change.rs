@@ -8,7 +8,7 @@ use crate::task;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
-use regions::Region;
+use regions::Removed;
 
 /// Where mmap(2) may put a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +49,7 @@ impl AddressSpace {
         frame::admit()?;
         let _replaced;
         let mut inner = self.inner.lock();
-        if inner.regions.len() >= MAX_REGIONS {
-            return Err(Errno::ENOMEM);
-        }
+        inner.admit_regions(1)?;
         let start = match placement {
             Placement::Anywhere => {
                 inner.check_limits(self, len, mapping.is_data())?;
@@ -88,8 +86,8 @@ impl AddressSpace {
         // Files are let go after the lock: their last reference may do anything.
         let _removed;
         let mut inner = self.inner.lock();
-        if inner.regions.len() >= MAX_REGIONS && inner.splits(&range) {
-            return Err(Errno::ENOMEM);
+        if inner.splits(&range) {
+            inner.admit_regions(1)?;
         }
         _removed = inner.take_out(self, range);
         Ok(())
@@ -104,9 +102,7 @@ impl AddressSpace {
         }
         frame::admit()?;
         let mut inner = self.inner.lock();
-        if inner.regions.len() + 2 > MAX_REGIONS {
-            return Err(Errno::ENOMEM);
-        }
+        inner.admit_regions(2)?;
         // The part up to the first hole or refusal is changed, as Linux walks it.
         let mut end = range.start;
         let mut result = Ok(());
@@ -253,6 +249,14 @@ impl Inner {
             .is_some_and(|(region, _)| region.start < range.start && range.end < region.end)
     }
 
+    /// Whether there may be so many regions more: ENOMEM.
+    pub(super) fn admit_regions(&mut self, more: usize) -> Result<(), Errno> {
+        if self.regions.len() + more > MAX_REGIONS {
+            return Err(Errno::ENOMEM);
+        }
+        self.regions.try_reserve(more).map_err(|_| Errno::ENOMEM)
+    }
+
     pub(super) fn add(&mut self, range: Range<usize>, mapping: Mapping) {
         self.mapped += range.len();
         if mapping.is_data() {
@@ -297,14 +301,14 @@ impl Inner {
     }
 
     /// Removes what is mapped in a range, pages and regions; the regions, to be dropped without the lock.
-    pub(super) fn take_out(&mut self, space: &AddressSpace, range: Range<usize>) -> alloc::vec::Vec<Region<Mapping>> {
+    pub(super) fn take_out(&mut self, space: &AddressSpace, range: Range<usize>) -> Removed<Mapping> {
         let removed = self.regions.remove(range.clone());
         if range.end >= self.searched_to {
             self.searched_to = self.map_top;
             self.no_gap_of = 0;
         }
         if !removed.is_empty() {
-            for region in &removed {
+            for region in removed.iter() {
                 self.mapped -= region.range.len();
                 if region.attributes.is_data() {
                     self.data -= region.range.len();

@@ -28,20 +28,22 @@ impl AddressSpace {
         let (parent, child) = (&mut *parent, &mut *child);
         child.heap_start = parent.heap_start;
         child.heap_end = parent.heap_end;
+        child.regions = parent.regions.clone();
+        (child.mapped, child.data) = (parent.mapped, parent.data);
         for (range, mapping) in parent.regions.iter() {
             if mapping.on_fork == OnFork::LeaveOut {
+                child.take_out(child_space, range);
                 continue;
             }
             if let Some(mappers) = mapping.mappers() {
                 mappers.add(child_space);
             }
-            child.add(range.clone(), mapping.clone());
             // Shared pages are found again in their file.
             if mapping.on_fork == OnFork::Empty || !mapping.backing.is_private() {
                 continue;
             }
             let resident = &mut child.resident;
-            let shared = parent.table.share_with(&mut child.table, range, &mut |frame| {
+            let shared = parent.table.share_with(&mut child.table, range, |frame| {
                 // SAFETY: the parent's share stays the parent's; the new one is the child's entry's.
                 ManuallyDrop::new(unsafe { Frame::from_raw(frame) }).clone_share();
                 *resident += 1;

@@ -404,7 +404,7 @@ impl Drop for AddressSpace {
             shootdown::ask(active);
             sync::relax();
         }
-        self.inner.get_mut().table.clear(&mut |frame| {
+        self.inner.get_mut().table.clear(|frame| {
             // SAFETY: the entry that owned the share is gone, and no CPU walks these tables any more.
             drop(unsafe { Frame::from_raw(frame) });
         });

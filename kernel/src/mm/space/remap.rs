@@ -1,15 +1,14 @@
 //! mremap(2).
 
 use super::change::{pages_up, user_range};
-use super::{AddressSpace, Backing, Inner, LOWEST, MAX_REGIONS, Mapping};
+use super::{AddressSpace, Backing, Inner, LOWEST, Mapping};
 use crate::arch::paging::{PageFlags, Verdict};
 use crate::arch::{PAGE_SIZE, USER_END};
 use crate::mm::frame;
-use alloc::vec::Vec;
 use bitflags::bitflags;
 use core::ops::Range;
 use libsyscall::abi::Errno;
-use regions::{Attributes, Region};
+use regions::{Attributes, Removed};
 
 bitflags! {
     /// mremap(2)'s flags.
@@ -53,8 +52,8 @@ impl AddressSpace {
             None
         };
         frame::admit()?;
-        // Files are let go after the lock.
-        let mut removed = Vec::new();
+        // Files are let go after the lock: what lay at the target, and the old place.
+        let mut replaced = Removed::default();
         let mut inner = self.inner.lock();
         let (region, mapping) = inner.regions.find(old.start).ok_or(Errno::EFAULT)?;
         let mapping = mapping.advanced(old.start - region.start);
@@ -71,12 +70,12 @@ impl AddressSpace {
                 return Err(Errno::EFAULT);
             }
             let rest = old.start + new_len..old.end;
-            if inner.regions.len() >= MAX_REGIONS && inner.splits(&rest) {
-                return Err(Errno::ENOMEM);
+            if inner.splits(&rest) {
+                inner.admit_regions(1)?;
             }
-            removed = inner.take_out(self, rest);
+            replaced = inner.take_out(self, rest);
             drop(inner);
-            drop(removed);
+            drop(replaced);
             return Ok(old.start);
         }
         // Growing and moving work on one region, as on Linux.
@@ -94,27 +93,29 @@ impl AddressSpace {
                 return Ok(old.start);
             }
         }
-        if !flags.contains(RemapFlags::MAYMOVE) || inner.regions.len() + 3 > MAX_REGIONS {
+        if !flags.contains(RemapFlags::MAYMOVE) {
             return Err(Errno::ENOMEM);
         }
+        inner.admit_regions(3)?;
         inner.check_limits(self, new_len.saturating_sub(old.len()), mapping.is_data())?;
         let start = match target {
             Some(target) => {
-                removed = inner.take_out(self, target.clone());
+                replaced = inner.take_out(self, target.clone());
                 target.start
             }
             None => inner.find_place(0, new_len)?,
         };
         let keep = flags.contains(RemapFlags::DONTUNMAP);
-        let moved = inner.move_to(self, old, start..start + new_len, mapping, keep, &mut removed);
+        let moved = inner.move_to(self, old, start..start + new_len, mapping, keep);
         drop(inner);
-        drop(removed);
-        moved.map(|()| start)
+        drop(replaced);
+        moved.map(|_| start)
     }
 }
 
 impl Inner {
-    /// Moves a region's part with its pages to a vacant range; the old place is left empty (`keep`) or unmapped.
+    /// Moves a region's part with its pages to a vacant range; the old place is left empty (`keep`) or unmapped, and what was
+    /// there is given back.
     fn move_to(
         &mut self,
         space: &AddressSpace,
@@ -122,8 +123,7 @@ impl Inner {
         new: Range<usize>,
         mapping: Mapping,
         keep: bool,
-        removed: &mut Vec<Region<Mapping>>,
-    ) -> Result<(), Errno> {
+    ) -> Result<Removed<Mapping>, Errno> {
         let kept = old.start..old.end.min(old.start + new.len());
         if let Err(at) = self.move_pages(kept.clone(), new.start) {
             // Back again, to tables that exist.
@@ -136,10 +136,10 @@ impl Inner {
         // Before anyone can find the old pages under the old address again.
         space.forget(kept);
         self.add(new, mapping);
-        if !keep && !old.is_empty() {
-            removed.extend(self.take_out(space, old));
+        if keep || old.is_empty() {
+            return Ok(Removed::default());
         }
-        Ok(())
+        Ok(self.take_out(space, old))
     }
 
     /// Moves page-table entries; where it stopped for want of a table.
