@@ -4,10 +4,17 @@ use libsyscall::abi::Errno;
 use libsyscall::abi::event::EpollEvent;
 use libsyscall::abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
 use libsyscall::calls::{event, file};
+use std::os::fd::AsRawFd;
 
 /// An open descriptor, closed when dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fd(pub i32);
+
+impl AsRawFd for Fd {
+    fn as_raw_fd(&self) -> i32 {
+        self.0
+    }
+}
 
 impl Drop for Fd {
     fn drop(&mut self) {

@@ -9,6 +9,7 @@ pub mod child;
 pub mod fd;
 pub mod folder;
 pub mod harness;
+pub mod option;
 pub mod pty;
 pub mod socket;
 

@@ -2,7 +2,7 @@
 //!
 //! - [`socket`]: the file a descriptor names: what waits, repeats and signals around a kind of socket.
 //! - [`protocol`]: what a kind of socket does at once, and [`message`]: what goes with the bytes one way and the other.
-//! - [`options`]: SOL_SOCKET's options, and [`address`]: socket addresses.
+//! - [`options`]: SOL_SOCKET's options, [`address`]: socket addresses, and [`stamp`]: when a message came.
 //! - [`unix`]: the kinds of AF_UNIX.
 //! - [`inet`]: the kinds of AF_INET and AF_INET6.
 //! - [`netlink`]: the kind of AF_NETLINK, which tells of interfaces.
@@ -19,6 +19,7 @@ pub mod options;
 pub mod protocol;
 pub mod ring;
 pub mod socket;
+pub mod stamp;
 pub mod unix;
 
 use alloc::sync::Arc;

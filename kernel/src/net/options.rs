@@ -33,21 +33,61 @@ impl OptionValue {
     }
 }
 
-/// Options that are one int, with the values they start with.
-const INTS: &[(i32, i32)] = &[
-    (SO_DEBUG, 0),
-    (SO_REUSEADDR, 0),
-    (SO_REUSEPORT, 0),
-    (SO_KEEPALIVE, 0),
-    (SO_DONTROUTE, 0),
-    (SO_BROADCAST, 0),
-    (SO_OOBINLINE, 0),
-    (SO_PRIORITY, 0),
-    (SO_MARK, 0),
-    (SO_PASSCRED, 0),
-    (SO_TIMESTAMP, 0),
-    (SO_SNDBUF, BUFFER_DEFAULT as i32),
-    (SO_RCVBUF, BUFFER_DEFAULT as i32),
+/// What an option that is one int may be.
+#[derive(Clone, Copy)]
+pub enum Values {
+    /// 0, or anything else for 1.
+    Switch,
+    /// From the first to the last; EINVAL else.
+    Range(i32, i32),
+    /// The same, and -1 for the value it starts with.
+    OrDefault(i32, i32),
+    /// The bits of a mask count.
+    Bits(i32),
+}
+
+use Values::*;
+
+impl Values {
+    pub const ANY: Values = Range(i32::MIN, i32::MAX);
+
+    /// What an option is that is set to `value` and was `default` at first: EINVAL.
+    pub fn checked(self, value: i32, default: i32) -> Result<i32, Errno> {
+        match self {
+            Switch => Ok((value != 0) as i32),
+            Bits(mask) => Ok(value & mask),
+            OrDefault(..) if value == -1 => Ok(default),
+            Range(first, last) | OrDefault(first, last) if (first..=last).contains(&value) => Ok(value),
+            Range(..) | OrDefault(..) => Err(Errno::EINVAL),
+        }
+    }
+}
+
+/// Options that are one int: the values they start with, and what they may be.
+#[rustfmt::skip]
+const INTS: &[(i32, i32, Values)] = &[
+    (SO_DEBUG, 0, Switch),
+    (SO_REUSEADDR, 0, Switch),
+    (SO_REUSEPORT, 0, Switch),
+    (SO_KEEPALIVE, 0, Switch),
+    (SO_DONTROUTE, 0, Switch),
+    (SO_BROADCAST, 0, Switch),
+    (SO_OOBINLINE, 0, Switch),
+    (SO_NO_CHECK, 0, Switch),
+    (SO_PRIORITY, 0, Values::ANY),
+    (SO_MARK, 0, Values::ANY),
+    (SO_PASSCRED, 0, Switch),
+    // There is no security module whose labels could be passed.
+    (SO_PASSSEC, 0, Switch),
+    (SO_TIMESTAMP, 0, Switch),
+    (SO_TIMESTAMPNS, 0, Switch),
+    (SO_TIMESTAMPING, 0, Values::ANY),
+    (SO_RXQ_OVFL, 0, Switch),
+    // Hints to a device's driver and to what steers packets to CPUs.
+    (SO_BUSY_POLL, 0, Range(0, i32::MAX)),
+    (SO_INCOMING_CPU, -1, Values::ANY),
+    (SO_SNDBUF, BUFFER_DEFAULT as i32, Values::ANY),
+    (SO_RCVBUF, BUFFER_DEFAULT as i32, Values::ANY),
 ];
 
 #[derive(Clone, Copy)]
@@ -72,7 +112,7 @@ impl Default for Options {
 }
 
 fn place(name: i32) -> Result<usize, Errno> {
-    INTS.iter().position(|&(n, _)| n == name).ok_or(Errno::ENOPROTOOPT)
+    INTS.iter().position(|&(n, ..)| n == name).ok_or(Errno::ENOPROTOOPT)
 }
 
 impl Options {
@@ -85,16 +125,23 @@ impl Options {
         self.get(name).is_ok_and(|value| value != 0)
     }
 
-    /// Sets an option as Linux does: switches to 0 or 1, buffers doubled and within bounds. The value it has then.
+    /// Sets an option as Linux does: buffers doubled and within bounds, one kind of time stamp at a time. The value it has
+    /// then: ENOPROTOOPT, EINVAL.
     pub fn set(&mut self, name: i32, value: i32) -> Result<i32, Errno> {
         let at = place(name)?;
         let doubled = |minimum: i32| ((value as u32).min(BUFFER_MAX) as i32 * 2).max(minimum);
-        self.ints[at] = match name {
+        let (_, default, values) = INTS[at];
+        let value = match name {
             SO_SNDBUF => doubled(SEND_BUFFER_MIN),
             SO_RCVBUF => doubled(RECEIVE_BUFFER_MIN),
-            SO_PRIORITY | SO_MARK => value,
-            _ => (value != 0) as i32,
+            _ => values.checked(value, default)?,
         };
-        Ok(self.ints[at])
+        if matches!(name, SO_TIMESTAMP | SO_TIMESTAMPNS) {
+            for other in [SO_TIMESTAMP, SO_TIMESTAMPNS] {
+                self.ints[place(other)?] = 0;
+            }
+        }
+        self.ints[at] = value;
+        Ok(value)
     }
 }

@@ -10,7 +10,7 @@ use crate::task;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use sync::SpinLock;
@@ -56,6 +56,8 @@ pub struct Common {
     pub options: SpinLock<Options>,
     /// SO_RCVLOWAT: bytes that a stream's receive waits for.
     pub receive_low: AtomicUsize,
+    /// SO_BINDTODEVICE: the number of the one interface it uses; 0 for all.
+    pub interface: AtomicU32,
     pub maker: Credentials,
     /// A send found no room: who is told by signals wants to hear when there is some.
     pub missed_room: AtomicBool,
@@ -71,9 +73,15 @@ impl Common {
             queue: Arc::new(WaitQueue::new()),
             options: SpinLock::new(Options::default()),
             receive_low: AtomicUsize::new(1),
+            interface: AtomicU32::new(0),
             maker: Credentials::running(),
             missed_room: AtomicBool::new(false),
         }
+    }
+
+    /// The one interface it uses, if it is bound to one.
+    pub fn bound_interface(&self) -> Option<u32> {
+        Some(self.interface.load(Relaxed)).filter(|&number| number != 0)
     }
 
     /// Of a socket that a listening one makes: its kind and options.
@@ -83,6 +91,7 @@ impl Common {
             queue: Arc::new(WaitQueue::new()),
             options: SpinLock::new(*self.options.lock()),
             receive_low: AtomicUsize::new(self.receive_low.load(Relaxed)),
+            interface: AtomicU32::new(self.interface.load(Relaxed)),
             missed_room: AtomicBool::new(false),
             ..*self
         }

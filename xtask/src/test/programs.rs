@@ -55,6 +55,7 @@ const PROGRAMS: &[&str] = &[
     "job_control",
     "tcp",
     "udp",
+    "socket_options",
     "netlink",
     "unix_sockets",
     "unix_datagrams",

@@ -1,24 +1,10 @@
 //! Options of IPPROTO_IP, IPPROTO_IPV6 and IPPROTO_TCP that are one int: kept, checked, and given back as they were set.
 
 use crate::net::options::OptionValue;
+use crate::net::options::Values::{self, *};
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
-
-/// What an option may be.
-#[derive(Clone, Copy)]
-enum Values {
-    /// 0, or anything else for 1.
-    Switch,
-    /// From the first to the last; EINVAL else.
-    Range(i32, i32),
-    /// The same, and -1 for the value it starts with.
-    OrDefault(i32, i32),
-    /// The lowest eight bits count.
-    Byte,
-}
-
-use Values::*;
 
 /// Level, name, the value it starts with, and what it may be.
 type Kept = (i32, i32, i32, Values);
@@ -26,13 +12,17 @@ type Kept = (i32, i32, i32, Values);
 #[rustfmt::skip]
 const INTS: &[Kept] = &[
     (IPPROTO_IP, IP_TTL, 64, OrDefault(1, 255)),
-    (IPPROTO_IP, IP_TOS, 0, Byte),
+    (IPPROTO_IP, IP_TOS, 0, Bits(0xff)),
+    // No packet here has options of IP's, extension headers, or too long a way: nothing of them is ever told.
+    (IPPROTO_IP, IP_RECVOPTS, 0, Switch),
+    (IPPROTO_IP, IP_RETOPTS, 0, Switch),
     (IPPROTO_IP, IP_PKTINFO, 0, Switch),
     (IPPROTO_IP, IP_MTU_DISCOVER, 1, Range(0, 5)),
     (IPPROTO_IP, IP_RECVERR, 0, Switch),
     (IPPROTO_IP, IP_RECVTTL, 0, Switch),
     (IPPROTO_IP, IP_RECVTOS, 0, Switch),
     (IPPROTO_IP, IP_FREEBIND, 0, Switch),
+    (IPPROTO_IP, IP_RECVORIGDSTADDR, 0, Switch),
     (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0, Switch),
     (IPPROTO_IP, IP_MULTICAST_TTL, 1, OrDefault(0, 255)),
     (IPPROTO_IP, IP_MULTICAST_LOOP, 1, Switch),
@@ -47,6 +37,17 @@ const INTS: &[Kept] = &[
     (IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0, Switch),
     (IPPROTO_IPV6, IPV6_RECVTCLASS, 0, Switch),
     (IPPROTO_IPV6, IPV6_TCLASS, 0, OrDefault(0, 255)),
+    (IPPROTO_IPV6, IPV6_MULTICAST_ALL, 1, Switch),
+    (IPPROTO_IPV6, IPV6_RECVHOPOPTS, 0, Switch),
+    (IPPROTO_IPV6, IPV6_RECVRTHDR, 0, Switch),
+    (IPPROTO_IPV6, IPV6_RECVDSTOPTS, 0, Switch),
+    (IPPROTO_IPV6, IPV6_RECVPATHMTU, 0, Switch),
+    (IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 0, Switch),
+    (IPPROTO_IPV6, IPV6_FREEBIND, 0, Switch),
+    (IPPROTO_IPV6, IPV6_DONTFRAG, 0, Switch),
+    (IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, 1, Switch),
+    (IPPROTO_UDP, UDP_SEGMENT, 0, Range(0, u16::MAX as i32)),
+    (IPPROTO_UDP, UDP_GRO, 0, Switch),
     (IPPROTO_TCP, TCP_NODELAY, 0, Switch),
     (IPPROTO_TCP, TCP_QUICKACK, 1, Switch),
     (IPPROTO_TCP, TCP_KEEPIDLE, 7200, Range(1, 32767)),
@@ -55,10 +56,13 @@ const INTS: &[Kept] = &[
     // What follows is for packets; a local connection has none.
     (IPPROTO_TCP, TCP_CORK, 0, Switch),
     (IPPROTO_TCP, TCP_SYNCNT, 6, Range(1, 127)),
-    (IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, Range(i32::MIN, i32::MAX)),
+    // The largest segment asked for.
+    (IPPROTO_TCP, TCP_MAXSEG, 0, Range(0, i16::MAX as i32)),
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, Values::ANY),
     (IPPROTO_TCP, TCP_USER_TIMEOUT, 0, Range(0, i32::MAX)),
     (IPPROTO_TCP, TCP_FASTOPEN, 0, Range(0, i32::MAX)),
-    (IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0, Range(i32::MIN, i32::MAX)),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0, Values::ANY),
+    (IPPROTO_TCP, TCP_INQ, 0, Range(0, 1)),
 ];
 
 /// The options of one socket.
@@ -81,19 +85,20 @@ fn place(level: i32, name: i32) -> Result<usize, Errno> {
         .ok_or(Errno::ENOPROTOOPT)
 }
 
-/// ENOPROTOOPT for a level that a socket of this domain and protocol does not have. An IPv6 one has IPv4's options too.
-fn check_level(domain: u16, protocol: i32, level: i32) -> Result<(), Errno> {
-    if level == IPPROTO_IP || level == IPPROTO_IPV6 && domain == AF_INET6 || level == protocol {
-        Ok(())
-    } else {
-        Err(Errno::ENOPROTOOPT)
-    }
+/// Whether a socket of this domain and protocol has a level. An IPv6 one has IPv4's options too.
+fn has_level(domain: u16, protocol: i32, level: i32) -> bool {
+    level == IPPROTO_IP || level == IPPROTO_IPV6 && domain == AF_INET6 || level == protocol
 }
 
 impl InetOptions {
-    /// ENOPROTOOPT for one that is not there.
+    /// ENOPROTOOPT for one that is not there, EOPNOTSUPP for a level that an IPv4 socket does not have.
     pub fn get(&self, domain: u16, protocol: i32, level: i32, name: i32) -> Result<Vec<u8>, Errno> {
-        check_level(domain, protocol, level)?;
+        if domain == AF_INET && !has_level(domain, protocol, level) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if !has_level(domain, protocol, level) {
+            return Err(Errno::ENOPROTOOPT);
+        }
         Ok(self.ints[place(level, name)?].to_ne_bytes().to_vec())
     }
 
@@ -106,23 +111,28 @@ impl InetOptions {
         self.int(level, name) != 0
     }
 
+    /// IP_FREEBIND, IPV6_FREEBIND: one switch by two names.
+    pub fn binds_freely(&self) -> bool {
+        self.is_on(IPPROTO_IP, IP_FREEBIND) || self.is_on(IPPROTO_IPV6, IPV6_FREEBIND)
+    }
+
     /// Sets an option as Linux does: ENOPROTOOPT, EINVAL, EFAULT.
     pub fn set(&mut self, domain: u16, protocol: i32, level: i32, name: i32, value: OptionValue) -> Result<(), Errno> {
-        check_level(domain, protocol, level)?;
-        let at = place(level, name)?;
+        if !has_level(domain, protocol, level) {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        // TCP and UDP look at the value before they look at the name.
+        if level != protocol {
+            place(level, name)?;
+        }
         // IPv4's may be given as one byte.
         let value = match value.len {
             1..4 if level == IPPROTO_IP => value.read::<u8>()?.into(),
             _ => value.int()?,
         };
+        let at = place(level, name)?;
         let (_, _, default, values) = INTS[at];
-        self.ints[at] = match values {
-            Switch => (value != 0) as i32,
-            Byte => value & 0xff,
-            OrDefault(..) if value == -1 => default,
-            Range(first, last) | OrDefault(first, last) if (first..=last).contains(&value) => value,
-            Range(..) | OrDefault(..) => return Err(Errno::EINVAL),
-        };
+        self.ints[at] = values.checked(value, default)?;
         Ok(())
     }
 }

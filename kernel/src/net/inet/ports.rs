@@ -20,6 +20,8 @@ const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
 
 /// What the sockets of a table are.
 pub trait Holder {
+    /// Whether there are some that keep their port.
+    const MAY_KEEP_PORT: bool;
     /// Whether it shares its port by SO_REUSEPORT only: a TCP socket that listens.
     fn keeps_port(&self) -> bool;
     /// Whether it takes what comes for its port from this sender, and how much rather than others: 2 when it is connected
@@ -63,7 +65,7 @@ struct Entry<S> {
 
 impl<S: Holder> Entry<S> {
     fn keeps_port(&self) -> bool {
-        self.socket.upgrade().is_some_and(|socket| socket.keeps_port())
+        S::MAY_KEEP_PORT && self.socket.upgrade().is_some_and(|socket| socket.keeps_port())
     }
 
     /// How well it fits what comes from `from` for `to`: better when bound to just that address than when to any, and of
@@ -193,15 +195,25 @@ impl<S: Holder> Ports<S> {
     pub fn taker(&self, to: Inet, from: Inet) -> Option<Arc<S>> {
         let entries = self.entries.lock();
         let same_port = entries.get(&to.port)?;
-        let best = same_port.iter().filter_map(|entry| entry.fit(to.ip, from)).max()?;
-        let equals = || same_port.iter().filter(|entry| entry.fit(to.ip, from) == Some(best));
-        let count = equals().count().max(1);
-        let chosen = if equals().all(|entry| entry.sharing.port.is_some()) {
-            spread(from) % count
-        } else {
-            count - 1
-        };
-        equals().nth(chosen)?.socket.upgrade()
+        // Thousands may share a port, so each is looked at once; only those who spread are counted first, and then found.
+        let (mut best, mut count, mut newest, mut spreads) = (None, 0, None, true);
+        for entry in same_port {
+            let fit = entry.fit(to.ip, from);
+            if fit.is_none() || fit < best {
+                continue;
+            }
+            if fit > best {
+                (best, count, spreads) = (fit, 0, true);
+            }
+            count += 1;
+            newest = Some(entry);
+            spreads &= entry.sharing.port.is_some();
+        }
+        if spreads && count > 1 {
+            let mut equals = same_port.iter().filter(|entry| entry.fit(to.ip, from) == best);
+            newest = equals.nth(spread(from) % count);
+        }
+        newest?.socket.upgrade()
     }
 
     /// All who take what comes from `from` for `to`, the address of a group or of everyone: ENOMEM.

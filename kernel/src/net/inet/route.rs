@@ -3,6 +3,7 @@
 
 use super::outside;
 use crate::net::address::Ip;
+use crate::net::protocol::Common;
 use libsyscall::abi::Errno;
 
 /// The loopback interface's number, and that of the network card's.
@@ -69,6 +70,34 @@ pub fn has_interface(number: u32) -> bool {
     number == LOOPBACK || number == OUTSIDE && outside::address().is_some()
 }
 
+/// The longest packet that reaches an address (IP_MTU). IPv4 itself has none longer than 65535 bytes.
+pub fn mtu(to: Ip) -> i32 {
+    match to {
+        to if arrival(to) == OUTSIDE => 1500,
+        Ip::V4(_) => 65_535,
+        Ip::V6(_) => 65_536,
+    }
+}
+
+/// The interface by which something comes from an address.
+fn arrival(from: Ip) -> u32 {
+    if is_own(from) { LOOPBACK } else { OUTSIDE }
+}
+
+/// Whether a socket hears what comes from an address: not where it is bound to another interface (SO_BINDTODEVICE).
+pub fn admits(common: &Common, from: Ip) -> bool {
+    common.bound_interface().is_none_or(|number| number == arrival(from))
+}
+
+/// ENETUNREACH where a socket is bound to another interface than a route's.
+pub fn check_interface(common: &Common, route: &Route) -> Result<(), Errno> {
+    if common.bound_interface().is_none_or(|number| number == route.interface) {
+        Ok(())
+    } else {
+        Err(Errno::ENETUNREACH)
+    }
+}
+
 /// The interface that has an address.
 pub fn interface_of(ip: Ip) -> Option<u32> {
     match ip {
@@ -86,9 +115,9 @@ pub fn check_source(route: &Route, ip: Ip) -> Result<(), Errno> {
     }
 }
 
-/// EADDRNOTAVAIL where it is no address a socket may be bound to.
-pub fn check_bindable(ip: Ip) -> Result<(), Errno> {
-    if ip.is_unspecified() || is_own(ip) || scope(ip) != Scope::One {
+/// EADDRNOTAVAIL where it is no address a socket may be bound to. `free` (IP_FREEBIND): any address may, there or not.
+pub fn check_bindable(ip: Ip, free: bool) -> Result<(), Errno> {
+    if free || ip.is_unspecified() || is_own(ip) || scope(ip) != Scope::One {
         Ok(())
     } else {
         Err(Errno::EADDRNOTAVAIL)

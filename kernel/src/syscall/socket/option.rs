@@ -2,15 +2,27 @@
 
 use super::{socket_file, socket_of};
 use crate::mm::user;
+use crate::net::address;
+use crate::net::inet::interfaces;
 use crate::net::options::OptionValue;
-use crate::net::protocol::Credentials;
+use crate::net::protocol::{Credentials, Protocol};
 use crate::syscall::Call;
 use crate::syscall::time::timeval;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::Errno;
-use libsyscall::abi::capability::CAP_NET_ADMIN;
+use libsyscall::abi::capability::{CAP_NET_ADMIN, CAP_NET_RAW};
+use libsyscall::abi::netlink::IFNAMSIZ;
 use libsyscall::abi::socket::*;
+
+/// SO_TIMESTAMPING: stamps of what comes. Those of what is sent would come back as errors, and do not.
+const STAMPS: i32 = SOF_TIMESTAMPING_RX_HARDWARE
+    | SOF_TIMESTAMPING_RX_SOFTWARE
+    | SOF_TIMESTAMPING_SOFTWARE
+    | SOF_TIMESTAMPING_RAW_HARDWARE;
+/// SO_NETNS_COOKIE of the one network namespace there is.
+const NETWORK_COOKIE: u64 = 1;
 
 pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
     let open = socket_file(call)?;
@@ -20,9 +32,46 @@ pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
         at: call.arg(3),
         len: usize::try_from(call.int(4)).map_err(|_| Errno::EINVAL)?,
     };
-    let options = &protocol.common().options;
     match (level, name) {
-        (SOL_SOCKET, SO_RCVTIMEO | SO_SNDTIMEO) => {
+        (SOL_SOCKET, SO_BINDTODEVICE) => bind_to_device(call, protocol, device(value)?)?,
+        (SOL_SOCKET, _) => set_socket_option(call, protocol, name, value)?,
+        _ => protocol.set_option(level, name, value)?,
+    }
+    Ok(0)
+}
+
+/// SO_BINDTODEVICE: the number of the interface that has a name, 0 of an empty one. ENODEV.
+fn device(value: OptionValue) -> Result<i32, Errno> {
+    let mut name = [0; IFNAMSIZ - 1];
+    let len = value.len.min(name.len());
+    user::read_bytes(value.at, &mut name[..len])?;
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    if name.is_empty() {
+        return Ok(0);
+    }
+    let mut named = interfaces::all().filter(|interface| interface.name.as_bytes() == name);
+    Ok(named.next().ok_or(Errno::ENODEV)?.number as i32)
+}
+
+/// Binds a socket to an interface, to none by 0: EPERM where it has one and the caller may not take it away, EINVAL.
+fn bind_to_device(call: &Call, protocol: &Arc<dyn Protocol>, number: i32) -> Result<(), Errno> {
+    let common = protocol.common();
+    if common.bound_interface().is_some() && !call.thread.process.full_credentials().has(CAP_NET_RAW) {
+        return Err(Errno::EPERM);
+    }
+    let number = u32::try_from(number).map_err(|_| Errno::EINVAL)?;
+    common.interface.store(number, Relaxed);
+    Ok(())
+}
+
+/// EINVAL and EFAULT of the value come before what there is to say of the name.
+fn set_socket_option(call: &Call, protocol: &Arc<dyn Protocol>, name: i32, value: OptionValue) -> Result<(), Errno> {
+    let int = value.int()?;
+    let options = &protocol.common().options;
+    let is_unix = protocol.common().domain == AF_UNIX;
+    let may = |capability| call.thread.process.full_credentials().has(capability);
+    match name {
+        SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
             let [seconds, microseconds]: [i64; 2] = value.read()?;
             if !(0..1_000_000).contains(&microseconds) {
                 return Err(Errno::EDOM);
@@ -32,46 +81,56 @@ pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
                 .saturating_add(microseconds as u64 * 1000);
             let mut options = options.lock();
             match name {
-                SO_RCVTIMEO => options.receive_timeout_ns = timeout_ns,
+                SO_RCVTIMEO | SO_RCVTIMEO_NEW => options.receive_timeout_ns = timeout_ns,
                 _ => options.send_timeout_ns = timeout_ns,
             }
+            return Ok(());
         }
-        (SOL_SOCKET, SO_LINGER) => {
+        SO_LINGER => {
             let [on, seconds]: [i32; 2] = value.read()?;
             options.lock().linger = (on != 0, seconds);
+            return Ok(());
         }
-        (SOL_SOCKET, SO_RCVLOWAT) => {
+        SO_RCVLOWAT => {
             // None is one, and less than none the most there is.
-            let low = match value.int()? {
+            let low = match int {
                 0 => 1,
                 low => usize::try_from(low).unwrap_or(i32::MAX as usize),
             };
             protocol.common().receive_low.store(low, Relaxed);
             protocol.option_set(name, low as i32);
+            return Ok(());
         }
-        (SOL_SOCKET, SO_SNDBUFFORCE | SO_RCVBUFFORCE) => {
-            if !call.thread.process.full_credentials().has(CAP_NET_ADMIN) {
-                return Err(Errno::EPERM);
-            }
-            let name = if name == SO_SNDBUFFORCE { SO_SNDBUF } else { SO_RCVBUF };
-            let stored = options.lock().set(name, value.int()?.max(0))?;
-            protocol.option_set(name, stored);
-        }
-        (SOL_SOCKET, SO_REUSEPORT) if protocol.common().domain == AF_UNIX => return Err(Errno::EOPNOTSUPP),
-        (SOL_SOCKET, _) => {
-            let value = value.int()?;
-            let stored = options.lock().set(name, value)?;
-            protocol.option_set(name, stored);
-        }
-        _ => protocol.set_option(level, name, value)?,
+        SO_SNDBUFFORCE | SO_RCVBUFFORCE if !may(CAP_NET_ADMIN) => return Err(Errno::EPERM),
+        SO_DEBUG if int != 0 && !may(CAP_NET_ADMIN) => return Err(Errno::EACCES),
+        SO_PRIORITY if !(0..=6).contains(&int) && !may(CAP_NET_ADMIN) && !may(CAP_NET_RAW) => return Err(Errno::EPERM),
+        SO_MARK if !may(CAP_NET_ADMIN) && !may(CAP_NET_RAW) => return Err(Errno::EPERM),
+        SO_BINDTOIFINDEX => return bind_to_device(call, protocol, int),
+        SO_TIMESTAMPING if int & !STAMPS != 0 => return Err(Errno::EINVAL),
+        SO_REUSEPORT if is_unix && int != 0 => return Err(Errno::EOPNOTSUPP),
+        SO_PASSCRED | SO_PASSSEC if !is_unix => return Err(Errno::EOPNOTSUPP),
+        // Filters are programs of their own, which nothing here runs.
+        SO_DETACH_FILTER => return Err(Errno::ENOENT),
+        _ => {}
     }
-    Ok(0)
+    let (name, int) = match name {
+        SO_SNDBUFFORCE => (SO_SNDBUF, int.max(0)),
+        SO_RCVBUFFORCE => (SO_RCVBUF, int.max(0)),
+        _ => (name, int),
+    };
+    let stored = options.lock().set(name, int)?;
+    protocol.option_set(name, stored);
+    Ok(())
+}
+
+/// The room a program gives for an option's value: EINVAL.
+fn room(call: &Call) -> Result<usize, Errno> {
+    usize::try_from(user::read::<i32>(call.arg(4))?).map_err(|_| Errno::EINVAL)
 }
 
 /// Writes an option's value, cut to the room the program gives, and its length.
 fn write_option(call: &Call, bytes: &[u8]) -> Result<usize, Errno> {
-    let room = usize::try_from(user::read::<i32>(call.arg(4))?).map_err(|_| Errno::EINVAL)?;
-    let len = bytes.len().min(room);
+    let len = bytes.len().min(room(call)?);
     user::write_bytes(call.arg(3), &bytes[..len])?;
     user::write(call.arg(4), &(len as i32))?;
     Ok(0)
@@ -87,7 +146,12 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
     let common = protocol.common();
     let (level, name) = (call.int(1), call.int(2));
     if level != SOL_SOCKET {
-        return write_option(call, &protocol.option(level, name)?);
+        let bytes = protocol.option(level, name)?;
+        // A small number of IPv4's fits into less room than an int.
+        if let (IPPROTO_IP, 1..4, &[low, 0, 0, 0]) = (level, room(call)?, bytes.as_slice()) {
+            return write_option(call, &[low]);
+        }
+        return write_option(call, &bytes);
     }
     let options = *common.options.lock();
     let bytes = match name {
@@ -96,6 +160,31 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         SO_DOMAIN => ints([common.domain.into()]),
         SO_PROTOCOL => ints([common.protocol]),
         SO_ACCEPTCONN => ints([protocol.is_listening().into()]),
+        SO_COOKIE if room(call)? < size_of::<u64>() => return Err(Errno::EINVAL),
+        SO_COOKIE => common.ino.to_ne_bytes().to_vec(),
+        SO_NETNS_COOKIE if room(call)? != size_of::<u64>() => return Err(Errno::EINVAL),
+        SO_NETNS_COOKIE => NETWORK_COOKIE.to_ne_bytes().to_vec(),
+        SO_PEERNAME => {
+            let (bytes, len) = address::encode(&protocol.peer_address()?, common.domain);
+            if len < room(call)? {
+                return Err(Errno::EINVAL);
+            }
+            bytes[..len].to_vec()
+        }
+        SO_BINDTOIFINDEX => ints([common.interface.load(Relaxed) as i32]),
+        SO_BINDTODEVICE => match common.bound_interface() {
+            None => Vec::new(),
+            Some(_) if room(call)? < IFNAMSIZ => return Err(Errno::EINVAL),
+            Some(number) => {
+                let mut named = interfaces::all().filter(|interface| interface.number == number);
+                let mut bytes = named.next().ok_or(Errno::ENODEV)?.name.as_bytes().to_vec();
+                bytes.push(0);
+                bytes
+            }
+        },
+        // The flags, and a clock of the network card's, which there is none of.
+        SO_TIMESTAMPING => ints([options.get(name)?, 0]),
+        SO_PASSCRED | SO_PASSSEC if common.domain != AF_UNIX => return Err(Errno::EOPNOTSUPP),
         SO_PEERCRED => ints(match protocol.peer_credentials() {
             Some(Credentials { pid, uid, gid }) => [pid, uid as i32, gid as i32],
             None => [0, -1, -1],
@@ -103,11 +192,10 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         SO_RCVLOWAT => ints([common.receive_low.load(Relaxed) as i32]),
         SO_SNDLOWAT => ints([1]),
         SO_LINGER => ints([options.linger.0.into(), options.linger.1]),
-        SO_RCVTIMEO | SO_SNDTIMEO => {
-            let ns = if name == SO_RCVTIMEO {
-                options.receive_timeout_ns
-            } else {
-                options.send_timeout_ns
+        SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
+            let ns = match name {
+                SO_RCVTIMEO | SO_RCVTIMEO_NEW => options.receive_timeout_ns,
+                _ => options.send_timeout_ns,
             };
             timeval(ns).iter().flat_map(|word| word.to_ne_bytes()).collect()
         }

@@ -43,26 +43,26 @@ fn socket() -> Result<Socket<'static>, Errno> {
     Ok(Socket::new(version, protocol, buffer()?, buffer()?))
 }
 
-/// Sends a message: EMSGSIZE, ENOBUFS, ENETUNREACH.
-pub fn send(message: &Datagram) -> Result<(), Errno> {
+/// Sends a message with these bytes: EMSGSIZE, ENOBUFS, ENETUNREACH.
+pub fn send(message: &Datagram, bytes: &[u8]) -> Result<(), Errno> {
     let (Ip::V4(from), Ip::V4(to)) = (message.from.ip, message.to.ip) else {
         return Err(Errno::ENETUNREACH);
     };
-    if message.bytes.len() > LONGEST {
+    if bytes.len() > LONGEST {
         return Err(Errno::EMSGSIZE);
     }
     let sent = super::with_stack(|stack| {
         let socket: &mut Socket = stack.sockets.get_mut(stack.messages.handle);
-        let len = IP_HEADER_LEN + UDP_HEADER_LEN + message.bytes.len();
+        let len = IP_HEADER_LEN + UDP_HEADER_LEN + bytes.len();
         let room = socket.send(len).map_err(|_| Errno::ENOBUFS)?;
-        write(room, message, from.into(), to.into());
+        write(room, message, bytes, from.into(), to.into());
         Ok(())
     });
     sent.unwrap_or(Err(Errno::ENETUNREACH))
 }
 
 /// Writes a packet with a message.
-fn write(room: &mut [u8], message: &Datagram, from: Ipv4Address, to: Ipv4Address) {
+fn write(room: &mut [u8], message: &Datagram, bytes: &[u8], from: Ipv4Address, to: Ipv4Address) {
     let header = Ipv4Repr {
         src_addr: from,
         dst_addr: to,
@@ -75,8 +75,8 @@ fn write(room: &mut [u8], message: &Datagram, from: Ipv4Address, to: Ipv4Address
     let mut datagram = UdpPacket::new_unchecked(packet.payload_mut());
     datagram.set_src_port(message.from.port);
     datagram.set_dst_port(message.to.port);
-    datagram.set_len((UDP_HEADER_LEN + message.bytes.len()) as u16);
-    datagram.payload_mut().copy_from_slice(&message.bytes);
+    datagram.set_len((UDP_HEADER_LEN + bytes.len()) as u16);
+    datagram.payload_mut().copy_from_slice(bytes);
     datagram.fill_checksum(&IpAddress::Ipv4(from), &IpAddress::Ipv4(to));
 }
 
@@ -106,6 +106,8 @@ fn read(packet: &[u8]) -> Option<Datagram> {
         ttl: packet.hop_limit(),
         tos: packet.dscp() << 2 | packet.ecn(),
         arrival_ns: time::realtime_ns(),
+        lost_before: 0,
+        segment_len: None,
         bytes,
     })
 }

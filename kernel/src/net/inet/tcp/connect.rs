@@ -60,6 +60,7 @@ impl Stream {
         if route.scope != Scope::One {
             return Err(Errno::ENETUNREACH);
         }
+        route::check_interface(&self.common, &route)?;
         let bound = self.binding.lock().is_some();
         if !bound {
             let ip = route.source;

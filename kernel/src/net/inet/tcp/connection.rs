@@ -4,6 +4,7 @@
 use super::incoming::Incoming;
 use crate::mm::user::{Sink, Source};
 use crate::net::inet::outside;
+use crate::net::message::Control;
 use alloc::sync::Arc;
 use event::{EventMask, WaitQueue};
 use libsyscall::abi::Errno;
@@ -104,6 +105,17 @@ impl Link {
     /// FIONREAD.
     pub fn readable_len(&self) -> usize {
         self.own().incoming.lock().readable_len()
+    }
+
+    /// TCP_INQ: what is left to be read, the end counting as a byte where that is all.
+    pub fn rest(&self) -> Control {
+        let own = self.own().incoming.lock();
+        let len = own.readable_len().max(usize::from(own.ended)) as i32;
+        Control {
+            level: IPPROTO_TCP,
+            kind: TCP_INQ,
+            data: len.to_ne_bytes().to_vec(),
+        }
     }
 
     /// SIOCATMARK.

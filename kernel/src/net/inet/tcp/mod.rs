@@ -162,12 +162,14 @@ impl Stream {
 }
 
 impl Holder for Stream {
+    const MAY_KEEP_PORT: bool = true;
+
     fn keeps_port(&self) -> bool {
         self.is_listening()
     }
 
-    fn takes_from(&self, _from: Inet) -> Option<u32> {
-        self.is_listening().then_some(0)
+    fn takes_from(&self, from: Inet) -> Option<u32> {
+        (self.is_listening() && route::admits(&self.common, from.ip)).then_some(0)
     }
 }
 
@@ -179,7 +181,7 @@ impl Protocol for Stream {
     fn bind(self: Arc<Self>, at: &Address) -> Result<(), Errno> {
         match at {
             Address::Inet(at) => {
-                route::check_bindable(at.ip)?;
+                route::check_bindable(at.ip, self.options.lock().binds_freely())?;
                 self.take_port(*at)
             }
             _ => Err(Errno::EAFNOSUPPORT),
@@ -263,7 +265,13 @@ impl Protocol for Stream {
     fn receive(&self, to: &mut Sink, flags: u32, message: &mut Incoming) -> Result<usize, Errno> {
         let failed = matches!(*self.state.lock(), State::Failed { .. });
         let result = match self.link(if failed { Ok(0) } else { Err(Errno::ENOTCONN) }) {
-            Ok(link) => link.receive(to, flags),
+            Ok(link) => {
+                let result = link.receive(to, flags);
+                if result.is_ok() && self.options.lock().is_on(IPPROTO_TCP, TCP_INQ) {
+                    message.control = Vec::from([link.rest()]);
+                }
+                result
+            }
             Err(result) => result,
         };
         if flags & MSG_OOB != 0 && result.is_ok() {

@@ -2,9 +2,10 @@
 
 use super::Udp;
 use super::inbox::{Complaint, Datagram};
-use crate::net::address::{self, Address, Ip};
+use crate::net::address::{self, Address, Inet, Ip};
 use crate::net::inet::route;
 use crate::net::message::{Control, Incoming};
+use crate::net::stamp;
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
@@ -15,6 +16,8 @@ pub struct Asked {
     pub source: Option<Ip>,
     pub ttl: Option<u8>,
     pub tos: Option<u8>,
+    /// UDP_SEGMENT.
+    pub segment_len: Option<u16>,
 }
 
 fn int(data: &[u8]) -> Result<i32, Errno> {
@@ -28,6 +31,11 @@ fn byte(data: &[u8]) -> Result<Option<u8>, Errno> {
         -1 => Ok(None),
         value => u8::try_from(value).map(Some).map_err(|_| Errno::EINVAL),
     }
+}
+
+fn socket_address(at: Inet, family: u16) -> Vec<u8> {
+    let (bytes, len) = address::encode(&Address::Inet(at), family);
+    bytes[..len].to_vec()
 }
 
 /// A source address asked for: EINVAL where it is not this machine's.
@@ -61,6 +69,9 @@ pub fn asked(messages: &[Control]) -> Result<Asked, Errno> {
             }
             (IPPROTO_IPV6, IPV6_HOPLIMIT) => asked.ttl = byte(data)?,
             (IPPROTO_IPV6, IPV6_TCLASS) => asked.tos = byte(data)?,
+            (IPPROTO_UDP, UDP_SEGMENT) if data.len() == size_of::<u16>() => {
+                asked.segment_len = data.first_chunk().copied().map(u16::from_ne_bytes);
+            }
             (SOL_SOCKET | IPPROTO_IP | IPPROTO_IPV6 | IPPROTO_UDP, _) => return Err(Errno::EINVAL),
             _ => {}
         }
@@ -73,12 +84,13 @@ impl Udp {
     pub(super) fn describe(&self, datagram: &Datagram, message: &mut Incoming) {
         let options = *self.options.lock();
         let mut tell = |level, kind, data: Vec<u8>| message.control.push(Control { level, kind, data });
-        if self.common.options.lock().is_on(SO_TIMESTAMP) {
-            let words = [
-                datagram.arrival_ns / 1_000_000_000,
-                datagram.arrival_ns / 1000 % 1_000_000,
-            ];
-            tell(SOL_SOCKET, SO_TIMESTAMP, words.map(u64::to_ne_bytes).concat());
+        let common = *self.common.options.lock();
+        stamp::describe(&common, datagram.arrival_ns, &mut tell);
+        if common.is_on(SO_RXQ_OVFL) && datagram.lost_before > 0 {
+            tell(SOL_SOCKET, SO_RXQ_OVFL, datagram.lost_before.to_ne_bytes().to_vec());
+        }
+        if let Some(len) = datagram.segment_len {
+            tell(IPPROTO_UDP, UDP_GRO, i32::from(len).to_ne_bytes().to_vec());
         }
         let interface = datagram.interface.to_ne_bytes();
         let (ttl, tos) = (i32::from(datagram.ttl), i32::from(datagram.tos));
@@ -98,6 +110,9 @@ impl Udp {
                 if options.is_on(IPPROTO_IP, IP_RECVTOS) {
                     tell(IPPROTO_IP, IP_TOS, [datagram.tos].to_vec());
                 }
+                if options.is_on(IPPROTO_IP, IP_RECVORIGDSTADDR) {
+                    tell(IPPROTO_IP, IP_RECVORIGDSTADDR, socket_address(datagram.to, AF_INET));
+                }
             }
             Ip::V6(_) => {
                 if options.is_on(IPPROTO_IPV6, IPV6_RECVHOPLIMIT) {
@@ -105,6 +120,13 @@ impl Udp {
                 }
                 if options.is_on(IPPROTO_IPV6, IPV6_RECVTCLASS) {
                     tell(IPPROTO_IPV6, IPV6_TCLASS, tos.to_ne_bytes().to_vec());
+                }
+                if options.is_on(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR) {
+                    tell(
+                        IPPROTO_IPV6,
+                        IPV6_RECVORIGDSTADDR,
+                        socket_address(datagram.to, AF_INET6),
+                    );
                 }
             }
         }
@@ -128,7 +150,6 @@ pub fn of_complaint(complaint: &Complaint) -> Control {
     data.extend_from_slice(&[origin, complaint.icmp.0, complaint.icmp.1, 0]);
     // ee_info and ee_data say nothing of this error.
     data.extend_from_slice(&[0; 8]);
-    let (name, len) = address::encode(&Address::Inet(complaint.offender), family);
-    data.extend_from_slice(&name[..len]);
+    data.extend(socket_address(complaint.offender, family));
     Control { level, kind, data }
 }

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use libsyscall::abi::Errno;
 
 /// A message on its way.
-#[derive(Clone)]
 pub struct Datagram {
     pub from: Inet,
     /// The address it was sent to: one of this machine's, or a group's.
@@ -19,7 +18,33 @@ pub struct Datagram {
     pub tos: u8,
     /// Nanoseconds since 1970 at its arrival.
     pub arrival_ns: u64,
+    /// How many messages its receiver had lost when it came (SO_RXQ_OVFL).
+    pub lost_before: u32,
+    /// The length of the messages that this is a row of, all but the last as long as that (UDP_SEGMENT).
+    pub segment_len: Option<u16>,
     pub bytes: Vec<u8>,
+}
+
+impl Datagram {
+    /// The same with other bytes, which are those of one message: ENOBUFS.
+    pub fn with(&self, bytes: &[u8]) -> Result<Datagram, Errno> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).map_err(|_| Errno::ENOBUFS)?;
+        copy.extend_from_slice(bytes);
+        Ok(Datagram {
+            bytes: copy,
+            segment_len: None,
+            ..*self
+        })
+    }
+
+    /// The messages this is a row of.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        let len = self.segment_len.map_or(self.bytes.len(), usize::from);
+        // One without bytes is a message too.
+        let empty = self.bytes.is_empty().then_some(&self.bytes[..]);
+        empty.into_iter().chain(self.bytes.chunks(len.max(1)))
+    }
 }
 
 /// What an ICMP message said of one that was sent (IP_RECVERR).
@@ -40,6 +65,8 @@ pub struct Inbox {
     complaints: VecDeque<Complaint>,
     /// What both queues cost.
     used: usize,
+    /// Messages there was no room for.
+    lost: u32,
     /// What the next call reports, once: SO_ERROR.
     pub error: Option<Errno>,
     pub shut_read: bool,
@@ -59,11 +86,13 @@ fn cost(len: usize) -> usize {
 
 impl Inbox {
     /// Takes a message in, unless `limit` is reached: it is then lost.
-    pub fn put(&mut self, message: Datagram, limit: usize) -> bool {
+    pub fn put(&mut self, mut message: Datagram, limit: usize) -> bool {
         if self.used > limit || self.messages.try_reserve(1).is_err() {
+            self.lost = self.lost.wrapping_add(1);
             return false;
         }
         self.used += cost(message.bytes.len());
+        message.lost_before = self.lost;
         self.messages.push_back(message);
         true
     }

@@ -143,6 +143,7 @@ impl Udp {
     fn join(&self, to: Inet) -> Result<(), Errno> {
         let to = self.destination(to)?;
         let route = route::to(to.ip)?;
+        route::check_interface(&self.common, &route)?;
         if route.scope == Scope::Everyone && !self.common.options.lock().is_on(SO_BROADCAST) {
             return Err(Errno::EACCES);
         }
@@ -197,11 +198,16 @@ impl Udp {
 }
 
 impl Holder for Udp {
+    const MAY_KEEP_PORT: bool = false;
+
     fn keeps_port(&self) -> bool {
         false
     }
 
     fn takes_from(&self, from: Inet) -> Option<u32> {
+        if !route::admits(&self.common, from.ip) {
+            return None;
+        }
         match self.name.lock().peer {
             None => Some(0),
             Some(peer) => (peer == from).then_some(2),
@@ -243,7 +249,7 @@ impl Protocol for Udp {
         let Address::Inet(at) = *at else {
             return Err(Errno::EAFNOSUPPORT);
         };
-        route::check_bindable(at.ip)?;
+        route::check_bindable(at.ip, self.options.lock().binds_freely())?;
         self.take_port(at)?;
         let mut name = self.name.lock();
         name.asked_ip = (!at.ip.is_unspecified()).then_some(at.ip);
@@ -355,7 +361,7 @@ impl Udp {
         let joined = self.multicast.lock().joined.hears(membership, source);
         joined.unwrap_or_else(|| match membership.group {
             Ip::V4(_) => self.is_on(IPPROTO_IP, IP_MULTICAST_ALL),
-            Ip::V6(_) => true,
+            Ip::V6(_) => self.is_on(IPPROTO_IPV6, IPV6_MULTICAST_ALL),
         })
     }
 }

@@ -153,6 +153,12 @@ impl Udp {
         self.multicast.lock().joined.change(membership, source, change)
     }
 
+    /// IP_MTU: ENOTCONN.
+    fn path_mtu(&self) -> Result<Vec<u8>, Errno> {
+        let peer = self.name.lock().peer.ok_or(Errno::ENOTCONN)?;
+        Ok(route::mtu(peer.ip).to_ne_bytes().to_vec())
+    }
+
     pub(super) fn udp_option(&self, level: i32, name: i32) -> Result<Vec<u8>, Errno> {
         match (level, name) {
             (IPPROTO_IP, IP_MULTICAST_IF) => Ok(match self.multicast.lock().interface_v4 {
@@ -162,6 +168,8 @@ impl Udp {
             (IPPROTO_IPV6, IPV6_MULTICAST_IF) if self.common.domain == AF_INET6 => {
                 Ok(self.multicast.lock().interface_v6.to_ne_bytes().to_vec())
             }
+            (IPPROTO_IP, IP_MTU) => self.path_mtu(),
+            (IPPROTO_IPV6, IPV6_MTU) if self.common.domain == AF_INET6 => self.path_mtu(),
             _ => self.options.lock().get(self.common.domain, IPPROTO_UDP, level, name),
         }
     }

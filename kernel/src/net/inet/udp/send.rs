@@ -18,6 +18,8 @@ use libsyscall::abi::socket::*;
 /// The longest message: what 16 bits of length leave behind IPv4's and UDP's headers, and behind UDP's alone.
 const LONGEST_V4: usize = 65_507;
 const LONGEST_V6: usize = 65_527;
+/// Messages that one send makes at most (UDP_SEGMENT).
+const SEGMENTS_MAX: usize = 128;
 
 impl Udp {
     pub(super) fn send_message(&self, from: &mut Source, message: &Outgoing) -> Result<usize, Errno> {
@@ -40,7 +42,15 @@ impl Udp {
             return Err(Errno::EMSGSIZE);
         }
         let asked = control::asked(&message.control)?;
+        let segment_len = asked
+            .segment_len
+            .unwrap_or(self.option(IPPROTO_UDP, UDP_SEGMENT) as u16);
+        let segment_len = Some(segment_len).filter(|&segment| segment > 0 && usize::from(segment) < from.len());
+        if segment_len.is_some_and(|segment| from.len().div_ceil(segment.into()) > SEGMENTS_MAX) {
+            return Err(Errno::EINVAL);
+        }
         let route = route::to(to.ip)?;
+        route::check_interface(&self.common, &route)?;
         if route.scope == Scope::Everyone && !self.common.options.lock().is_on(SO_BROADCAST) {
             return Err(Errno::EACCES);
         }
@@ -66,10 +76,14 @@ impl Udp {
             ttl: asked.ttl.unwrap_or_else(|| self.time_to_live(to, &route)),
             tos: asked.tos.unwrap_or_else(|| self.type_of_service(to)),
             arrival_ns: time::realtime_ns(),
+            lost_before: 0,
+            segment_len,
             bytes,
         };
         if route.interface == route::OUTSIDE {
-            outside::udp::send(&datagram)?;
+            for bytes in datagram.messages() {
+                outside::udp::send(&datagram, bytes)?;
+            }
         } else {
             self.deliver(datagram, route.scope)?;
         }
@@ -127,9 +141,19 @@ impl Udp {
         Ok(())
     }
 
-    /// A message has come; it is lost where the queue is full.
+    /// A message has come, or a row of them, which comes in one piece to who takes that (UDP_GRO). What there is no room or
+    /// memory for is lost.
     fn put(&self, datagram: Datagram) {
-        if self.inbox.lock().put(datagram, self.queue_limit()) {
+        let limit = self.queue_limit();
+        let mut inbox = self.inbox.lock();
+        let arrived = if datagram.segment_len.is_none() || self.is_on(IPPROTO_UDP, UDP_GRO) {
+            inbox.put(datagram, limit)
+        } else {
+            let put_one = |bytes| datagram.with(bytes).is_ok_and(|message| inbox.put(message, limit));
+            datagram.messages().map(put_one).fold(false, |some, put| some | put)
+        };
+        drop(inbox);
+        if arrived {
             self.common.queue.wake(EventMask::READABLE);
         }
     }
@@ -192,12 +216,11 @@ fn deliver_to_many(datagram: Datagram, scope: Scope) -> Result<(), Errno> {
         if scope == Scope::Group && !socket.hears(membership, datagram.from.ip) {
             continue;
         }
-        let mut bytes = Vec::new();
-        bytes
-            .try_reserve_exact(datagram.bytes.len())
-            .map_err(|_| Errno::ENOBUFS)?;
-        bytes.extend_from_slice(&datagram.bytes);
-        socket.put(Datagram { bytes, ..datagram });
+        let segment_len = datagram.segment_len;
+        socket.put(Datagram {
+            segment_len,
+            ..datagram.with(&datagram.bytes)?
+        });
     }
     Ok(())
 }
