@@ -2,6 +2,7 @@
 
 use super::Call;
 use super::table::Line;
+use super::time::write_timespec;
 use crate::mm::user;
 use crate::task::{Process, Thread, sched, table};
 use alloc::sync::Arc;
@@ -17,6 +18,8 @@ pub const CALLS: &[Line] = &[
     (nr::SCHED_GETSCHEDULER, sched_getscheduler),
     (nr::SCHED_SETSCHEDULER, sched_setscheduler),
     (nr::SCHED_GETPARAM, sched_getparam),
+    (nr::SCHED_SETPARAM, sched_setparam),
+    (nr::SCHED_RR_GET_INTERVAL, sched_rr_get_interval),
     (nr::SCHED_GET_PRIORITY_MAX, sched_get_priority_max),
     (nr::SCHED_GET_PRIORITY_MIN, sched_get_priority_min),
     (nr::GETPRIORITY, getpriority),
@@ -25,10 +28,12 @@ pub const CALLS: &[Line] = &[
 ];
 
 const SCHED_OTHER: usize = 0;
-const SCHED_FIFO: i32 = 1;
-const SCHED_RR: i32 = 2;
-const SCHED_BATCH: i32 = 3;
-const SCHED_IDLE: i32 = 5;
+const SCHED_FIFO: usize = 1;
+const SCHED_RR: usize = 2;
+const SCHED_BATCH: usize = 3;
+const SCHED_IDLE: usize = 5;
+/// The highest priority of the real-time policies.
+const MAX_PRIORITY: i32 = 99;
 
 /// A thread by number, 0 for the caller.
 fn target(call: &Call, tid: i32) -> Result<Arc<Thread>, Errno> {
@@ -74,33 +79,74 @@ fn sched_getscheduler(call: &mut Call) -> Result<usize, Errno> {
 
 /// There is one policy; asking for a real-time one is refused as to a process without the right to it.
 fn sched_setscheduler(call: &mut Call) -> Result<usize, Errno> {
-    target(call, call.int(0))?;
-    let priority: i32 = user::read(call.arg(2))?;
-    match call.int(1) {
-        0 | SCHED_BATCH | SCHED_IDLE if priority == 0 => Ok(0),
-        SCHED_FIFO | SCHED_RR => Err(Errno::EPERM),
+    let (tid, policy) = (call.int(0), call.int(1));
+    if policy < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (thread, priority) = with_priority(call, tid, call.arg(2))?;
+    match policy as usize {
+        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE if priority == 0 => may_schedule(call, &thread),
+        SCHED_FIFO | SCHED_RR if (1..=MAX_PRIORITY).contains(&priority) => Err(Errno::EPERM),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The thread and the sched_priority that a call names: EINVAL, EFAULT, ESRCH, in this order.
+fn with_priority(call: &Call, tid: i32, param: usize) -> Result<(Arc<Thread>, i32), Errno> {
+    if param == 0 || tid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority = user::read(param)?;
+    Ok((target(call, tid)?, priority))
+}
+
+/// Whether the caller may set how `thread` is scheduled: EPERM.
+fn may_schedule(call: &Call, thread: &Thread) -> Result<usize, Errno> {
+    let bearer = call.thread.process.full_credentials().clone();
+    let uid = thread.process.full_credentials().uid;
+    if bearer.has(CAP_SYS_NICE) || [uid.real, uid.effective].contains(&bearer.uid.effective) {
+        Ok(0)
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// Under the one policy the priority is 0.
+fn sched_setparam(call: &mut Call) -> Result<usize, Errno> {
+    match with_priority(call, call.int(0), call.arg(1))? {
+        (thread, 0) => may_schedule(call, &thread),
         _ => Err(Errno::EINVAL),
     }
 }
 
 fn sched_getparam(call: &mut Call) -> Result<usize, Errno> {
+    if call.arg(1) == 0 {
+        return Err(Errno::EINVAL);
+    }
     target(call, call.int(0))?;
     user::write(call.arg(1), &0i32)?;
     Ok(0)
 }
 
+/// As on Linux the slice, whatever the policy.
+fn sched_rr_get_interval(call: &mut Call) -> Result<usize, Errno> {
+    target(call, call.int(0))?;
+    write_timespec(call.arg(1), sched::SLICE_NS)?;
+    Ok(0)
+}
+
 fn sched_get_priority_max(call: &mut Call) -> Result<usize, Errno> {
-    match call.int(0) {
-        SCHED_FIFO | SCHED_RR => Ok(99),
-        0 | SCHED_BATCH | SCHED_IDLE => Ok(0),
+    match call.int(0) as u32 as usize {
+        SCHED_FIFO | SCHED_RR => Ok(MAX_PRIORITY as usize),
+        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }
 
 fn sched_get_priority_min(call: &mut Call) -> Result<usize, Errno> {
-    match call.int(0) {
+    match call.int(0) as u32 as usize {
         SCHED_FIFO | SCHED_RR => Ok(1),
-        0 | SCHED_BATCH | SCHED_IDLE => Ok(0),
+        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -153,11 +153,12 @@ fn rt_sigtimedwait(call: &mut Call) -> Result<usize, Errno> {
     Ok(info.signal as usize)
 }
 
-/// A siginfo of the caller's making. Only codes that can't be mistaken for the kernel's go to other processes: EPERM.
-fn queued_info(call: &Call, signal: u32, address: usize, pid: i32) -> Result<Info, Errno> {
+/// A siginfo of the caller's making, for a signal to be named. Only codes that can't be mistaken for the kernel's go to
+/// other processes: EPERM.
+fn queued_info(call: &Call, address: usize, pid: i32) -> Result<Info, Errno> {
     let mut bytes = [0; SIGINFO_SIZE];
     user::read_bytes(address, &mut bytes)?;
-    let info = Info::from_bytes(signal, &bytes);
+    let info = Info::from_bytes(0, &bytes);
     if (info.code >= 0 || info.code == SI_TKILL) && pid != call.thread.process.pid {
         return Err(Errno::EPERM);
     }
@@ -165,22 +166,29 @@ fn queued_info(call: &Call, signal: u32, address: usize, pid: i32) -> Result<Inf
 }
 
 fn rt_sigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
-    let (pid, signal) = (call.int(0), signal_of(call.int(1))?);
-    let info = queued_info(call, signal, call.arg(2), pid)?;
+    let pid = call.int(0);
+    let info = queued_info(call, call.arg(2), pid)?;
     let process = table::process(pid).ok_or(Errno::ESRCH)?;
-    check_permission(call, &process, signal)?;
-    process.queue_signal(signal, info, None)?;
+    if let Some(signal) = to_send(call, &process, call.int(1))? {
+        process.queue_signal(signal, Info { signal, ..info }, None)?;
+    }
     Ok(0)
 }
 
 fn rt_tgsigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
-    let (pid, tid, signal) = (call.int(0), call.int(1), signal_of(call.int(2))?);
-    let info = queued_info(call, signal, call.arg(3), pid)?;
+    let (pid, tid) = (call.int(0), call.int(1));
+    if pid <= 0 || tid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let info = queued_info(call, call.arg(3), pid)?;
     let thread = table::thread(tid)
         .filter(|thread| thread.process.pid == pid)
         .ok_or(Errno::ESRCH)?;
-    check_permission(call, &thread.process, signal)?;
-    thread.process.queue_signal(signal, info, Some(&thread))?;
+    if let Some(signal) = to_send(call, &thread.process, call.int(2))? {
+        thread
+            .process
+            .queue_signal(signal, Info { signal, ..info }, Some(&thread))?;
+    }
     Ok(0)
 }
 
@@ -213,21 +221,24 @@ fn sigaltstack(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
-/// kill(2): EPERM. SIGCONT goes anywhere in the session.
-fn check_permission(call: &Call, target: &Process, signal: u32) -> Result<(), Errno> {
+/// The signal that `number` sends to a target that is there; 0 sends none and only asks whether it could. EINVAL, EPERM.
+/// SIGCONT goes anywhere in the session.
+fn to_send(call: &Call, target: &Process, number: i32) -> Result<Option<u32>, Errno> {
+    let signal = match number {
+        0 => None,
+        _ => Some(signal_of(number)?),
+    };
     let own = &call.thread.process;
-    if core::ptr::eq(&**own, target) || (signal == SIGCONT && own.session() == target.session()) {
-        return Ok(());
+    if core::ptr::eq(&**own, target) || (signal == Some(SIGCONT) && own.session() == target.session()) {
+        return Ok(signal);
     }
     let bearer = own.full_credentials().clone();
     let allowed = bearer.may_signal(&target.full_credentials());
-    if allowed { Ok(()) } else { Err(Errno::EPERM) }
+    if allowed { Ok(signal) } else { Err(Errno::EPERM) }
 }
 
 fn kill(call: &mut Call) -> Result<usize, Errno> {
     let (pid, number) = (call.int(0), call.int(1));
-    // Signal 0 only asks whether it could be sent.
-    let signal = if number == 0 { None } else { Some(signal_of(number)?) };
     let own = &call.thread.process;
     let targets: Vec<Arc<Process>> = match pid {
         1.. => table::process(pid).into_iter().collect(),
@@ -241,17 +252,15 @@ fn kill(call: &mut Call) -> Result<usize, Errno> {
     };
     let mut result = Err(Errno::ESRCH);
     for target in targets {
-        match check_permission(call, &target, signal.unwrap_or(SIGKILL)) {
-            Ok(()) => result = Ok(0),
-            Err(error) => {
-                if result.is_err() {
-                    result = Err(error);
+        match to_send(call, &target, number) {
+            Ok(signal) => {
+                result = Ok(0);
+                if let Some(signal) = signal {
+                    target.send_signal(signal, Info::from_running(signal, SI_USER));
                 }
-                continue;
             }
-        }
-        if let Some(signal) = signal {
-            target.send_signal(signal, Info::from_running(signal, SI_USER));
+            Err(error) if result.is_err() => result = Err(error),
+            Err(_) => {}
         }
     }
     result
@@ -261,13 +270,11 @@ fn send_to_thread(call: &Call, group: Option<i32>, tid: i32, number: i32) -> Res
     if tid <= 0 || group.is_some_and(|group| group <= 0) {
         return Err(Errno::EINVAL);
     }
-    let signal = if number == 0 { None } else { Some(signal_of(number)?) };
     let thread = table::thread(tid).ok_or(Errno::ESRCH)?;
     if group.is_some_and(|group| group != thread.process.pid) {
         return Err(Errno::ESRCH);
     }
-    check_permission(call, &thread.process, signal.unwrap_or(SIGKILL))?;
-    if let Some(signal) = signal {
+    if let Some(signal) = to_send(call, &thread.process, number)? {
         thread
             .process
             .queue_signal(signal, Info::from_running(signal, SI_TKILL), Some(&thread))?;

@@ -45,7 +45,7 @@ use spin::Once;
 use sync::SpinLock;
 
 /// How long user code runs while others wait.
-const SLICE_NS: u64 = 6_000_000;
+pub const SLICE_NS: u64 = 6_000_000;
 const NO_SLICE: u64 = u64::MAX;
 
 struct Cpu {

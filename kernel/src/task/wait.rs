@@ -93,15 +93,16 @@ pub fn announce_zombie(process: &Arc<Process>) {
     let signal = process.exit_signal.load(Relaxed);
     let action = (signal == SIGCHLD).then(|| parent.action(SIGCHLD));
     let unwanted = action.is_some_and(|action| action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0);
+    // Before the signal: whoever that wakes finds no child.
+    if unwanted {
+        reap(process);
+    }
     if signal != 0 {
         let told = told_of_end(process);
         let info = Info::new(signal, told.code)
             .with_sender(process.pid, told.uid)
             .with_status(told.status, ticks(told.ran_ns));
         parent.send_signal(signal, info);
-    }
-    if unwanted {
-        reap(process);
     }
     wake_waiters(&parent);
 }
@@ -213,14 +214,16 @@ fn poll(parent: &Process, whose: Whose, options: u32) -> Result<Option<Told>, Er
 /// Waits for news of a child. `None`: WNOHANG and no news. ECHILD, ERESTARTSYS.
 pub fn wait(thread: &Arc<Thread>, whose: Whose, options: u32) -> Result<Option<Told>, Errno> {
     thread.waits_for_child.store(true, SeqCst);
+    let mut is_interrupted = false;
     let result = loop {
+        // News come before the signal that tells of them.
         match poll(&thread.process, whose, options) {
-            Ok(None) if options & WNOHANG == 0 => {}
+            Ok(None) if options & WNOHANG != 0 => break Ok(None),
+            Ok(None) if is_interrupted => break Err(Errno::ERESTARTSYS),
+            Ok(None) => {}
             result => break result,
         }
-        if thread.park_until(None) == event::Unparked::Interrupted {
-            break Err(Errno::ERESTARTSYS);
-        }
+        is_interrupted = thread.park_until(None) == event::Unparked::Interrupted;
     };
     thread.waits_for_child.store(false, SeqCst);
     result

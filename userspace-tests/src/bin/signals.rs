@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         child_signal,
         thread_directed,
         kill_nobody,
+        queue_for_nobody,
+        children_that_nobody_waits_for,
         queued_real_time,
         stop_and_continue,
         kill_cannot_be_caught,
@@ -378,8 +380,36 @@ fn kill_nobody() {
     // SAFETY: nobody has this number, or the signal is none.
     let kill = |pid, signal| checked(unsafe { libc::kill(pid, signal) });
     assert_eq!(kill(1 << 22, libc::SIGTERM), Err(Errno::ESRCH));
+    assert_eq!(kill(1 << 22, 65), Err(Errno::ESRCH));
     assert_eq!(kill(std::process::id() as i32, 65), Err(Errno::EINVAL));
     assert_eq!(kill(std::process::id() as i32, 0), Ok(0));
+}
+
+/// Signal 0 asks whether one could be queued (sigqueue(3)); whether the receiver is there comes before what is sent.
+fn queue_for_nobody() {
+    let value = libc::sigval {
+        sival_ptr: ptr::null_mut(),
+    };
+    // SAFETY: nobody has this number, or the signal is none.
+    let queue = |pid, signal| checked(unsafe { libc::sigqueue(pid, signal, value) });
+    let this = std::process::id() as i32;
+    assert_eq!(queue(this, 0), Ok(0));
+    assert_eq!(queue(this, 65), Err(Errno::EINVAL));
+    assert_eq!(queue(1 << 22, 0), Err(Errno::ESRCH));
+    assert_eq!(queue(1 << 22, 65), Err(Errno::ESRCH));
+}
+
+/// SA_NOCLDWAIT: the signal comes, yet there is no child; and who waits hears that rather than of the interruption.
+fn children_that_nobody_waits_for() {
+    handle(libc::SIGCHLD, note_handler(), libc::SA_NOCLDWAIT);
+    for count in 1..=20 {
+        child(|| 0);
+        // SAFETY: no status is asked for.
+        let waited = checked(unsafe { libc::waitpid(-1, ptr::null_mut(), 0) });
+        assert_eq!(waited, Err(Errno::ECHILD));
+        assert_eq!(COUNT.load(Ordering::SeqCst), count);
+    }
+    handle(libc::SIGCHLD, libc::SIG_DFL, 0);
 }
 
 /// Real-time signals queue and keep their order (signal(7)).

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         futex_in_a_nameless_file,
         oom_score,
         timer_slack,
+        scheduling,
         kernel_settings,
         smallest_pipe,
     ])
@@ -245,4 +246,65 @@ fn smallest_pipe() {
     assert_eq!(i64::from(unsafe { libc::fcntl(write.0, libc::F_GETPIPE_SZ) }), page);
     assert_eq!(write.fill() as i64, page);
     assert_eq!(write.write(b"x"), Err(Errno::EAGAIN));
+}
+
+/// What scheduling can be asked of without a right to it.
+fn scheduling() {
+    let set = |pid, priority| {
+        let param = libc::sched_param {
+            sched_priority: priority,
+        };
+        // SAFETY: the structure is read.
+        checked(unsafe { libc::sched_setparam(pid, &param) })
+    };
+    let get = |pid| {
+        let mut param = libc::sched_param { sched_priority: -1 };
+        // SAFETY: the structure is written.
+        checked(unsafe { libc::sched_getparam(pid, &mut param) }).map(|_| param.sched_priority)
+    };
+    let slice = |pid| {
+        let mut slice = libc::timespec {
+            tv_sec: -1,
+            tv_nsec: -1,
+        };
+        // SAFETY: as above.
+        checked(unsafe { libc::sched_rr_get_interval(pid, &mut slice) }).map(|_| slice)
+    };
+    assert_eq!(
+        (set(0, 0), set(0, 1), set(0, -1)),
+        (Ok(0), Err(Errno::EINVAL), Err(Errno::EINVAL))
+    );
+    assert_eq!(
+        (get(0), get(-1), get(1 << 22)),
+        (Ok(0), Err(Errno::EINVAL), Err(Errno::ESRCH))
+    );
+    assert_eq!((set(-1, 0), set(1 << 22, 0)), (Err(Errno::EINVAL), Err(Errno::ESRCH)));
+    // SAFETY: null is refused.
+    let none = unsafe {
+        [
+            libc::sched_setparam(0, ptr::null()),
+            libc::sched_getparam(0, ptr::null_mut()),
+        ]
+    };
+    assert_eq!(none.map(checked), [Err(Errno::EINVAL); 2]);
+    let own = slice(0).expect("sched_rr_get_interval");
+    assert!(own.tv_sec == 0 && own.tv_nsec >= 0, "{} {}", own.tv_sec, own.tv_nsec);
+    assert_eq!(slice(-1).err(), Some(Errno::EINVAL));
+    assert_eq!(slice(1 << 22).err(), Some(Errno::ESRCH));
+    for policy in [
+        libc::SCHED_OTHER,
+        libc::SCHED_BATCH,
+        libc::SCHED_FIFO,
+        libc::SCHED_RR,
+        -1,
+        77,
+    ] {
+        let real_time = [libc::SCHED_FIFO, libc::SCHED_RR].contains(&policy);
+        let param = libc::sched_param {
+            sched_priority: if real_time { 0 } else { 1 },
+        };
+        // SAFETY: the structure is read.
+        let result = checked(unsafe { libc::sched_setscheduler(0, policy, &param) });
+        assert_eq!(result, Err(Errno::EINVAL), "{policy}");
+    }
 }

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     userspace_tests::run(tests![
         one_expiry,
         periods_and_overrun,
+        overrun_of_continuing,
         absolute_and_passed,
         settings_are_told,
         none_is_only_looked_at,
@@ -168,6 +169,21 @@ fn periods_and_overrun() {
     assert!(overrun >= 8, "{overrun}");
     assert_eq!(timer.overrun(), i64::from(overrun));
     assert!(next(SIGNAL, LONG).is_some());
+}
+
+/// SIGCONT takes stops out of the queues, and not itself.
+fn overrun_of_continuing() {
+    block(libc::SIGCONT);
+    let timer = Timer::new(
+        libc::CLOCK_MONOTONIC,
+        Some(&event(libc::SIGCONT, libc::SIGEV_SIGNAL, 0)),
+    )
+    .expect("timer");
+    timer.set(0, milliseconds(2), milliseconds(5)).expect("set");
+    std::thread::sleep(milliseconds(100));
+    let (_, overrun, _) = fields(&next(libc::SIGCONT, LONG).expect("a signal"));
+    assert!(overrun >= 18, "{overrun}");
+    assert!(timer.overrun() >= 18);
 }
 
 fn absolute_and_passed() {

@@ -58,10 +58,20 @@ impl Process {
             exit::end_group(self, SIGKILL as i32);
             return Ok(false);
         }
+        // What it takes out of the queues: a stop and its end void each other.
+        let voided = match signal {
+            SIGCONT => STOPS,
+            _ if bit(signal) & STOPS != 0 => bit(SIGCONT),
+            _ => 0,
+        };
+        if voided != 0 {
+            signals.pending.discard(voided);
+            threads
+                .iter()
+                .for_each(|thread| thread.pending().lock().discard(voided));
+        }
         let mut continued = false;
         if signal == SIGCONT {
-            signals.pending.discard(STOPS);
-            threads.iter().for_each(|thread| thread.pending().lock().discard(STOPS));
             continued = core::mem::take(&mut signals.stopped);
             if continued {
                 threads.iter().for_each(|thread| {
@@ -69,11 +79,6 @@ impl Process {
                     thread.unpark();
                 });
             }
-        } else if bit(signal) & STOPS != 0 {
-            signals.pending.discard(bit(SIGCONT));
-            threads
-                .iter()
-                .for_each(|thread| thread.pending().lock().discard(bit(SIGCONT)));
         }
         let wakes = |thread: &Thread| thread.signals.waking() & bit(signal) != 0;
         let target = match to {
@@ -105,8 +110,8 @@ impl Process {
         if continued {
             wait::child_changed(self, CLD_CONTINUED, SIGCONT as i32);
         }
-        if bit(signal) & (STOPS | bit(SIGCONT)) != 0 {
-            self.timers.discarded(STOPS | bit(SIGCONT));
+        if voided != 0 {
+            self.timers.discarded(voided);
         }
         if queued == Ok(true) {
             // As Linux does it without a mask: an epoll lists also what asked for nothing, and asks it then.
