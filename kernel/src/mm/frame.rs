@@ -313,6 +313,9 @@ fn refill(cache: &mut CacheList) {
     }
 }
 
+/// Takes a frame that nobody owns back. Apart, because most shares that go are not the last: a process that ends gives up
+/// those of its program's pages.
+#[inline(never)]
 fn give_one(index: u32) {
     let mut cache = CACHES[this_cpu()].0.lock();
     if cache.len == CACHE_LEN {
@@ -366,7 +369,7 @@ impl Frame {
     pub fn copy_of(other: &Frame) -> Result<Frame, OutOfFrames> {
         let frame = Frame::new()?;
         // SAFETY: two frames, both in the direct map; user code that writes the other one races as on any shared memory.
-        unsafe { paging::copy_page(frame.bytes(), other.bytes()) };
+        unsafe { frame.bytes().copy_from_nonoverlapping(other.bytes(), PAGE_SIZE) };
         Ok(frame)
     }
 
@@ -451,6 +454,7 @@ impl Clone for Frame {
 }
 
 impl Drop for Frame {
+    #[inline]
     fn drop(&mut self) {
         if self.info().owners.fetch_sub(1, Ordering::Release) == 1 {
             core::sync::atomic::fence(Ordering::Acquire);

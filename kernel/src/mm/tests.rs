@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::alloc::Layout;
 
 pub const TESTS: &[Test] = &[
+    ("memory::bytes_are_moved_and_filled", bytes_are_moved_and_filled),
     ("memory::frames_count_their_owners", frames_count_their_owners),
     ("memory::frames_come_back", frames_come_back),
     ("memory::runs_split_and_join", runs_split_and_join),
@@ -30,6 +31,38 @@ const NO_MEMORY: &str = "no memory";
 
 fn free() -> usize {
     frame::totals().1
+}
+
+/// What the compiler calls for it, at every length up to some blocks and every alignment, overlapping or not.
+fn bytes_are_moved_and_filled() -> Result<(), &'static str> {
+    const PLACES: [usize; 12] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 17, 64, 300];
+    let fresh = || core::array::from_fn(|index| index as u8);
+    for len in 0..=200 {
+        for from in PLACES {
+            for to in PLACES {
+                let mut bytes: [u8; 512] = fresh();
+                // A length that the compiler does not know.
+                bytes.copy_within(from..from + core::hint::black_box(len), to);
+                let expected = |at: usize| match at.checked_sub(to) {
+                    Some(step) if step < len => (from + step) as u8,
+                    _ => at as u8,
+                };
+                let right = bytes.iter().enumerate().all(|(at, &byte)| byte == expected(at));
+                check(right, "bytes are moved wrongly")?;
+            }
+            let (mut bytes, source): ([u8; 512], [u8; 512]) = (fresh(), fresh());
+            let len = core::hint::black_box(len);
+            bytes[from..from + len].fill(0xa5);
+            let filled = |at: usize| (from..from + len).contains(&at);
+            let right = (0..512).all(|at| bytes[at] == if filled(at) { 0xa5 } else { at as u8 });
+            check(right, "bytes are filled wrongly")?;
+            bytes[from..from + len].copy_from_slice(&source[300 - from..300 - from + len]);
+            let copied = |at: usize| if filled(at) { at + 300 - 2 * from } else { at };
+            let right = (0..512).all(|at| bytes[at] == copied(at) as u8);
+            check(right, "bytes are copied wrongly")?;
+        }
+    }
+    Ok(())
 }
 
 fn frames_count_their_owners() -> Result<(), &'static str> {

@@ -9,6 +9,7 @@ pub mod fp_test;
 mod fpu;
 mod gic;
 pub mod irq;
+mod memory;
 pub mod paging;
 mod psci;
 pub mod signal;

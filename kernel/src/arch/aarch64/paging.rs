@@ -235,26 +235,6 @@ pub unsafe fn zero_page(page: *mut u8) {
     }
 }
 
-/// Copies a page, by as much as the integer registers take at a time.
-///
-/// # Safety
-/// Both start pages of ordinary memory; nobody else uses the one at `to`.
-pub unsafe fn copy_page(to: *mut u8, from: *const u8) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!(
-            "2:",
-            "ldp {a}, {b}, [{from}]", "ldp {c}, {d}, [{from}, 16]", "stp {a}, {b}, [{to}]", "stp {c}, {d}, [{to}, 16]",
-            "ldp {a}, {b}, [{from}, 32]", "ldp {c}, {d}, [{from}, 48]", "stp {a}, {b}, [{to}, 32]", "stp {c}, {d}, [{to}, 48]",
-            "ldp {a}, {b}, [{from}, 64]", "ldp {c}, {d}, [{from}, 80]", "stp {a}, {b}, [{to}, 64]", "stp {c}, {d}, [{to}, 80]",
-            "ldp {a}, {b}, [{from}, 96]", "ldp {c}, {d}, [{from}, 112]", "stp {a}, {b}, [{to}, 96]", "stp {c}, {d}, [{to}, 112]",
-            "add {from}, {from}, 128", "add {to}, {to}, 128", "cmp {from}, {end}", "b.lo 2b",
-            from = inout(reg) from => _, to = inout(reg) to => _, end = in(reg) from.add(PAGE_SIZE),
-            a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _, options(nostack),
-        );
-    }
-}
-
 pub fn flush_kernel(address: usize) {
     flush_page(address);
 }

@@ -59,7 +59,7 @@ impl Area {
             bytes: UnsafeCell::new(bytes),
             last_cpu: AtomicUsize::new(0),
         };
-        area.reset();
+        area.set_fresh();
         Ok(area)
     }
 
@@ -83,8 +83,14 @@ impl Area {
     /// Back to what a program starts with, in memory only.
     fn reset(&self) {
         // SAFETY: the running thread's own area, or one that no thread has yet.
+        unsafe { self.bytes() }.fill(0);
+        self.set_fresh();
+    }
+
+    /// What is not zero in it.
+    fn set_fresh(&self) {
+        // SAFETY: as above.
         let bytes = unsafe { self.bytes() };
-        bytes.fill(0);
         if bytes.len() >= LEGACY_SIZE {
             bytes[..2].copy_from_slice(&FRESH_CONTROL.to_le_bytes());
             bytes[MXCSR_OFFSET..MXCSR_OFFSET + 4].copy_from_slice(&FRESH_MXCSR.to_le_bytes());

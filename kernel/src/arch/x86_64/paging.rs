@@ -9,7 +9,6 @@ pub use crate::arch::kernel_tables::{Bump, map_device, map_kernel, unmap_kernel}
 use crate::arch::kernel_tables::{large_entry, map_image};
 use crate::arch::page_table::{ENTRIES, Table, for_each_occupied, index, table, user_table};
 pub use crate::arch::page_table::{OutOfFrames, PageFlags, PageTable, Verdict};
-use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -173,27 +172,8 @@ pub fn sync_instruction_cache(_address: usize, _len: usize) {}
 /// # Safety
 /// `page` starts a page of ordinary memory that nobody else uses.
 pub unsafe fn zero_page(page: *mut u8) {
-    // SAFETY: the caller's promise; the direction flag is clear in Rust code.
-    unsafe {
-        asm!(
-            "rep stosq", inout("rdi") page => _, inout("rcx") PAGE_SIZE / 8 => _, in("rax") 0,
-            options(nostack, preserves_flags),
-        );
-    }
-}
-
-/// Copies a page.
-///
-/// # Safety
-/// Both start pages of ordinary memory; nobody else uses the one at `to`.
-pub unsafe fn copy_page(to: *mut u8, from: *const u8) {
-    // SAFETY: as above.
-    unsafe {
-        asm!(
-            "rep movsq", inout("rdi") to => _, inout("rsi") from => _, inout("rcx") PAGE_SIZE / 8 => _,
-            options(nostack, preserves_flags),
-        );
-    }
+    // SAFETY: the caller's promise.
+    unsafe { page.write_bytes(0, PAGE_SIZE) };
 }
 
 pub fn flush_kernel(address: usize) {

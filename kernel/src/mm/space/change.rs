@@ -106,6 +106,8 @@ impl AddressSpace {
         // The part up to the first hole or refusal is changed, as Linux walks it.
         let mut end = range.start;
         let mut result = Ok(());
+        // Bytes of that part that count as data, and that do when they may be written.
+        let (mut data, mut may_be_data) = (0, 0);
         for (region, mapping) in inner.regions.overlapping(range.clone()) {
             if region.start > end {
                 break;
@@ -114,15 +116,25 @@ impl AddressSpace {
                 result = Err(Errno::EACCES);
                 break;
             }
-            end = region.end.min(range.end);
+            let len = region.end.min(range.end) - end;
+            end += len;
+            data += if mapping.is_data() { len } else { 0 };
+            may_be_data += if mapping.may_be_data() { len } else { 0 };
         }
         if result.is_ok() && end < range.end {
             result = Err(Errno::ENOMEM);
         }
         if end > range.start {
-            if protection.contains(Protection::WRITE) {
-                inner.check_new_data(self, range.start..end)?;
+            let will_be_data = if protection.contains(Protection::WRITE) {
+                may_be_data
+            } else {
+                0
+            };
+            let total = inner.data - data + will_be_data;
+            if will_be_data > data && total > self.limits.data.load(Ordering::Relaxed) {
+                return Err(Errno::ENOMEM);
             }
+            inner.data = total;
             inner.change_protection(self, range.start..end, protection);
         }
         result
@@ -276,22 +288,6 @@ impl Inner {
         }
     }
 
-    /// Whether what becomes data when a range may be written is within RLIMIT_DATA: ENOMEM.
-    fn check_new_data(&self, space: &AddressSpace, range: Range<usize>) -> Result<(), Errno> {
-        let private = self.bytes_in(range.clone(), Mapping::may_be_data);
-        let more = private - self.data_in(range);
-        if more == 0 || self.data + more <= space.limits.data.load(Ordering::Relaxed) {
-            Ok(())
-        } else {
-            Err(Errno::ENOMEM)
-        }
-    }
-
-    /// Bytes of a range that count as data.
-    fn data_in(&self, range: Range<usize>) -> usize {
-        self.bytes_in(range, Mapping::is_data)
-    }
-
     fn bytes_in(&self, range: Range<usize>, counts: impl Fn(&Mapping) -> bool) -> usize {
         let parts = self.regions.overlapping(range.clone());
         parts
@@ -320,10 +316,8 @@ impl Inner {
     }
 
     fn change_protection(&mut self, space: &AddressSpace, range: Range<usize>, protection: Protection) {
-        self.data -= self.data_in(range.clone());
         self.regions
             .update(range.clone(), |mapping| mapping.protection = protection);
-        self.data += self.data_in(range.clone());
         let mut lost = None::<Range<usize>>;
         let parts = self.regions.overlapping(range.clone());
         for (region, mapping) in parts {
