@@ -7,6 +7,7 @@ use crate::task::signal::{self, Info};
 use crate::task::{self, sched, thread};
 use crate::trace::wakeups::{self, Waker};
 use crate::{mm, time};
+use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::signal::*;
 
 /// Why user code can't go on.
@@ -59,7 +60,10 @@ fn signal_of(thread: &task::Thread, frame: &TrapFrame, exception: Exception) -> 
     let ip = frame.ip();
     let info = match exception {
         Exception::PageFault { address, access } => match thread.process.space().handle_fault(address, access) {
-            Ok(()) => return None,
+            Ok(()) => {
+                thread.faults.fetch_add(1, Relaxed);
+                return None;
+            }
             Err(Fault::NotMapped) => Info::fault(SIGSEGV, SEGV_MAPERR, address),
             Err(Fault::NotAllowed) => Info::fault(SIGSEGV, SEGV_ACCERR, address),
             Err(Fault::PastEnd) => Info::fault(SIGBUS, BUS_ADRERR, address),
@@ -89,7 +93,10 @@ fn signal_of(thread: &task::Thread, frame: &TrapFrame, exception: Exception) -> 
 pub fn kernel_fault_on_user(address: usize, access: Access) -> bool {
     task::with_current(|thread| match thread.process.try_space() {
         Some(space) => match space.handle_fault(address, access) {
-            Ok(()) => true,
+            Ok(()) => {
+                thread.faults.fetch_add(1, Relaxed);
+                true
+            }
             Err(Fault::OutOfMemory) => {
                 task::exit::end_group(&thread.process, SIGKILL as i32);
                 false

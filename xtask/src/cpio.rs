@@ -1,5 +1,7 @@
 //! Writes the "newc" cpio format, of which an initramfs is made.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
@@ -15,15 +17,21 @@ pub struct Archive {
 impl Archive {
     /// A directory. Parents come first.
     pub fn directory(&mut self, path: &str, permissions: u32) {
-        self.entry(path, DIRECTORY | permissions, &[]);
+        self.entry(path, DIRECTORY | permissions, now(), &[]);
     }
 
+    /// A file made for the archive.
     pub fn file(&mut self, path: &str, permissions: u32, contents: &[u8]) {
-        self.entry(path, REGULAR | permissions, contents);
+        self.file_of(path, permissions, now(), contents);
+    }
+
+    /// A file that was modified at a time, in seconds since 1970.
+    pub fn file_of(&mut self, path: &str, permissions: u32, modified_s: u32, contents: &[u8]) {
+        self.entry(path, REGULAR | permissions, modified_s, contents);
     }
 
     pub fn symbolic_link(&mut self, path: &str, target: &str) {
-        self.entry(path, LINK | 0o777, target.as_bytes());
+        self.entry(path, LINK | 0o777, now(), target.as_bytes());
     }
 
     /// Bytes so far.
@@ -33,11 +41,11 @@ impl Archive {
 
     /// The whole archive.
     pub fn finish(mut self) -> Vec<u8> {
-        self.entry("TRAILER!!!", 0, &[]);
+        self.entry("TRAILER!!!", 0, 0, &[]);
         self.bytes
     }
 
-    fn entry(&mut self, path: &str, mode: u32, contents: &[u8]) {
+    fn entry(&mut self, path: &str, mode: u32, modified_s: u32, contents: &[u8]) {
         self.entries += 1;
         let name = path.trim_start_matches('/');
         let links = if mode & DIRECTORY != 0 { 2 } else { 1 };
@@ -48,7 +56,7 @@ impl Archive {
             0,
             0,
             links,
-            0,
+            modified_s,
             contents.len() as u32,
             0,
             0,
@@ -72,6 +80,16 @@ impl Archive {
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
+}
+
+/// A time as the format has it: seconds since 1970 in 32 bits.
+pub fn seconds(time: SystemTime) -> u32 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn now() -> u32 {
+    seconds(SystemTime::now())
 }
 
 /// The contents of the last regular file called `path` in archives that follow one another.

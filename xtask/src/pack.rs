@@ -1,6 +1,6 @@
 //! Folders of this computer as parts of a root archive.
 
-use crate::cpio::Archive;
+use crate::cpio::{self, Archive};
 use anyhow::{Context, Result};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ pub fn entry(archive: &mut Archive, path: &Path, name: &str) -> Result<()> {
     } else if about.is_file()
         && let Ok(contents) = std::fs::read(path)
     {
-        archive.file(name, about.permissions().mode() & 0o7777, &contents);
+        let modified_s = about.modified().map_or(0, cpio::seconds);
+        archive.file_of(name, about.permissions().mode() & 0o7777, modified_s, &contents);
     }
     Ok(())
 }

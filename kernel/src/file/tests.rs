@@ -18,7 +18,8 @@ pub const TESTS: &[Test] = &[
 const LIMIT: usize = 1 << 20;
 
 fn null() -> Result<Arc<OpenFile>, &'static str> {
-    fs::open(&fs::root(), b"/dev/null", O_RDWR | O_APPEND, 0).map_err(|_| "/dev/null can't be opened")
+    fs::open(&fs::root(), b"/dev/null", O_RDWR | O_APPEND, 0, fs::Bounds::empty())
+        .map_err(|_| "/dev/null can't be opened")
 }
 
 fn lowest_number_first() -> Result<(), &'static str> {

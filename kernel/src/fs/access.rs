@@ -35,6 +35,18 @@ pub fn current() -> Credentials {
     })
 }
 
+/// The running thread's by its real ids, access(2).
+pub fn by_real_ids() -> Credentials {
+    crate::task::with_current(|thread| {
+        let credentials = thread.process.full_credentials();
+        Credentials {
+            uid: credentials.uid.real,
+            gid: credentials.gid.real,
+            capabilities: credentials.capabilities.by_real_user(credentials.uid.real),
+        }
+    })
+}
+
 impl Credentials {
     pub fn has(&self, capability: u32) -> bool {
         self.capabilities.has(capability)

@@ -33,7 +33,7 @@ use libsyscall::abi::fcntl::*;
 pub use open::{open, open_place};
 pub use place::Place;
 use spin::Once;
-pub use walk::resolve;
+pub use walk::{Bounds, resolve, resolve_as};
 
 /// stat(2)'s answer, before the machine's layout.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use super::access::{self, Credentials};
 use super::tmpfs::{self, Node, Seals};
-use super::walk::{Last, Walk};
+use super::walk::{Bounds, Last, Walk, resolve_within};
 use super::{Place, tmpfs::New, watch};
 use crate::file::{File, OpenFile};
 use alloc::string::String;
@@ -11,14 +11,15 @@ use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::inotify::{IN_MODIFY, IN_OPEN};
 
-/// open(2) relative to `at` with the running thread's credentials and umask.
-pub fn open(at: &Place, path: &[u8], flags: u32, mode: u32) -> Result<Arc<OpenFile>, Errno> {
+/// open(2) relative to `at` with the running thread's credentials and umask, by a path within `bounds`.
+pub fn open(at: &Place, path: &[u8], flags: u32, mode: u32, bounds: Bounds) -> Result<Arc<OpenFile>, Errno> {
     let who = access::current();
     if flags & O_TMPFILE & !O_DIRECTORY != 0 {
-        return open_temporary(&who, at, path, flags, mode);
+        let directory = resolve_within(&who, at, path, true, bounds);
+        return open_temporary(&who, directory, flags, mode);
     }
     if flags & O_PATH != 0 {
-        let place = resolve_for_open(&who, at, path, flags & !O_CREAT, mode)?.0;
+        let place = resolve_for_open(&who, at, path, flags & !O_CREAT, mode, bounds)?.0;
         return open_place_as(
             &who,
             &place,
@@ -29,16 +30,23 @@ pub fn open(at: &Place, path: &[u8], flags: u32, mode: u32) -> Result<Arc<OpenFi
     if flags & O_CREAT != 0 && flags & O_DIRECTORY != 0 {
         return Err(Errno::EINVAL);
     }
-    let (place, created) = resolve_for_open(&who, at, path, flags, mode)?;
+    let (place, created) = resolve_for_open(&who, at, path, flags, mode, bounds)?;
     open_place_as(&who, &place, flags, created)
 }
 
 /// Finds the file, or makes it where O_CREAT asks; true where it is new.
-fn resolve_for_open(who: &Credentials, at: &Place, path: &[u8], flags: u32, mode: u32) -> Result<(Place, bool), Errno> {
+fn resolve_for_open(
+    who: &Credentials,
+    at: &Place,
+    path: &[u8],
+    flags: u32,
+    mode: u32,
+    bounds: Bounds,
+) -> Result<(Place, bool), Errno> {
     let create = flags & O_CREAT != 0;
     let exclusive = create && flags & O_EXCL != 0;
     let follow = flags & O_NOFOLLOW == 0 && !exclusive;
-    let mut walk = Walk::new(who, at, path)?;
+    let mut walk = Walk::new(who, at, path, bounds)?;
     loop {
         let last = walk.find_last()?;
         if create && (last.slash || last.is_dots()) {
@@ -80,12 +88,17 @@ fn make(who: &Credentials, directory: &Place, last: &Last, mode: u32) -> Result<
     )
 }
 
-/// O_TMPFILE: a file without a name in the directory `path`.
-fn open_temporary(who: &Credentials, at: &Place, path: &[u8], flags: u32, mode: u32) -> Result<Arc<OpenFile>, Errno> {
+/// O_TMPFILE: a file without a name in a directory, where that has been found.
+fn open_temporary(
+    who: &Credentials,
+    directory: Result<Place, Errno>,
+    flags: u32,
+    mode: u32,
+) -> Result<Arc<OpenFile>, Errno> {
     if flags & O_DIRECTORY == 0 || flags & O_ACCMODE == O_RDONLY {
         return Err(Errno::EINVAL);
     }
-    let directory = super::walk::resolve_as(who, at, path, true)?;
+    let directory = directory?;
     let stat = directory.stat();
     if stat.kind() != S_IFDIR {
         return Err(Errno::ENOTDIR);

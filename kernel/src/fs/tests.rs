@@ -40,7 +40,7 @@ impl Scratch {
     }
 
     fn open(&self, name: &str, flags: u32) -> Result<Arc<OpenFile>, &'static str> {
-        open(&self.0, name.as_bytes(), flags, 0o644).map_err(|_| "a file can't be opened")
+        open(&self.0, name.as_bytes(), flags, 0o644, super::Bounds::empty()).map_err(|_| "a file can't be opened")
     }
 
     fn mkdir(&self, at: &Place, name: &str) -> Result<Place, &'static str> {

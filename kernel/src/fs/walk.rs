@@ -4,6 +4,7 @@ use super::access::{self, Credentials};
 use super::{Link, Place};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use bitflags::bitflags;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
 
@@ -13,7 +14,17 @@ pub fn resolve(at: &Place, path: &[u8], follow: bool) -> Result<Place, Errno> {
 }
 
 pub fn resolve_as(who: &Credentials, at: &Place, path: &[u8], follow: bool) -> Result<Place, Errno> {
-    let mut walk = Walk::new(who, at, path)?;
+    resolve_within(who, at, path, follow, Bounds::empty())
+}
+
+pub fn resolve_within(
+    who: &Credentials,
+    at: &Place,
+    path: &[u8],
+    follow: bool,
+    bounds: Bounds,
+) -> Result<Place, Errno> {
+    let mut walk = Walk::new(who, at, path, bounds)?;
     loop {
         let last = walk.find_last()?;
         let place = walk.child(&last.name)?;
@@ -25,9 +36,27 @@ pub fn resolve_as(who: &Credentials, at: &Place, path: &[u8], follow: bool) -> R
 
 /// The directory of a path's last name, and that name: for calls that make or remove names.
 pub fn resolve_parent(who: &Credentials, at: &Place, path: &[u8]) -> Result<(Place, Last), Errno> {
-    let mut walk = Walk::new(who, at, path)?;
+    let mut walk = Walk::new(who, at, path, Bounds::empty())?;
     let last = walk.find_last()?;
     Ok((walk.at, last))
+}
+
+bitflags! {
+    /// Where a path must not lead, RESOLVE_* of openat2(2).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Bounds: u64 {
+        /// Not to another filesystem: EXDEV.
+        const NO_XDEV = RESOLVE_NO_XDEV;
+        /// Not through the links of /proc that are no paths: ELOOP.
+        const NO_MAGICLINKS = RESOLVE_NO_MAGICLINKS;
+        const NO_SYMLINKS = RESOLVE_NO_SYMLINKS;
+        /// Not out of where it starts: EXDEV.
+        const BENEATH = RESOLVE_BENEATH;
+        /// Where it starts is the root.
+        const IN_ROOT = RESOLVE_IN_ROOT;
+        /// Only where nothing has to be fetched, which is everywhere.
+        const CACHED = RESOLVE_CACHED;
+    }
 }
 
 /// The end of a path.
@@ -51,25 +80,91 @@ pub struct Walk<'a> {
     rest: Cow<'a, [u8]>,
     position: usize,
     links: usize,
+    bounds: Bounds,
+    /// Where it started: the root, for a walk that is bound to it.
+    start: Place,
 }
 
 impl<'a> Walk<'a> {
     /// Starts at `at`, or at the root for an absolute path. ENOENT for the empty path.
-    pub fn new(who: &'a Credentials, at: &Place, path: &'a [u8]) -> Result<Walk<'a>, Errno> {
+    pub fn new(who: &'a Credentials, at: &Place, path: &'a [u8], bounds: Bounds) -> Result<Walk<'a>, Errno> {
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }
         if path.len() >= PATH_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        let at = if path[0] == b'/' { super::root() } else { at.clone() };
-        Ok(Walk {
+        let mut walk = Walk {
             who,
-            at,
+            at: at.clone(),
             rest: Cow::Borrowed(path),
             position: 0,
             links: 0,
+            bounds,
+            start: at.clone(),
+        };
+        if path[0] == b'/' {
+            walk.at = walk.root()?;
+        }
+        Ok(walk)
+    }
+
+    fn is_bound(&self) -> bool {
+        self.bounds.intersects(Bounds::BENEATH | Bounds::IN_ROOT)
+    }
+
+    /// Where a path begins that begins with a slash.
+    fn root(&self) -> Result<Place, Errno> {
+        if self.bounds.contains(Bounds::BENEATH) {
+            return Err(Errno::EXDEV);
+        }
+        Ok(if self.bounds.contains(Bounds::IN_ROOT) {
+            self.start.clone()
+        } else {
+            super::root()
         })
+    }
+
+    /// EXDEV where a step would leave the filesystem and must not.
+    fn check_device(&self, next: &Place) -> Result<(), Errno> {
+        if self.bounds.contains(Bounds::NO_XDEV) && next.stat().dev != self.at.stat().dev {
+            return Err(Errno::EXDEV);
+        }
+        Ok(())
+    }
+
+    /// The directory above: of a walk that is bound, never one outside, also where its way has been moved meanwhile.
+    fn above(&self) -> Result<Place, Errno> {
+        if self.is_bound() && self.at.is(&self.start) {
+            return if self.bounds.contains(Bounds::BENEATH) {
+                Err(Errno::EXDEV)
+            } else {
+                Ok(self.at.clone())
+            };
+        }
+        let above = self.at.parent();
+        if self.is_bound() && !above.is_within(&self.start) {
+            return Err(Errno::EXDEV);
+        }
+        Ok(above)
+    }
+
+    /// Whether a link's way may be taken: ELOOP for those that are ruled out, EXDEV for a place that need not be within
+    /// the bounds.
+    fn check_link(&self, target: &Link) -> Result<(), Errno> {
+        if self.bounds.contains(Bounds::NO_SYMLINKS) {
+            return Err(Errno::ELOOP);
+        }
+        if let Link::Place(place) = target {
+            if self.bounds.contains(Bounds::NO_MAGICLINKS) {
+                return Err(Errno::ELOOP);
+            }
+            if self.is_bound() {
+                return Err(Errno::EXDEV);
+            }
+            self.check_device(place)?;
+        }
+        Ok(())
     }
 
     /// Goes on until one name is left. The directory it is in has been checked to be one that may be searched.
@@ -118,11 +213,13 @@ impl<'a> Walk<'a> {
     /// The child of where the walk is.
     pub fn child(&self, name: &[u8]) -> Result<Place, Errno> {
         self.check_search()?;
-        match name {
-            b"" | b"." => Ok(self.at.clone()),
-            b".." => Ok(self.at.parent()),
-            _ => self.at.inode().lookup(&self.at, name),
-        }
+        let child = match name {
+            b"" | b"." => return Ok(self.at.clone()),
+            b".." => self.above()?,
+            _ => self.at.inode().lookup(&self.at, name)?,
+        };
+        self.check_device(&child)?;
+        Ok(child)
     }
 
     /// Takes the way of a symbolic link: its target comes before the rest.
@@ -131,14 +228,18 @@ impl<'a> Walk<'a> {
         if self.links > SYMLOOP_MAX {
             return Err(Errno::ELOOP);
         }
-        match link.inode().follow()? {
+        let target = link.inode().follow()?;
+        self.check_link(&target)?;
+        match target {
             Link::Place(place) => self.at = place,
             Link::Path(mut target) => {
                 if target.is_empty() {
                     return Err(Errno::ENOENT);
                 }
                 if target[0] == b'/' {
-                    self.at = super::root();
+                    let root = self.root()?;
+                    self.check_device(&root)?;
+                    self.at = root;
                 }
                 target.extend_from_slice(&self.rest[self.position..]);
                 self.rest = Cow::Owned(target);
@@ -152,7 +253,9 @@ impl<'a> Walk<'a> {
     pub fn arrive(&mut self, last: &Last, place: Place, follow: bool) -> Result<Option<Place>, Errno> {
         let kind = place.stat().kind();
         if kind == S_IFLNK && (follow || last.slash) {
-            if let Link::Place(target) = place.inode().follow()? {
+            let target = place.inode().follow()?;
+            self.check_link(&target)?;
+            if let Link::Place(target) = target {
                 if last.slash && target.stat().kind() != S_IFDIR {
                     return Err(Errno::ENOTDIR);
                 }

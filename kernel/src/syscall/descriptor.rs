@@ -2,10 +2,11 @@
 
 use super::table::Line;
 use super::{Call, lock, owner, path};
+use crate::arch::PAGE_SIZE;
 use crate::file::OpenFile;
-use crate::fs;
 use crate::fs::place::Place;
 use crate::fs::tmpfs::{Node, RegularFile, Seals};
+use crate::fs::{self, Bounds};
 use crate::mm::user;
 use crate::net::unix::rights;
 use crate::pipe::{self, PipeEnd};
@@ -16,6 +17,7 @@ use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
     (nr::OPENAT, openat),
+    (nr::OPENAT2, openat2),
     (nr::CLOSE, close),
     (nr::CLOSE_RANGE, close_range),
     (nr::DUP, dup),
@@ -47,8 +49,73 @@ fn openat(call: &mut Call) -> Result<usize, Errno> {
 pub fn open_at(call: &Call, directory: i32, path: usize, flags: u32, mode: u32) -> Result<usize, Errno> {
     let path = user::read_path(path)?;
     let at = path::start(call, directory, &path)?;
-    let open = fs::open(&at, &path, flags, mode)?;
+    let open = fs::open(&at, &path, flags, mode, Bounds::empty())?;
     install(call, open, flags & O_CLOEXEC != 0)
+}
+
+/// openat2(2).
+fn openat2(call: &mut Call) -> Result<usize, Errno> {
+    /// What open(2) knows; unlike that, this call refuses the rest.
+    const KNOWN: u32 = O_ACCMODE
+        | O_CREAT
+        | O_EXCL
+        | O_NOCTTY
+        | O_TRUNC
+        | O_APPEND
+        | O_NONBLOCK
+        | O_SYNC
+        | O_ASYNC
+        | O_DIRECT
+        | O_LARGEFILE
+        | O_DIRECTORY
+        | O_NOFOLLOW
+        | O_NOATIME
+        | O_CLOEXEC
+        | O_PATH
+        | O_TMPFILE;
+    const WITH_PATH: u32 = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    let [flags, mode, resolve] = read_how(call.arg(2), call.arg(3))?;
+    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    let bounds = Bounds::from_bits(resolve).ok_or(Errno::EINVAL)?;
+    let temporary = flags & O_TMPFILE & !O_DIRECTORY != 0;
+    let makes = flags & O_CREAT != 0 || temporary;
+    if flags & !KNOWN != 0
+        || bounds.contains(Bounds::BENEATH | Bounds::IN_ROOT)
+        || mode & !if makes { 0o7777 } else { 0 } != 0
+        || flags & O_PATH != 0 && flags & !WITH_PATH != 0
+    {
+        return Err(Errno::EINVAL);
+    }
+    if bounds.contains(Bounds::CACHED) && (makes || flags & O_TRUNC != 0) {
+        return Err(Errno::EAGAIN);
+    }
+    let path = user::read_path(call.arg(1))?;
+    // Where an absolute path starts is the descriptor's directory where that is the root.
+    let begins = if bounds.contains(Bounds::IN_ROOT) {
+        b"."
+    } else {
+        &path[..]
+    };
+    let at = path::start(call, call.int(0), begins)?;
+    let open = fs::open(&at, &path, flags, mode as u32, bounds)?;
+    install(call, open, flags & O_CLOEXEC != 0)
+}
+
+/// struct open_how, of which there may be longer ones: E2BIG where they ask for what nobody knows.
+fn read_how(address: usize, size: usize) -> Result<[u64; 3], Errno> {
+    const SIZE: usize = size_of::<[u64; 3]>();
+    if size < SIZE {
+        return Err(Errno::EINVAL);
+    }
+    if size > PAGE_SIZE {
+        return Err(Errno::E2BIG);
+    }
+    for offset in SIZE..size {
+        if user::read::<u8>(address.wrapping_add(offset))? != 0 {
+            return Err(Errno::E2BIG);
+        }
+    }
+    user::read(address)
 }
 
 fn close(call: &mut Call) -> Result<usize, Errno> {

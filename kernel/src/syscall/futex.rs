@@ -16,6 +16,9 @@ use libsyscall::abi::{Errno, nr};
 pub const CALLS: &[Line] = &[
     (nr::FUTEX, futex),
     (nr::FUTEX_WAITV, futex_waitv),
+    (nr::FUTEX_WAKE, futex_wake),
+    (nr::FUTEX_WAIT, futex_wait),
+    (nr::FUTEX_REQUEUE, futex_requeue),
     (nr::SET_ROBUST_LIST, set_robust_list),
     (nr::GET_ROBUST_LIST, get_robust_list),
 ];
@@ -37,13 +40,15 @@ fn futex(call: &mut Call) -> Result<usize, Errno> {
         FUTEX_WAKE_BITSET => futex::wake(call.thread, address, private, count, call.uint(5)),
         FUTEX_REQUEUE => {
             let counts = requeue_counts(call)?;
-            let (woken, moved) = futex::requeue(call.thread, (address, call.arg(4)), private, counts, None)?;
+            let words = ((address, private), (call.arg(4), private));
+            let (woken, moved) = futex::requeue(call.thread, words, counts, None)?;
             Ok(woken + moved)
         }
         FUTEX_CMP_REQUEUE => {
             let counts = requeue_counts(call)?;
             let expected = Some(call.uint(5));
-            let (woken, moved) = futex::requeue(call.thread, (address, call.arg(4)), private, counts, expected)?;
+            let words = ((address, private), (call.arg(4), private));
+            let (woken, moved) = futex::requeue(call.thread, words, counts, expected)?;
             Ok(woken + moved)
         }
         FUTEX_WAKE_OP => {
@@ -97,30 +102,82 @@ fn futex_waitv(call: &mut Call) -> Result<usize, Errno> {
     if call.uint(2) != 0 || waiters == 0 || !(1..=FUTEX_WAITV_MAX).contains(&count) {
         return Err(Errno::EINVAL);
     }
-    let deadline_ns = match call.int(4) {
-        _ if timeout == 0 => None,
-        clock @ (CLOCK_REALTIME | CLOCK_MONOTONIC) => deadline_ns(timeout, clock == CLOCK_REALTIME)?,
-        _ => return Err(Errno::EINVAL),
-    };
+    let deadline_ns = deadline_by_clock(timeout, call.int(4))?;
     let mut entries = Vec::with_capacity(count);
     for number in 0..count {
-        // struct futex_waitv: value, address, flags with a reserved word above them.
-        let [value, address, flags] = user::read::<[u64; 3]>(waiters.wrapping_add(number * FUTEX_WAITV_SIZE))?;
-        let expected = u32::try_from(value).map_err(|_| Errno::EINVAL)?;
-        let known = u64::from(FUTEX2_SIZE_MASK | FUTEX2_PRIVATE);
-        if flags & !known != 0 || flags as u32 & FUTEX2_SIZE_MASK != FUTEX2_SIZE_U32 {
-            return Err(Errno::EINVAL);
-        }
-        entries.push(futex::Entry {
-            address: address as usize,
-            private: flags as u32 & FUTEX2_PRIVATE != 0,
-            expected,
-        });
+        entries.push(read_entry(waiters.wrapping_add(number * FUTEX_WAITV_SIZE))?);
     }
     futex::wait_for_any(call.thread, &entries, deadline_ns)
 }
 
 const FUTEX_WAITV_SIZE: usize = 24;
+
+/// An absolute timeout by one of two clocks, which counts where there is a timeout.
+fn deadline_by_clock(timeout: usize, clock: i32) -> Result<Option<u64>, Errno> {
+    match clock {
+        _ if timeout == 0 => Ok(None),
+        CLOCK_REALTIME | CLOCK_MONOTONIC => deadline_ns(timeout, clock == CLOCK_REALTIME),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// struct futex_waitv: value, address, flags with a reserved word above them.
+fn read_entry(at: usize) -> Result<futex::Entry, Errno> {
+    let [value, address, flags] = user::read::<[u64; 3]>(at)?;
+    Ok(futex::Entry {
+        address: address as usize,
+        private: is_private(flags)?,
+        expected: u32::try_from(value).map_err(|_| Errno::EINVAL)?,
+    })
+}
+
+/// FUTEX2_*: words have 32 bits, and are the process's own or shared. EINVAL for others.
+fn is_private(flags: u64) -> Result<bool, Errno> {
+    let known = u64::from(FUTEX2_SIZE_MASK | FUTEX2_PRIVATE);
+    if flags & !known != 0 || flags as u32 & FUTEX2_SIZE_MASK != FUTEX2_SIZE_U32 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(flags as u32 & FUTEX2_PRIVATE != 0)
+}
+
+/// A mask of futex_wake(2) or futex_wait(2): it has as many bits as the word, and one at least.
+fn bitset(mask: usize) -> Result<u32, Errno> {
+    u32::try_from(mask).ok().filter(|&mask| mask != 0).ok_or(Errno::EINVAL)
+}
+
+/// futex_wake(2): unlike FUTEX_WAKE it wakes nobody where it is to wake none.
+fn futex_wake(call: &mut Call) -> Result<usize, Errno> {
+    let private = is_private(call.uint(3).into())?;
+    let bitset = bitset(call.arg(1))?;
+    let count = match call.int(2) {
+        0 => 0,
+        count => count.max(1) as usize,
+    };
+    futex::wake(call.thread, call.arg(0), private, count, bitset)
+}
+
+/// futex_wait(2): until an absolute time.
+fn futex_wait(call: &mut Call) -> Result<usize, Errno> {
+    let private = is_private(call.uint(3).into())?;
+    let expected = u32::try_from(call.arg(1)).map_err(|_| Errno::EINVAL)?;
+    let bitset = bitset(call.arg(2))?;
+    let deadline_ns = deadline_by_clock(call.arg(4), call.int(5))?;
+    futex::wait(call.thread, call.arg(0), private, expected, deadline_ns, bitset).map(|()| 0)
+}
+
+/// futex_requeue(2): from the first to the second of two entries, while the first has its value.
+fn futex_requeue(call: &mut Call) -> Result<usize, Errno> {
+    let waiters = call.arg(0);
+    if call.uint(1) != 0 || waiters == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let from = read_entry(waiters)?;
+    let to = read_entry(waiters.wrapping_add(FUTEX_WAITV_SIZE))?;
+    let counts = requeue_counts(call)?;
+    let words = (from.word(), to.word());
+    let (woken, moved) = futex::requeue(call.thread, words, counts, Some(from.expected))?;
+    Ok(woken + moved)
+}
 
 /// The timeout is relative and of CLOCK_MONOTONIC for FUTEX_WAIT, absolute and of either clock for FUTEX_WAIT_BITSET.
 fn wait(

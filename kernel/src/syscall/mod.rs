@@ -15,6 +15,7 @@ mod owner;
 mod path;
 mod poll;
 mod process;
+mod process_memory;
 mod random;
 mod sched;
 mod signal;

@@ -2,6 +2,7 @@
 
 use super::Call;
 use crate::file::OpenFile;
+use crate::fs::access::{self, Credentials};
 use crate::fs::{self, Place, Stat};
 use crate::mm::user;
 use alloc::sync::Arc;
@@ -52,16 +53,21 @@ impl Target {
 /// Resolves the path at user address `path` from descriptor `directory`; `flags` are AT_SYMLINK_NOFOLLOW and
 /// AT_EMPTY_PATH, others are the caller's.
 pub fn target(call: &Call, directory: i32, path: usize, flags: u32) -> Result<Target, Errno> {
+    target_as(&access::current(), call, directory, path, flags)
+}
+
+/// The same by the rights of `who`.
+pub fn target_as(who: &Credentials, call: &Call, directory: i32, path: usize, flags: u32) -> Result<Target, Errno> {
     // Since Linux 6.11 a null path is an empty one here.
     let bytes = if path == 0 && flags & AT_EMPTY_PATH != 0 {
         Vec::new()
     } else {
         user::read_path(path)?
     };
-    target_of(call, directory, &bytes, flags)
+    target_of(who, call, directory, &bytes, flags)
 }
 
-pub fn target_of(call: &Call, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
+pub fn target_of(who: &Credentials, call: &Call, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
         if directory == AT_FDCWD {
             return Ok(Target::Place(call.thread.process.cwd()));
@@ -69,5 +75,10 @@ pub fn target_of(call: &Call, directory: i32, path: &[u8], flags: u32) -> Result
         return Ok(Target::File(call.thread.process.files().get_any(directory)?));
     }
     let at = start(call, directory, path)?;
-    Ok(Target::Place(fs::resolve(&at, path, flags & AT_SYMLINK_NOFOLLOW == 0)?))
+    Ok(Target::Place(fs::resolve_as(
+        who,
+        &at,
+        path,
+        flags & AT_SYMLINK_NOFOLLOW == 0,
+    )?))
 }

@@ -4,7 +4,7 @@ use super::Call;
 use super::path;
 use super::system::rusage;
 use super::table::Line;
-use crate::fs;
+use crate::fs::{self, access};
 use crate::mm::user;
 use crate::task::credentials::Ids;
 use crate::task::process::Limit;
@@ -104,7 +104,7 @@ fn execute(
     (arguments, environment): (usize, usize),
 ) -> Result<usize, Errno> {
     let name = user::read_path(path)?;
-    let target = path::target_of(call, directory, &name, flags)?;
+    let target = path::target_of(&access::current(), call, directory, &name, flags)?;
     let place = target.place().map_err(|_| Errno::EACCES)?.clone();
     if place.stat().kind() == S_IFLNK {
         return Err(Errno::ELOOP);
@@ -138,7 +138,7 @@ fn wait4(call: &mut Call) -> Result<usize, Errno> {
         user::write(call.arg(1), &told.wait_status)?;
     }
     if call.arg(3) != 0 {
-        user::write(call.arg(3), &rusage(told.ran_ns))?;
+        user::write(call.arg(3), &rusage(told.usage))?;
     }
     Ok(told.pid as usize)
 }
@@ -158,7 +158,7 @@ fn waitid(call: &mut Call) -> Result<usize, Errno> {
     if let Some(told) = told?
         && call.arg(4) != 0
     {
-        user::write(call.arg(4), &rusage(told.ran_ns))?;
+        user::write(call.arg(4), &rusage(told.usage))?;
     }
     Ok(0)
 }

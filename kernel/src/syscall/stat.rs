@@ -1,7 +1,7 @@
 //! What a file is: stat(2), statx(2), access(2), statfs(2).
 
 use super::Call;
-use super::path::{Target, target};
+use super::path::{Target, target, target_as};
 use super::table::Line;
 use crate::arch::PAGE_SIZE;
 use crate::fs::{self, Stat, access, tmpfs};
@@ -120,9 +120,14 @@ pub fn access_at(call: &Call, directory: i32, path: usize, wanted: u32, flags: u
     if wanted & !(R_OK | W_OK | X_OK) != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let target = target(call, directory, path, flags)?;
+    let who = if flags & AT_EACCESS != 0 {
+        access::current()
+    } else {
+        access::by_real_ids()
+    };
+    let target = target_as(&who, call, directory, path, flags)?;
     if wanted != F_OK {
-        access::current().check(&target.stat(), wanted)?;
+        who.check(&target.stat(), wanted)?;
     }
     Ok(0)
 }

@@ -5,6 +5,7 @@ use super::table::Line;
 use super::time::timeval;
 use crate::mm::{frame, user};
 use crate::task::table;
+use crate::task::usage::Usage;
 use crate::{arch, time};
 use libsyscall::abi::capability::CAP_SYS_ADMIN;
 use libsyscall::abi::process::*;
@@ -91,23 +92,28 @@ fn sysinfo(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
-/// struct rusage: user and system time, then fourteen counts that are not kept but for the switches.
+/// getrusage(2).
 fn getrusage(call: &mut Call) -> Result<usize, Errno> {
     let process = &call.thread.process;
-    let ran_ns = match call.int(0) {
-        RUSAGE_SELF => process.ran_ns(),
-        RUSAGE_THREAD => call.thread.ran_ns(),
-        RUSAGE_CHILDREN => process.children_ran_ns(),
+    let usage = match call.int(0) {
+        RUSAGE_SELF => process.usage(),
+        RUSAGE_THREAD => call.thread.usage(),
+        RUSAGE_CHILDREN => process.children_usage(),
         _ => return Err(Errno::EINVAL),
     };
-    user::write(call.arg(1), &rusage(ran_ns))?;
+    user::write(call.arg(1), &rusage(usage))?;
     Ok(0)
 }
 
-/// struct rusage of a CPU time, all of which counts as user time.
-pub fn rusage(ran_ns: u64) -> [u64; 18] {
+/// struct rusage: all CPU time counts as user time; then the most memory in KiB, and page faults that read nothing from a
+/// disk, of which there is none. The other counts are not kept.
+pub fn rusage(usage: Usage) -> [u64; 18] {
+    const MAX_RSS: usize = 4;
+    const MINOR_FAULTS: usize = 8;
     let mut words = [0; 18];
-    words[..2].copy_from_slice(&timeval(ran_ns));
+    words[..2].copy_from_slice(&timeval(usage.ran_ns));
+    words[MAX_RSS] = usage.peak as u64 / 1024;
+    words[MINOR_FAULTS] = usage.faults;
     words
 }
 

@@ -21,6 +21,7 @@ const FAMILIES: &[&[Line]] = &[
     super::memory::CALLS,
     super::identity::CALLS,
     super::process::CALLS,
+    super::process_memory::CALLS,
     super::sched::CALLS,
     super::signal::CALLS,
     super::socket::CALLS,

@@ -151,7 +151,7 @@ fn times(call: &mut Call) -> Result<usize, Errno> {
         // All CPU time counts as user time.
         user::write(
             call.arg(0),
-            &[ticks(process.ran_ns()), 0, ticks(process.children_ran_ns()), 0],
+            &[ticks(process.ran_ns()), 0, ticks(process.children_usage().ran_ns), 0],
         )?;
     }
     Ok(ticks(time::now_ns()) as usize)

@@ -43,6 +43,14 @@ impl Capabilities {
         self.effective & 1 << capability != 0
     }
 
+    /// What counts where the real identity does, access(2): user 0 has all that are permitted, others have none.
+    pub fn by_real_user(&self, uid: u32) -> Capabilities {
+        Capabilities {
+            effective: if uid == 0 { self.permitted } else { 0 },
+            ..*self
+        }
+    }
+
     /// capset(2): EPERM for what it does not have. Bits that stand for nothing are forgotten.
     pub fn set(&mut self, effective: u64, permitted: u64, inheritable: u64) -> Result<(), Errno> {
         let (effective, permitted, inheritable) = (effective & ALL, permitted & ALL, inheritable & ALL);

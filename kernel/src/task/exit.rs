@@ -61,6 +61,7 @@ pub fn exit_thread(thread: &Arc<Thread>) -> ! {
     leave_memory(thread);
     let process = &thread.process;
     process.ended_ns.fetch_add(thread.ran_ns(), Relaxed);
+    process.ended_faults.fetch_add(thread.faults.swap(0, Relaxed), Relaxed);
     let last = {
         let mut threads = process.threads();
         threads.retain(|other| !Arc::ptr_eq(other, thread));

@@ -28,6 +28,7 @@ pub mod table;
 #[cfg(feature = "ktest")]
 pub mod tests;
 pub mod thread;
+pub mod usage;
 pub mod wait;
 
 pub use current::with_current;

@@ -8,10 +8,8 @@ use crate::mm::user;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::Write;
-use core::sync::atomic::Ordering::Relaxed;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
-use libsyscall::abi::capability::CAP_SYS_PTRACE;
 use libsyscall::abi::fcntl::{O_NONBLOCK, O_RDWR};
 use libsyscall::abi::signal::{SI_TKILL, SI_USER, SIGINFO_SIZE, SIGNAL_COUNT};
 
@@ -118,9 +116,7 @@ pub fn take_descriptor(thread: &Thread, process: &Process, fd: i32) -> Result<us
     if process.is_zombie() {
         return Err(Errno::ESRCH);
     }
-    let bearer = thread.process.full_credentials().clone();
-    let is_open_to_all = process.dumpable.load(Relaxed) == 1 || bearer.has(CAP_SYS_PTRACE);
-    if process.pid != thread.process.pid && !(is_open_to_all && bearer.may_trace(&process.full_credentials())) {
+    if !thread.process.may_trace(process) {
         return Err(Errno::EPERM);
     }
     let open = process.files().get_any(fd)?;

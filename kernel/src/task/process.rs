@@ -2,6 +2,7 @@
 
 use super::credentials::Credentials;
 use super::signal::ProcessSignals;
+use super::usage::Usage;
 use super::{Thread, sched, table};
 use crate::file::FdTable;
 use crate::fs::Place;
@@ -15,6 +16,7 @@ use core::sync::atomic::{
 };
 use event::WaitQueue;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::CAP_SYS_PTRACE;
 use libsyscall::abi::process::*;
 use sync::{SpinGuard, SpinLock};
 
@@ -77,8 +79,12 @@ pub struct Process {
     pub started_ns: u64,
     /// CPU time of threads that have ended.
     pub(super) ended_ns: AtomicU64,
-    /// CPU time of children that have been waited for.
-    pub(super) children_ns: AtomicU64,
+    /// Their page faults.
+    pub(super) ended_faults: AtomicU64,
+    /// The most memory that any of its former spaces had, in bytes.
+    pub(super) former_peak: AtomicUsize,
+    /// Of children that have been waited for.
+    pub(super) children: SpinLock<Usage>,
 }
 
 /// One resource's limits, getrlimit(2).
@@ -176,7 +182,9 @@ impl Process {
             timers: Timers::default(),
             started_ns: crate::time::now_ns(),
             ended_ns: AtomicU64::new(0),
-            children_ns: AtomicU64::new(0),
+            ended_faults: AtomicU64::new(0),
+            former_peak: AtomicUsize::new(0),
+            children: SpinLock::default(),
         }
     }
 
@@ -245,6 +253,7 @@ impl Process {
         }
         let former = core::mem::replace(&mut *self.space.lock(), space);
         if let Some(space) = &former {
+            self.former_peak.fetch_max(space.peak(), Relaxed);
             space.remove_user();
         }
         former
@@ -415,14 +424,17 @@ impl Process {
         credentials.capabilities = credentials.capabilities.after_execve(&credentials.uid);
     }
 
+    /// ptrace(2), "Ptrace access mode checking": whether it may look into another process and change it.
+    pub fn may_trace(&self, other: &Process) -> bool {
+        let bearer = self.full_credentials().clone();
+        let is_open_to_all = other.dumpable.load(Relaxed) == 1 || bearer.has(CAP_SYS_PTRACE);
+        self.pid == other.pid || is_open_to_all && bearer.may_trace(&other.full_credentials())
+    }
+
     /// CPU time of all its threads, ended ones too.
     pub fn ran_ns(&self) -> u64 {
         let running: u64 = self.threads().iter().map(|thread| thread.ran_ns()).sum();
         self.ended_ns.load(Relaxed) + running
-    }
-
-    pub fn children_ran_ns(&self) -> u64 {
-        self.children_ns.load(Relaxed)
     }
 }
 

@@ -79,6 +79,8 @@ pub struct Thread {
     leaving: AtomicU8,
     /// Nanoseconds it has run.
     pub(super) ran_ns: AtomicU64,
+    /// Page faults that were mended.
+    pub faults: AtomicU64,
 
     /// Ends a sleep with a deadline.
     timer: Timer,
@@ -131,6 +133,7 @@ impl Thread {
             space_id: AtomicUsize::new(space_id),
             leaving: AtomicU8::new(Leaving::Plain as u8),
             ran_ns: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
             timer,
             signals: ThreadSignals::new(mask),
             clear_child_tid: AtomicUsize::new(0),

@@ -2,6 +2,7 @@
 
 use super::signal::Info;
 use super::thread::Thread;
+use super::usage::Usage;
 use super::{Process, sched, table};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -37,7 +38,8 @@ pub struct Told {
     pub status: i32,
     /// wait4(2)'s.
     pub wait_status: i32,
-    pub ran_ns: u64,
+    /// Its own and its children's.
+    pub usage: Usage,
 }
 
 /// Whose news are wanted.
@@ -101,7 +103,7 @@ pub fn announce_zombie(process: &Arc<Process>) {
         let told = told_of_end(process);
         let info = Info::new(signal, told.code)
             .with_sender(process.pid, told.uid)
-            .with_status(told.status, ticks(told.ran_ns));
+            .with_status(told.status, ticks(told.usage.ran_ns));
         parent.send_signal(signal, info);
     }
     wake_waiters(&parent);
@@ -115,13 +117,15 @@ fn ticks(ns: u64) -> u64 {
 fn told_of_end(process: &Process) -> Told {
     let wait_status = process.report.lock().ended.unwrap_or(0);
     let signal = wait_status & 0x7f;
+    let mut usage = process.usage();
+    usage.add(process.children_usage());
     Told {
         pid: process.pid,
         uid: process.real_ids().0,
         code: if signal != 0 { CLD_KILLED } else { CLD_EXITED },
         status: if signal != 0 { signal } else { (wait_status >> 8) & 0xff },
         wait_status,
-        ran_ns: process.ran_ns() + process.children_ran_ns(),
+        usage,
     }
 }
 
@@ -191,7 +195,7 @@ fn poll(parent: &Process, whose: Whose, options: u32) -> Result<Option<Told>, Er
                     code,
                     status,
                     wait_status,
-                    ran_ns: 0,
+                    usage: Usage::default(),
                 }));
             }
         }
@@ -205,7 +209,7 @@ fn poll(parent: &Process, whose: Whose, options: u32) -> Result<Option<Told>, Er
         if table::lock().processes.remove(&zombie.pid).is_none() {
             return poll(parent, whose, options);
         }
-        parent.children_ns.fetch_add(told.ran_ns, Relaxed);
+        parent.children.lock().add(told.usage);
         tell_end(&zombie);
     }
     Ok(Some(told))

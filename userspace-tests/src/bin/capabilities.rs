@@ -7,7 +7,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::{Command, ExitCode};
 use userspace_tests::harness::ignore;
-use userspace_tests::{Status, checked, child, tests};
+use userspace_tests::{Folder, Status, checked, child, tests};
 
 const NOBODY: u32 = 65534;
 
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         bounding_set,
         status_lines,
         further_groups,
+        access_by_real_ids,
     ])
 }
 
@@ -324,5 +325,38 @@ fn further_groups() {
             assert_eq!(status.wait(), Status::Exited(0));
         }
         fs::remove_file(&path).expect("remove");
+    });
+}
+
+/// access(2) asks for the real user, who started a program that acts as another.
+fn access_by_real_ids() {
+    as_root(|| {
+        let folder = Folder::new("access");
+        let open_folder = |path: &std::path::Path| fs::set_permissions(path, Permissions::from_mode(0o755));
+        open_folder(&folder).expect("chmod");
+        let path = folder.file("secret");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
+        let name = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).expect("a path");
+        let ask = |flags: usize| {
+            // SAFETY: the name lives on.
+            let asked = unsafe {
+                raw(
+                    nr::FACCESSAT2,
+                    [libc::AT_FDCWD as usize, name.as_ptr() as usize, 4, flags],
+                )
+            };
+            asked.map(drop)
+        };
+        let effective = libc::AT_EACCESS as usize;
+        // SAFETY: numbers only, of this process, which has one thread.
+        let become_ids = |real, effective| checked(unsafe { libc::setresuid(real, effective, 0) }).expect("setresuid");
+        assert_eq!((ask(0), ask(effective)), (Ok(()), Ok(())));
+        become_ids(NOBODY, 0);
+        assert_eq!((ask(0), ask(effective)), (Err(Errno::EACCES), Ok(())));
+        become_ids(0, NOBODY);
+        assert_eq!((ask(0), ask(effective)), (Ok(()), Err(Errno::EACCES)));
+        become_ids(NOBODY, NOBODY);
+        assert_eq!((ask(0), ask(effective)), (Err(Errno::EACCES), Err(Errno::EACCES)));
+        become_ids(0, 0);
     });
 }

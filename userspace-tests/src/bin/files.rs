@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         null_zero_full,
         proc_self,
         large_file,
+        the_programs_own_time,
     ])
 }
 
@@ -270,4 +271,12 @@ fn large_file() {
     assert!(fs::read(folder.join("file")).expect("read") == bytes);
     fs::copy(folder.join("file"), folder.join("copy")).expect("copy_file_range");
     assert!(fs::read(folder.join("copy")).expect("read") == bytes);
+}
+
+/// A file that the machine started with is as old as where it came from.
+fn the_programs_own_time() {
+    let modified = fs::metadata("/proc/self/exe").and_then(|about| about.modified());
+    let since = modified.expect("a time").duration_since(std::time::UNIX_EPOCH);
+    const YEAR_S: u64 = 365 * 24 * 3600;
+    assert!(since.expect("after 1970").as_secs() > 50 * YEAR_S);
 }

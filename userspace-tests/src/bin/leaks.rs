@@ -1,5 +1,8 @@
 //! Objects of each kind made and let go again many times: the kernel's memory is what it was before.
+//!
+//! `LEAKS_ROUNDS=N` makes each of them N times, however long that takes, and says what memory did.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -35,6 +38,12 @@ fn main() -> ExitCode {
 /// Rounds at most, and for how long at most: whichever comes first.
 const ROUNDS: u64 = 100_000;
 const TIME: Duration = Duration::from_millis(400);
+
+/// How often to make an object, where that was said.
+fn rounds_wanted() -> Option<u64> {
+    let text = env::var("LEAKS_ROUNDS").ok()?;
+    Some(text.parse().expect("LEAKS_ROUNDS is a number"))
+}
 /// Memory that comes and goes with whatever else happens: buffers that keep their room, caches of frames.
 const NOISE_BYTES: u64 = 512 << 10;
 /// What a round may cost for good: less than the smallest object.
@@ -53,21 +62,28 @@ fn memory() -> (u64, u64) {
 
 /// Whether `round` gives back what it takes. Where others use the machine's memory too, it only has to work.
 fn gives_back(mut round: impl FnMut()) {
-    let mut many = || {
+    let wanted = rounds_wanted();
+    let mut many = |rounds: u64| {
         let start = Instant::now();
         let mut count = 0;
-        while count < ROUNDS && start.elapsed() < TIME {
+        while count < rounds && (wanted.is_some() || start.elapsed() < TIME) {
             round();
             count += 1;
         }
         count
     };
-    many();
+    // What stays for good, the first time.
+    many(if wanted.is_some() { 100 } else { ROUNDS });
     let mut lost = Vec::new();
     for _ in 0..if alone_on_this_machine() { 4 } else { 0 } {
         let before = memory();
-        let allowed = many() * ROUND_BYTES + NOISE_BYTES;
+        let allowed = many(wanted.unwrap_or(ROUNDS)) * ROUND_BYTES + NOISE_BYTES;
         let after = memory();
+        if let Some(rounds) = wanted {
+            let change = |before: u64, after: u64| after as i64 - before as i64;
+            let (free, kept) = (change(before.0, after.0), change(before.1, after.1));
+            println!("{rounds} rounds: free memory {free:+} bytes, the kernel's objects {kept:+} bytes");
+        }
         let one = (before.0.saturating_sub(after.0), after.1.saturating_sub(before.1));
         if one.0 < allowed && one.1 < allowed {
             return;
@@ -188,14 +204,29 @@ fn tcp_connections() {
     let address = listener.local_addr().expect("name");
     let mut left = 4000u32;
     gives_back(|| {
-        // Ports of closed connections rest for a minute.
+        let mut client = TcpStream::connect(address).expect("connect");
+        let (server, _) = listener.accept().expect("accept");
+        client.write_all(b"left in it").expect("write");
+        // Ports of connections that were closed in order rest for a minute.
         left = left.saturating_sub(1);
-        if left > 0 {
-            let mut client = TcpStream::connect(address).expect("connect");
-            let (_server, _) = listener.accept().expect("accept");
-            client.write_all(b"left in it").expect("write");
+        if left == 0 {
+            break_off(&client);
+            break_off(&server);
         }
     });
+}
+
+/// Makes the close(2) that follows a reset.
+fn break_off(connection: &TcpStream) {
+    let at_once = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    let len = size_of::<libc::linger>() as u32;
+    let option = ptr::from_ref(&at_once).cast();
+    // SAFETY: the option's value lives on.
+    let set = unsafe { libc::setsockopt(connection.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, option, len) };
+    checked(set).expect("SO_LINGER");
 }
 
 fn udp_sockets() {

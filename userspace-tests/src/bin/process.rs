@@ -56,6 +56,8 @@ fn main() -> ExitCode {
         exec_by_another_thread,
         orphans_go_to_the_subreaper,
         notes_of_a_process,
+        memory_that_was_used,
+        memory_that_a_child_used,
     ])
 }
 
@@ -342,4 +344,62 @@ fn notes_of_a_process() {
         0
     });
     assert_eq!(status.wait(), Status::Exited(0));
+}
+
+fn usage(whose: i32) -> libc::rusage {
+    // SAFETY: the structure is plain data, which the kernel fills.
+    unsafe {
+        let mut usage = std::mem::zeroed();
+        checked(libc::getrusage(whose, &mut usage)).expect("getrusage");
+        usage
+    }
+}
+
+/// Writes to this much memory, and gives it back.
+fn use_memory(kib: usize) {
+    let mut memory = vec![0u8; kib * 1024];
+    for page in memory.chunks_mut(4096) {
+        page[0] = 1;
+    }
+    std::hint::black_box(&memory);
+}
+
+fn memory_that_was_used() {
+    let before = usage(libc::RUSAGE_SELF);
+    let enough = before.ru_maxrss as usize + 16 * 1024;
+    use_memory(enough);
+    let after = usage(libc::RUSAGE_SELF);
+    assert!(after.ru_maxrss as usize >= enough, "{}", after.ru_maxrss);
+    assert!(after.ru_minflt > before.ru_minflt);
+    let thread = usage(libc::RUSAGE_THREAD);
+    assert_eq!(thread.ru_maxrss, after.ru_maxrss);
+    assert!(thread.ru_minflt > 0);
+    // It stays the most there was.
+    let status = std::fs::read_to_string("/proc/self/status").expect("status");
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number")
+    };
+    assert!(kib("VmHWM:") >= enough);
+    assert!(kib("VmRSS:") < enough);
+}
+
+fn memory_that_a_child_used() {
+    let enough = usage(libc::RUSAGE_SELF).ru_maxrss as usize + 16 * 1024;
+    let busy = child(|| {
+        use_memory(enough);
+        0
+    });
+    // SAFETY: the kernel fills the status and the structure, which is plain data.
+    let told = unsafe {
+        let mut told: libc::rusage = std::mem::zeroed();
+        let mut status = 0;
+        assert_eq!(libc::wait4(busy.0, &mut status, 0, &mut told), busy.0);
+        assert_eq!(status, 0);
+        told
+    };
+    assert!(told.ru_maxrss as usize >= enough, "{}", told.ru_maxrss);
+    assert!(told.ru_minflt > 0);
+    let children = usage(libc::RUSAGE_CHILDREN);
+    assert!(children.ru_maxrss >= told.ru_maxrss && children.ru_minflt >= told.ru_minflt);
 }

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         kill_cannot_be_caught,
         wait_for_signal,
         wait_for_ignored_signal,
+        frames_that_were_spoilt,
     ])
 }
 
@@ -484,4 +485,69 @@ fn wait_for_ignored_signal() {
     assert_eq!(checked(taken), Ok(libc::SIGCHLD));
     assert_eq!(child.wait(), Status::Exited(0));
     mask(libc::SIG_UNBLOCK, &[libc::SIGCHLD]);
+}
+
+/// What a handler may change in its frame on the way out.
+static SPOIL: AtomicI32 = AtomicI32::new(0);
+
+#[cfg(target_arch = "aarch64")]
+extern "C" fn spoil(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    /// Where the records of other state start in struct sigcontext.
+    const RECORDS: usize = 288;
+    // SAFETY: the kernel passes the frame's ucontext_t; the records lie within it.
+    unsafe {
+        let machine = &raw mut (*context.cast::<libc::ucontext_t>()).uc_mcontext;
+        match SPOIL.load(Ordering::SeqCst) {
+            // Flags are the program's.
+            0 => (*machine).pstate ^= 1 << 28,
+            // EL1, 32 bits, a masked interrupt.
+            1 => (*machine).pstate |= 5,
+            2 => (*machine).pstate |= 1 << 4,
+            3 => (*machine).pstate |= 1 << 7,
+            _ => *machine.cast::<u8>().add(RECORDS).cast::<u32>() ^= 1,
+        }
+    }
+}
+
+/// How a process ends whose handler spoils its frame.
+fn spoilt(how: i32) -> Status {
+    child(|| {
+        SPOIL.store(how, Ordering::SeqCst);
+        // The standard library has a handler, which would go back into nowhere.
+        handle(libc::SIGSEGV, libc::SIG_DFL, 0);
+        handle(libc::SIGUSR1, spoil as *const () as usize, libc::SA_SIGINFO);
+        // SAFETY: the handler is installed.
+        unsafe { libc::raise(libc::SIGUSR1) };
+        0
+    })
+    .wait()
+}
+
+/// rt_sigreturn(2) of a state that no program can be in is SIGSEGV.
+#[cfg(target_arch = "aarch64")]
+fn frames_that_were_spoilt() {
+    assert_eq!(spoilt(0), Status::Exited(0));
+    for how in 1..=4 {
+        assert_eq!(spoilt(how), Status::Killed(libc::SIGSEGV));
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+extern "C" fn spoil(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes the frame's ucontext_t.
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    match SPOIL.load(Ordering::SeqCst) {
+        // Flags are the program's; those that are not are put right.
+        0 => registers[libc::REG_EFL as usize] ^= 1 << 6,
+        1 => registers[libc::REG_EFL as usize] |= 3 << 12 | 1 << 17,
+        // No address at all.
+        _ => registers[libc::REG_RIP as usize] = 1 << 62,
+    }
+}
+
+/// rt_sigreturn(2) to where no program can be is SIGSEGV.
+#[cfg(target_arch = "x86_64")]
+fn frames_that_were_spoilt() {
+    assert_eq!((spoilt(0), spoilt(1)), (Status::Exited(0), Status::Exited(0)));
+    assert_eq!(spoilt(2), Status::Killed(libc::SIGSEGV));
 }

@@ -21,10 +21,12 @@ use std::time::{Duration, Instant};
 const PROGRAMS: &[&str] = &[
     "basic",
     "files",
+    "openat2",
     "memory",
     "mapped_files",
     "seals",
     "process",
+    "process_memory",
     "limits",
     "capabilities",
     "signals",

@@ -93,6 +93,9 @@ pub struct Returned {
     pub alternate: AlternateStack,
 }
 
+/// What user mode never has: another mode than EL0 with 64 bits, and masked exceptions. A program that asks for them is wrong.
+const PSTATE_PRIVILEGED: u64 = 0x1f | 0xf << 6;
+
 /// Takes the frame back from the user stack: registers into `frame`, FP/SIMD state into the CPU or the running thread.
 pub fn pop(frame: &mut TrapFrame) -> Result<Returned, Errno> {
     let at = frame.sp as usize;
@@ -113,6 +116,10 @@ pub fn pop(frame: &mut TrapFrame) -> Result<Returned, Errno> {
     if word(RECORDS) != FPSIMD_MAGIC || word(RECORDS + 4) as usize != FPSIMD_LEN {
         return Err(Errno::EFAULT);
     }
+    let pstate = long(STACK_POINTER + 16);
+    if pstate & PSTATE_PRIVILEGED != 0 {
+        return Err(Errno::EFAULT);
+    }
     let mut state = fpu::State {
         registers: [0; 32],
         fpsr: word(RECORDS + 8),
@@ -128,7 +135,7 @@ pub fn pop(frame: &mut TrapFrame) -> Result<Returned, Errno> {
     }
     frame.sp = long(STACK_POINTER);
     frame.pc = long(STACK_POINTER + 8);
-    frame.pstate = long(STACK_POINTER + 16);
+    frame.pstate = pstate;
     frame.original_x0 = frame.x[0];
     frame.sanitise();
     Ok(Returned {

@@ -289,7 +289,7 @@ fn stat(subject: &Subject, text: &mut String) -> Result<(), Errno> {
         text,
         "{} 0 {} 0 ",
         ticks(process.ran_ns()),
-        ticks(process.children_ran_ns())
+        ticks(process.children_usage().ran_ns)
     );
     let _ = write!(
         text,
@@ -374,7 +374,13 @@ fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
         let _ = write!(text, "{group} ");
     }
     text.push_str(" \n");
-    let _ = writeln!(text, "VmSize:\t{:8} kB\nVmRSS:\t{:8} kB", size / 1024, resident / 1024);
+    let _ = writeln!(
+        text,
+        "VmSize:\t{:8} kB\nVmHWM:\t{:8} kB\nVmRSS:\t{:8} kB",
+        size / 1024,
+        process.try_space().map_or(0, |space| space.peak()) / 1024,
+        resident / 1024
+    );
     let _ = writeln!(text, "Threads:\t{thread_count}");
     if let Some(thread) = thread {
         let _ = writeln!(text, "SigPnd:\t{:016x}", process.pending_for(&thread));

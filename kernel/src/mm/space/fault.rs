@@ -69,6 +69,24 @@ impl AddressSpace {
         }
     }
 
+    /// A share of the page at an address, for a copy by somebody else: EFAULT where the program itself could not touch it so.
+    pub fn page(&self, address: usize, access: Access) -> Result<Frame, Errno> {
+        let page = address & !(PAGE_SIZE - 1);
+        loop {
+            self.handle_fault(page, access).map_err(|fault| match fault {
+                Fault::OutOfMemory => Errno::ENOMEM,
+                _ => Errno::EFAULT,
+            })?;
+            let inner = self.inner.lock();
+            // Another thread may have changed it since.
+            if let Some((frame, flags)) = inner.table.query(page)
+                && (access != Access::Write || flags.contains(PageFlags::WRITE))
+            {
+                return Ok(Frame::clone(&borrow(frame)));
+            }
+        }
+    }
+
     /// Writes into the space whether it is active or not (exec fills a new one), and whatever the protection allows user
     /// code: EFAULT where not mapped.
     pub fn write(&self, address: usize, bytes: &[u8]) -> Result<(), Errno> {

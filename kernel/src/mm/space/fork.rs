@@ -48,6 +48,7 @@ impl AddressSpace {
                 ManuallyDrop::new(unsafe { Frame::from_raw(frame) }).clone_share();
                 *resident += 1;
             });
+            child.peak = child.resident;
             shared.map_err(|_| Errno::ENOMEM)?;
         }
         Ok(())

@@ -108,8 +108,9 @@ struct Inner {
     mapped: usize,
     /// Bytes of them that count as data, see [`SpaceLimits::data`].
     data: usize,
-    /// Pages in memory.
+    /// Pages in memory, and the most there have been.
     resident: usize,
+    peak: usize,
     /// brk(2): where the heap begins, and its end as the program set it.
     heap_start: usize,
     heap_end: usize,
@@ -148,6 +149,7 @@ impl AddressSpace {
                 mapped: 0,
                 data: 0,
                 resident: 0,
+                peak: 0,
                 heap_start: 0,
                 heap_end: 0,
                 map_top,
@@ -233,6 +235,11 @@ impl AddressSpace {
     pub fn usage(&self) -> (usize, usize) {
         let inner = self.inner.lock();
         (inner.mapped, inner.resident * PAGE_SIZE)
+    }
+
+    /// The most bytes that it has had in memory.
+    pub fn peak(&self) -> usize {
+        self.inner.lock().peak * PAGE_SIZE
     }
 
     /// The lines of /proc/PID/maps, proc_pid_maps(5); regions named `[heap]` and `[stack]` as on Linux.
@@ -334,6 +341,7 @@ impl Inner {
         }
         frame.into_raw();
         self.resident += 1;
+        self.peak = self.peak.max(self.resident);
         Ok(())
     }
 

@@ -24,7 +24,7 @@ mod robust;
 mod several;
 
 pub use lock::{Attempt, lock, requeue_to_lock, unlock, wait_then_lock};
-pub use requeue::{requeue, wake_op};
+pub use requeue::{Word, requeue, wake_op};
 pub use robust::release_held;
 pub use several::{Entry, wait_for_any};
 
@@ -204,12 +204,11 @@ fn withdraw(thread: &Arc<Thread>, place: &AtomicUsize) -> Option<Waiting> {
     }
 }
 
-/// Wakes waiters of `key` in the bucket until `count` have been, one at least; how many. EINVAL at one that waits for a
-/// lock.
+/// Wakes waiters of `key` in the bucket until `count` have been; how many. EINVAL at one that waits for a lock.
 fn wake_in(bucket: &mut Vec<Waiting>, key: Key, count: usize, bitset: u32) -> Result<usize, Errno> {
     let mut woken = 0;
     let mut at = 0;
-    while at < bucket.len() {
+    while woken < count && at < bucket.len() {
         if bucket[at].key != key {
             at += 1;
             continue;
@@ -223,9 +222,6 @@ fn wake_in(bucket: &mut Vec<Waiting>, key: Key, count: usize, bitset: u32) -> Re
         }
         bucket.remove(at).wake();
         woken += 1;
-        if woken >= count {
-            break;
-        }
     }
     Ok(woken)
 }

@@ -23,16 +23,18 @@ pub(super) fn lock_two(one: usize, other: usize) -> (Bucket, Option<Bucket>) {
     }
 }
 
+/// A word's address, and whether it is the process's own.
+pub type Word = (usize, bool);
+
 /// FUTEX_(CMP_)REQUEUE: wakes `count` waiters of one word and moves up to `limit` others to another word. With
 /// `expected`, EAGAIN unless the word is that. How many were woken and moved.
 pub fn requeue(
     thread: &Thread,
-    (from, to): (usize, usize),
-    private: bool,
+    ((from, from_private), (to, to_private)): (Word, Word),
     (count, limit): (usize, usize),
     expected: Option<u32>,
 ) -> Result<(usize, usize), Errno> {
-    let (key, new_key) = (Key::of(thread, from, private)?, Key::of(thread, to, private)?);
+    let (key, new_key) = (Key::of(thread, from, from_private)?, Key::of(thread, to, to_private)?);
     if expected.is_some() {
         load(from)?;
     }
@@ -43,10 +45,7 @@ pub fn requeue(
     {
         return Err(Errno::EAGAIN);
     }
-    let woken = match count {
-        0 => 0,
-        count => wake_in(&mut bucket, key, count, FUTEX_BITSET_MATCH_ANY)?,
-    };
+    let woken = wake_in(&mut bucket, key, count, FUTEX_BITSET_MATCH_ANY)?;
     let mut moved = 0;
     let mut at = 0;
     while moved < limit && at < bucket.len() {

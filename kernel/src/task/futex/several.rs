@@ -1,6 +1,6 @@
 //! futex_waitv(2): waiting for any of several words.
 
-use super::{Aim, Key, TABLE, Waiting, load, sleep, withdraw};
+use super::{Aim, Key, TABLE, Waiting, Word, load, sleep, withdraw};
 use crate::task::Thread;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,6 +16,13 @@ pub struct Entry {
     pub address: usize,
     pub private: bool,
     pub expected: u32,
+}
+
+impl Entry {
+    /// The word without what it is to be.
+    pub fn word(&self) -> Word {
+        (self.address, self.private)
+    }
 }
 
 /// Sleeps while every word is what is expected, until woken at one of them: its number, the highest where there are

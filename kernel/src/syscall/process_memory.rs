@@ -1,0 +1,112 @@
+//! Another process's memory: process_vm_readv(2), process_vm_writev(2).
+
+use super::Call;
+use super::table::Line;
+use crate::arch::PAGE_SIZE;
+use crate::mm::space::AddressSpace;
+use crate::mm::user::{self, Sink, Source};
+use crate::task::{self, table};
+use crate::trap::Access;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use libsyscall::abi::{Errno, nr};
+
+pub const CALLS: &[Line] = &[
+    (nr::PROCESS_VM_READV, process_vm_readv),
+    (nr::PROCESS_VM_WRITEV, process_vm_writev),
+];
+
+fn process_vm_readv(call: &mut Call) -> Result<usize, Errno> {
+    check_flags(call)?;
+    let mut to = Sink::user_vector(call.arg(1), call.arg(2))?;
+    if to.len() == 0 {
+        return Ok(0);
+    }
+    each_page(call, |space, at, len| {
+        let len = len.min(to.len());
+        if len == 0 {
+            return Ok(0);
+        }
+        to.put_frame(&space.page(at, Access::Read)?, at % PAGE_SIZE, len)
+    })
+}
+
+fn process_vm_writev(call: &mut Call) -> Result<usize, Errno> {
+    check_flags(call)?;
+    let mut from = Source::user_vector(call.arg(1), call.arg(2))?;
+    if from.len() == 0 {
+        return Ok(0);
+    }
+    each_page(call, |space, at, len| {
+        let len = len.min(from.len());
+        if len == 0 {
+            return Ok(0);
+        }
+        from.get_frame(&space.page(at, Access::Write)?, at % PAGE_SIZE, len)
+    })
+}
+
+fn check_flags(call: &Call) -> Result<(), Errno> {
+    if call.arg(5) != 0 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// Takes `step` through the ranges that the call names in the other process, a page's part at a time, until it moves less
+/// than it was given. ESRCH: there is no such process; EPERM: it is none of the caller's business; EFAULT where not even
+/// the first byte could be moved.
+fn each_page(
+    call: &Call,
+    mut step: impl FnMut(&AddressSpace, usize, usize) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let ranges = ranges(call.arg(3), call.arg(4))?;
+    if ranges.iter().all(|&[_, len]| len == 0) {
+        return Ok(0);
+    }
+    let space = space_of(call, call.int(0))?;
+    let mut done = 0;
+    for [start, len] in ranges {
+        let mut at = start;
+        let end = start.saturating_add(len);
+        while at < end {
+            let wanted = (end - at).min(PAGE_SIZE - at % PAGE_SIZE);
+            let moved = match step(&space, at, wanted) {
+                Err(error) if done == 0 => return Err(error),
+                moved => moved.unwrap_or(0),
+            };
+            done += moved;
+            at += moved;
+            if moved < wanted || task::preempt_point() {
+                return Ok(done);
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// The ranges in the other process, which are only numbers here.
+fn ranges(address: usize, count: usize) -> Result<Vec<[usize; 2]>, Errno> {
+    /// UIO_MAXIOV.
+    const COUNT_MAX: usize = 1024;
+    if count > COUNT_MAX {
+        return Err(Errno::EINVAL);
+    }
+    let read = |number: usize| {
+        let range: [usize; 2] = user::read(address.wrapping_add(number * size_of::<[usize; 2]>()))?;
+        if range[1] > isize::MAX as usize {
+            return Err(Errno::EINVAL);
+        }
+        Ok(range)
+    };
+    (0..count).map(read).collect()
+}
+
+fn space_of(call: &Call, pid: i32) -> Result<Arc<AddressSpace>, Errno> {
+    // Any of its threads stands for the process.
+    let process = match table::thread(pid) {
+        Some(thread) => thread.process.clone(),
+        None => table::process(pid).ok_or(Errno::ESRCH)?,
+    };
+    if !call.thread.process.may_trace(&process) {
+        return Err(Errno::EPERM);
+    }
+    process.try_space().ok_or(Errno::ESRCH)
+}
