@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 /// All that `tools` is, in `/bin`.
-const NAMES: &[&str] = &["bash", "cat", "echo", "sh", "sleep", "true", "uname", "wc"];
+const NAMES: &[&str] = &[
+    "bash", "cat", "echo", "env", "false", "pwd", "sh", "sleep", "true", "uname", "wc",
+];
 
 /// The program as it was built last; built when it never was.
 pub fn last(arch: Arch) -> Result<PathBuf> {

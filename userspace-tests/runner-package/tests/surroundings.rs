@@ -55,4 +55,17 @@ fn there_is_a_shell_with_the_commands_tests_call() {
         .output()
         .expect("cat runs");
     assert_eq!(Some(output.stdout), std::fs::read("Cargo.toml").ok());
+    let output = Command::new("env")
+        .env_clear()
+        .env("ONE", "two")
+        .output()
+        .expect("env runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ONE=two\n");
+    let output = Command::new("pwd")
+        .current_dir("/tmp")
+        .output()
+        .expect("pwd runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "/tmp\n");
+    let status = Command::new("false").status().expect("false runs");
+    assert_eq!(status.code(), Some(1));
 }

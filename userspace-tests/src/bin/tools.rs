@@ -1,6 +1,7 @@
-//! The programs that published tests call, in one file: `cat`, `echo`, `sleep`, `true`, `uname`, `wc -c`, and of a shell
-//! (`sh`, `bash`) as much as `sh -c` needs there: lists, background jobs, quotes, `$0`, descriptors given to others, and
-//! `read`, `printf`, `exit`. The name it is executed by says which one it is; its first argument may say something else.
+//! The programs that published tests call, in one file: `cat`, `echo`, `env`, `false`, `pwd`, `sleep`, `true`, `uname`,
+//! `wc -c`, and of a shell (`sh`, `bash`) as much as `sh -c` needs there: lists, background jobs, quotes, `$0`, descriptors
+//! given to others, and `read`, `printf`, `exit`. The name it is executed by says which one it is; its first argument may
+//! say something else.
 
 use std::ffi::CStr;
 use std::io::{Read, Write};
@@ -40,6 +41,9 @@ fn builtin(name: &str, arguments: &[String]) -> Option<i32> {
     let first = arguments.get(1).map(String::as_str).unwrap_or_default();
     let done = match name {
         "true" | "disown" => Ok(()),
+        "false" => return Some(1),
+        "env" => std::env::vars().try_for_each(|(name, value)| say(&format!("{name}={value}\n"))),
+        "pwd" => std::env::current_dir().and_then(|path| say(&format!("{}\n", path.display()))),
         "echo" if first == "-n" => say(&arguments[2..].join(" ")),
         "echo" => say(&format!("{}\n", arguments[1..].join(" "))),
         "printf" => say(&first.replace("\\n", "\n")),
