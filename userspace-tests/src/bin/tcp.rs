@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream}
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use userspace_tests::{Fd, checked, tests};
 
 fn main() -> ExitCode {
@@ -31,6 +31,10 @@ fn main() -> ExitCode {
         options,
         accept_blocks,
         port_is_free_again,
+        port_rests,
+        port_rests_after_shutdown,
+        port_rests_for_those_who_share,
+        reset_lets_no_port_rest,
         both_directions_over,
         own_shutdown,
         peer_closed,
@@ -286,6 +290,83 @@ fn port_is_free_again() {
     let client = TcpStream::connect(address).expect("connect");
     drop((listener.accept().expect("accept"), client, listener));
     TcpListener::bind(address).expect("bind again");
+}
+
+/// A connection of a listener bound with an option, which is gone: its address, and both ends, the accepted one first.
+fn connection_of(option: i32) -> (SocketAddr, Fd, Fd) {
+    let listener = bound_with(option, "127.0.0.1:0".parse().expect("address")).expect("bind");
+    listener.listen(5).expect("listen");
+    let address = local_address(&listener);
+    // SAFETY: no memory is involved.
+    checked(unsafe { libc::fcntl(listener.0, libc::F_SETFL, 0) }).expect("F_SETFL");
+    let client = TcpStream::connect(address).expect("connect");
+    (address, listener.accept().expect("accept"), Fd(client.into_raw_fd()))
+}
+
+/// An option that has nothing to do with ports.
+const NO_SHARING: i32 = libc::SO_KEEPALIVE;
+
+/// Waits until somebody may be bound to an address: the other end's packets need their time.
+fn expect_free(address: SocketAddr) {
+    let start = Instant::now();
+    while bound_with(NO_SHARING, address).is_err() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{address} is still taken");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The port of the end that is closed first is kept from others; that of the other end is not.
+fn port_rests() {
+    let (address, server, client) = connection_of(NO_SHARING);
+    drop(server);
+    assert_eq!(bound_with(NO_SHARING, address).expect_err("bind"), Errno::EADDRINUSE);
+    drop(client);
+    for option in [NO_SHARING, libc::SO_REUSEADDR, libc::SO_REUSEPORT] {
+        assert_eq!(bound_with(option, address).expect_err("bind"), Errno::EADDRINUSE);
+    }
+    let (address, server, client) = connection_of(NO_SHARING);
+    let other = local_address(&client);
+    drop(client);
+    // It has heard of the end before it ends itself.
+    assert_eq!(receive(&server, 8, 0), Ok(vec![]));
+    drop(server);
+    expect_free(address);
+    assert_eq!(
+        bound_with(libc::SO_REUSEADDR, other).expect_err("bind"),
+        Errno::EADDRINUSE
+    );
+}
+
+fn port_rests_after_shutdown() {
+    let (address, server, client) = connection_of(NO_SHARING);
+    shutdown(&server, libc::SHUT_WR).expect("shutdown");
+    assert_eq!(receive(&client, 8, 0), Ok(vec![]));
+    shutdown(&client, libc::SHUT_WR).expect("shutdown");
+    drop((client, server));
+    assert_eq!(
+        bound_with(libc::SO_REUSEADDR, address).expect_err("bind"),
+        Errno::EADDRINUSE
+    );
+}
+
+fn port_rests_for_those_who_share() {
+    let (address, server, client) = connection_of(libc::SO_REUSEADDR);
+    drop((server, client));
+    assert_eq!(bound_with(NO_SHARING, address).expect_err("bind"), Errno::EADDRINUSE);
+    let again = bound_with(libc::SO_REUSEADDR, address).expect("bind");
+    again.listen(5).expect("listen");
+    TcpStream::connect(address).expect("connect");
+}
+
+fn reset_lets_no_port_rest() {
+    let (address, server, client) = connection_of(NO_SHARING);
+    let at_once = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    set(&server, libc::SOL_SOCKET, libc::SO_LINGER, at_once).expect("SO_LINGER");
+    drop((server, client));
+    expect_free(address);
 }
 
 const RESET: u32 = IN | OUT | ERR | HUP | RDHUP;

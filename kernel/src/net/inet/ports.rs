@@ -1,10 +1,13 @@
 //! Which socket has which port: a table for each protocol.
 //!
 //! A socket that accepts connections shares its port with them: each holds the one [`Binding`], and the last of them gives
-//! the port back.
+//! the port back. The port of a connection's end that was closed first rests for a while: nobody else is bound to it, but
+//! who shares it by SO_REUSEADDR, as both then say that they know what they do.
 
 use crate::net::address::{Inet, Ip};
 use crate::net::protocol::Common;
+use crate::time;
+use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::mem::discriminant;
@@ -17,6 +20,10 @@ use sync::SpinLock;
 
 /// Ports given to those who ask for none, net.ipv4.ip_local_port_range.
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
+/// How long a port rests: TIME-WAIT.
+const REST_NS: u64 = 60_000_000_000;
+/// Ports that rest at a time, net.ipv4.tcp_max_tw_buckets: more are given back sooner.
+const RESTING_MAX: usize = 1024;
 
 /// What the sockets of a table are.
 pub trait Holder {
@@ -61,6 +68,8 @@ struct Entry<S> {
     ip: Ip,
     sharing: Sharing,
     socket: Weak<S>,
+    /// All its connections are over, and nobody listens.
+    rests: bool,
 }
 
 impl<S: Holder> Entry<S> {
@@ -95,8 +104,10 @@ fn takes_all(bound: Ip, sharing: Sharing, ip: Ip) -> bool {
 }
 
 /// The ports of one protocol.
-pub struct Ports<S: 'static> {
+pub struct Ports<S: Holder + 'static> {
     entries: LazyLock<SpinLock<HashMap<u16, Vec<Entry<S>>>>>,
+    /// What rests, and until when, the oldest first. Its lock is a leaf.
+    resting: SpinLock<VecDeque<(u64, Arc<Binding<S>>)>>,
     /// The ephemeral port to be tried next, counted from the first.
     next: AtomicU32,
 }
@@ -112,14 +123,16 @@ impl<S: Holder> Ports<S> {
     pub const fn new() -> Ports<S> {
         Ports {
             entries: LazyLock::new(SpinLock::default),
+            resting: SpinLock::new(VecDeque::new()),
             next: AtomicU32::new(0),
         }
     }
 
     /// Binds a socket, to a port of the ephemeral ones where `at` has none: EADDRINUSE, ENOMEM.
     pub fn bind(&'static self, socket: &Arc<S>, at: Inet, sharing: Sharing) -> Result<Arc<Binding<S>>, Errno> {
+        self.wake_rested();
         if at.port != 0 {
-            return self.bind_port(socket, at, sharing);
+            return self.bind_port(socket, at, sharing, false);
         }
         // Each try takes the next port, so that ports are not used again sooner than they must.
         let span = u32::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
@@ -135,6 +148,7 @@ impl<S: Holder> Ports<S> {
                     port: None,
                     ..sharing
                 },
+                true,
             ) {
                 Err(Errno::EADDRINUSE) => {}
                 result => {
@@ -147,12 +161,21 @@ impl<S: Holder> Ports<S> {
         Err(Errno::EADDRINUSE)
     }
 
-    fn bind_port(&'static self, socket: &Arc<S>, at: Inet, sharing: Sharing) -> Result<Arc<Binding<S>>, Errno> {
+    /// `chosen`: it is not the program that wants just this port. What rests there has ended with another peer then.
+    fn bind_port(
+        &'static self,
+        socket: &Arc<S>,
+        at: Inet,
+        sharing: Sharing,
+        chosen: bool,
+    ) -> Result<Arc<Binding<S>>, Errno> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let mut entries = self.entries.lock();
         entries.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let same_port = entries.entry(at.port).or_default();
-        let taken = |other: &Entry<S>| other.meets(at.ip, sharing) && !sharing.with(other.sharing, other.keeps_port());
+        let taken = |other: &Entry<S>| {
+            !(chosen && other.rests) && other.meets(at.ip, sharing) && !sharing.with(other.sharing, other.keeps_port())
+        };
         if same_port.iter().any(taken) {
             return Err(Errno::EADDRINUSE);
         }
@@ -163,12 +186,40 @@ impl<S: Holder> Ports<S> {
             ip: at.ip,
             sharing,
             socket: Arc::downgrade(socket),
+            rests: false,
         });
         Ok(Arc::new(Binding {
             port: at.port,
             id,
             ports: self,
         }))
+    }
+
+    /// Keeps a port from others for a while, though its connection is over.
+    pub fn rest(&self, binding: Arc<Binding<S>>) {
+        self.wake_rested();
+        if Arc::strong_count(&binding) == 1 {
+            binding.change(|entry| entry.rests = true);
+        }
+        let mut resting = self.resting.lock();
+        let earliest = (resting.len() >= RESTING_MAX).then(|| resting.pop_front());
+        if resting.try_reserve(1).is_ok() {
+            resting.push_back((time::now_ns() + REST_NS, binding));
+        }
+        drop(resting);
+        // Without the lock: dropped, it looks into the table.
+        drop(earliest);
+    }
+
+    /// Gives back the ports that have rested.
+    fn wake_rested(&self) {
+        let is_over = |(until_ns, _): &mut (u64, _)| *until_ns <= time::now_ns();
+        loop {
+            let rested = self.resting.lock().pop_front_if(is_over);
+            if rested.is_none() {
+                return;
+            }
+        }
     }
 
     /// Whether the holder of a binding may listen at it: EADDRINUSE where another does that it shares with by SO_REUSEADDR.

@@ -140,6 +140,13 @@ impl Link {
         (other, self.other().incoming.lock().ended)
     }
 
+    /// Whether this end, closed by now, was the first to end its direction, and no reset has ended both: what still comes for
+    /// it must not meet another connection, so its port rests.
+    pub fn rests(&self) -> bool {
+        let theirs = self.other().incoming.lock();
+        theirs.ended_first && !theirs.reset
+    }
+
     /// One receive: EAGAIN while there is not enough; 0 at the end. What has come is read before an error is told.
     pub fn receive(&self, to: &mut Sink, flags: u32) -> Result<usize, Errno> {
         let peek = flags & MSG_PEEK != 0;
@@ -232,7 +239,8 @@ impl Link {
             self.own().incoming.lock().shut = true;
         }
         if write {
-            self.other().incoming.lock().ended = true;
+            let heard = self.own().incoming.lock().ended;
+            self.other().incoming.lock().end(heard);
             self.other().wake(EVERYTHING);
         }
         self.own().queue.wake(EVERYTHING);
@@ -274,6 +282,7 @@ impl Link {
     pub fn close(&self, abort: bool) {
         let mut own = self.own().incoming.lock();
         let resets = abort || !own.is_empty();
+        let heard = own.ended;
         own.closed = true;
         own.clear();
         drop(own);
@@ -285,7 +294,7 @@ impl Link {
             theirs.error = Some(broken);
             theirs.reset = true;
         } else {
-            theirs.ended = true;
+            theirs.end(heard);
         }
         drop(theirs);
         if changes {

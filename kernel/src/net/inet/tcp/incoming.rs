@@ -26,6 +26,8 @@ pub struct Incoming {
     buffers: [usize; 2],
     /// The other end sends no more (it shut down writing, or is gone).
     pub ended: bool,
+    /// It said so before this end did: its port rests when it is closed (TIME-WAIT).
+    pub ended_first: bool,
     /// This end reads no more.
     pub shut: bool,
     /// This end's socket is gone.
@@ -45,6 +47,7 @@ impl Incoming {
             low_water: 1,
             buffers: [BUFFER_DEFAULT; 2],
             ended: false,
+            ended_first: false,
             shut: false,
             closed: false,
             error: None,
@@ -57,6 +60,12 @@ impl Incoming {
     pub fn set_buffer(&mut self, send: bool, len: usize) {
         self.buffers[usize::from(!send)] = len;
         self.ring.set_capacity(self.buffers.iter().sum::<usize>() / 2);
+    }
+
+    /// The other end sends no more; `heard`: this end has ended its direction already.
+    pub fn end(&mut self, heard: bool) {
+        self.ended_first |= !self.ended && !heard;
+        self.ended = true;
     }
 
     pub fn is_empty(&self) -> bool {

@@ -348,11 +348,18 @@ impl Protocol for Stream {
     }
 
     fn close(&self) {
-        // Taken first: dropped, it looks into the ports' table.
-        let binding = self.binding.lock().take();
-        drop(binding);
+        let link = match &*self.state.lock() {
+            State::Connected { link, .. } => Some(link.clone()),
+            _ => None,
+        };
         let (lingers, seconds) = self.common.options.lock().linger;
         self.leave(State::Closed, lingers && seconds == 0);
+        // Taken first: dropped, it looks into the ports' table.
+        let binding = self.binding.lock().take();
+        match binding {
+            Some(binding) if link.is_some_and(|link| link.rests()) => PORTS.rest(binding),
+            binding => drop(binding),
+        }
     }
 }
 
