@@ -1,6 +1,7 @@
 //! Files as descriptors see them: the [`File`] trait, the open file description, the table of descriptors.
 
 pub mod anon;
+pub mod holder;
 pub mod lock;
 pub mod open_file;
 pub mod signal_driven;
@@ -15,6 +16,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
 use event::{Epoll, EventMask, Pollable};
+pub use holder::TableHolder;
 use libsyscall::abi::Errno;
 pub use open_file::OpenFile;
 use signal_driven::{Band, Owner};

@@ -7,7 +7,7 @@ use super::{OpenFile, lock};
 use crate::mm::frame;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::O_PATH;
 use sync::SpinLock;
@@ -18,6 +18,8 @@ pub const NUMBERS_MAX: usize = 1 << 20;
 pub struct FdTable {
     /// Owner of its record locks; never used twice.
     id: u64,
+    /// The processes that have it.
+    users: AtomicUsize,
     slots: SpinLock<Slots>,
 }
 
@@ -159,8 +161,26 @@ impl FdTable {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Arc::new(FdTable {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            users: AtomicUsize::new(0),
             slots: SpinLock::new(slots),
         })
+    }
+
+    /// A process has it from now on.
+    pub(super) fn add_user(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A process has it no more; the last one closes everything.
+    pub(super) fn remove_user(&self) {
+        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close_all();
+        }
+    }
+
+    /// Whether several processes have it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.users.load(Ordering::Acquire) > 1
     }
 
     pub fn id(&self) -> u64 {
@@ -284,7 +304,7 @@ impl FdTable {
 
     /// Closes everything, for a process that ends while others may still look at its table. Locks go first, then the
     /// descriptions from the highest number down: who watches several of them hears of their ends in that order.
-    pub fn close_all(&self) {
+    fn close_all(&self) {
         let slots = core::mem::take(&mut *self.slots.lock());
         for open in slots.files.iter().flatten() {
             lock::closed(open, self.id);

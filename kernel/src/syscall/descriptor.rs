@@ -128,10 +128,13 @@ fn close(call: &mut Call) -> Result<usize, Errno> {
 /// close_range(2).
 fn close_range(call: &mut Call) -> Result<usize, Errno> {
     let (first, last, flags) = (call.uint(0), call.uint(1), call.uint(2));
-    let files = call.thread.process.files();
     if first > last || flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 {
         return Err(Errno::EINVAL);
     }
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        call.thread.process.unshare_files()?;
+    }
+    let files = call.thread.process.files();
     let last = last.min(i32::MAX as u32) as i32;
     let mut from = first.min(i32::MAX as u32) as i32;
     while let Some(fd) = files.next(from).filter(|&fd| fd <= last) {

@@ -38,9 +38,17 @@ fn make(call: &mut Call, wish: &Wish) -> Result<usize, Errno> {
     clone::clone(call.thread, call.frame, wish)
 }
 
-/// unshare(2). What a process shares it shares for good: EINVAL for all there is to ask for.
+/// unshare(2) of what processes share here: descriptors. A working directory is each process's own anyway. EINVAL for
+/// everything else, and for one of several threads, which share both for good.
 fn unshare(call: &mut Call) -> Result<usize, Errno> {
-    if call.arg(0) == 0 { Ok(0) } else { Err(Errno::EINVAL) }
+    let flags = call.arg(0) as u64;
+    if flags & !(CLONE_FILES | CLONE_FS) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags != 0 {
+        call.thread.process.unshare_files()?;
+    }
+    Ok(0)
 }
 
 /// clone(flags, stack, parent_tid, child_tid, tls) on x86_64; the last two change places on aarch64.

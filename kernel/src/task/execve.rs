@@ -58,6 +58,7 @@ pub fn execve(
     if !exit::end_other_threads(thread) {
         return Err(Errno::EAGAIN);
     }
+    thread.process.unshare_files()?;
     // From here on nothing fails.
     exit::leave_memory(thread);
     let process = &thread.process;

@@ -85,9 +85,7 @@ fn end_process(process: &Arc<Process>, default_status: i32) {
     process.begin_ending(default_status);
     let status = process.ending_status().unwrap_or(default_status);
     process.timers.clear(true);
-    if Arc::strong_count(process.files()) == 1 {
-        process.files().close_all();
-    }
+    process.leave_files();
     process.leave_cwd();
     // The space goes before anybody learns of the end: its memory is free when wait4(2) returns.
     let space = process.replace_space(None);

@@ -4,7 +4,7 @@ use super::credentials::Credentials;
 use super::signal::ProcessSignals;
 use super::usage::Usage;
 use super::{Thread, sched, table};
-use crate::file::FdTable;
+use crate::file::{FdTable, TableHolder};
 use crate::fs::Place;
 use crate::mm::space::AddressSpace;
 use crate::time::signal_timer::Timers;
@@ -25,7 +25,7 @@ const ALIVE: i32 = -1;
 
 pub struct Process {
     pub pid: i32,
-    files: Arc<FdTable>,
+    files: TableHolder,
     /// Gone when the process has ended.
     space: SpinLock<Option<Arc<AddressSpace>>>,
     threads: SpinLock<Vec<Arc<Thread>>>,
@@ -151,7 +151,7 @@ impl Process {
         let limits = default_limits();
         Process {
             pid,
-            files,
+            files: TableHolder::new(files),
             space: SpinLock::new(space),
             threads: SpinLock::default(),
             parent: AtomicI32::new(0),
@@ -228,8 +228,23 @@ impl Process {
         Arc::new(process)
     }
 
+    #[inline]
     pub fn files(&self) -> &Arc<FdTable> {
-        &self.files
+        self.files.table()
+    }
+
+    /// Makes its table of descriptors its own where other processes share it. EINVAL while it has several threads: they go
+    /// on sharing one.
+    pub fn unshare_files(&self) -> Result<(), Errno> {
+        if self.threads().len() > 1 {
+            return Err(Errno::EINVAL);
+        }
+        self.files.unshare()
+    }
+
+    /// Its end: the descriptors that nobody else shares are closed.
+    pub(super) fn leave_files(&self) {
+        self.files.leave_last();
     }
 
     /// The address space of a process that runs.

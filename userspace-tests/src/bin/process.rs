@@ -4,7 +4,7 @@ use libsyscall::abi::Errno;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode, Stdio};
-use userspace_tests::{Status, checked, child, tests};
+use userspace_tests::{Fd, Status, checked, child, tests};
 
 fn main() -> ExitCode {
     // What the tests start themselves as.
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             );
             return ExitCode::SUCCESS;
         }
+        Some("play:nothing") => return ExitCode::SUCCESS,
         Some("play:sleep") => {
             std::thread::sleep(std::time::Duration::from_secs(60));
             return ExitCode::FAILURE;
@@ -58,6 +59,10 @@ fn main() -> ExitCode {
         notes_of_a_process,
         memory_that_was_used,
         memory_that_a_child_used,
+        a_shared_table_of_descriptors,
+        a_table_left_by_execve,
+        a_table_left_by_close_range,
+        a_table_left_by_unshare,
     ])
 }
 
@@ -402,4 +407,89 @@ fn memory_that_a_child_used() {
     assert!(told.ru_minflt > 0);
     let children = usage(libc::RUSAGE_CHILDREN);
     assert!(children.ru_maxrss >= told.ru_maxrss && children.ru_minflt >= told.ru_minflt);
+}
+
+/// A child that shares the table of descriptors, as no fork(2) makes one.
+fn sharing_child(body: impl FnOnce() -> i32) -> Status {
+    let flags = libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: as fork(2): there is one thread, and the child has the memory for itself.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    if pid == 0 {
+        libsyscall::calls::process::exit_group(body());
+    }
+    userspace_tests::child::Child(checked(pid).expect("clone") as i32).wait()
+}
+
+/// Whether a number is an open descriptor.
+fn is_open(fd: i32) -> bool {
+    // SAFETY: a number only.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+const HIGH: i32 = 300;
+
+fn a_shared_table_of_descriptors() {
+    let open = Fd::eventfd(0, 0);
+    let status = sharing_child(|| {
+        // SAFETY: the numbers are this test's.
+        unsafe { libc::dup2(open.0, HIGH) - HIGH + libc::close(open.0) }
+    });
+    assert_eq!(status, Status::Exited(0));
+    assert_eq!((is_open(open.0), is_open(HIGH)), (false, true));
+    // SAFETY: the same.
+    unsafe { libc::dup2(HIGH, open.0) };
+    drop(Fd(HIGH));
+}
+
+fn a_table_left_by_execve() {
+    let open = Fd::eventfd(0, 0);
+    let status = sharing_child(|| {
+        let arguments = [c"/proc/self/exe".as_ptr(), c"play:nothing".as_ptr(), std::ptr::null()];
+        // SAFETY: the strings live on.
+        unsafe {
+            libc::fcntl(open.0, libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::execv(arguments[0], arguments.as_ptr());
+        }
+        1
+    });
+    assert_eq!(status, Status::Exited(0));
+    // It was closed for the new program, which had a table of its own by then.
+    assert!(is_open(open.0));
+}
+
+fn a_table_left_by_close_range() {
+    let open = Fd::eventfd(0, 0);
+    let unshare = 2;
+    let status = sharing_child(|| {
+        // SAFETY: the range is this test's descriptor, and only the child's.
+        let closed = unsafe { libc::syscall(libc::SYS_close_range, open.0, open.0, unshare) };
+        if closed == 0 && !is_open(open.0) { 0 } else { 1 }
+    });
+    assert_eq!(status, Status::Exited(0));
+    assert!(is_open(open.0));
+    let status = sharing_child(|| {
+        // SAFETY: the same without a table of its own.
+        let closed = unsafe { libc::syscall(libc::SYS_close_range, open.0, open.0, 0) };
+        closed as i32
+    });
+    assert_eq!(status, Status::Exited(0));
+    assert!(!is_open(open.0));
+    // Its number is free, and is not closed again.
+    std::mem::forget(open);
+}
+
+fn a_table_left_by_unshare() {
+    let open = Fd::eventfd(0, 0);
+    let status = sharing_child(|| {
+        // SAFETY: numbers only; the table is the child's by then.
+        let left = unsafe { libc::unshare(libc::CLONE_FILES) };
+        drop(Fd(open.0));
+        if left == 0 && !is_open(open.0) { 0 } else { 1 }
+    });
+    assert_eq!(status, Status::Exited(0));
+    assert!(is_open(open.0));
+    // Where nobody shares it there is nothing to do.
+    // SAFETY: a number only.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
+    assert!(is_open(open.0));
 }
