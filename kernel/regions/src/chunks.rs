@@ -17,7 +17,6 @@ pub struct Place {
     index: usize,
 }
 
-#[derive(Clone)]
 pub struct Chunks<A> {
     /// None is empty.
     chunks: Vec<Vec<Region<A>>>,
@@ -34,6 +33,23 @@ impl<A> Chunks<A> {
 
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// A copy; `None` where the list finds no memory, or `admit` refuses a chunk's.
+    pub fn try_clone(&self, mut admit: impl FnMut() -> bool) -> Option<Self>
+    where
+        A: Clone,
+    {
+        let mut copy = Chunks::new();
+        copy.chunks.try_reserve_exact(self.chunks.len()).ok()?;
+        for chunk in &self.chunks {
+            if !admit() {
+                return None;
+            }
+            copy.chunks.push(chunk.clone());
+        }
+        copy.len = self.len;
+        Some(copy)
     }
 
     /// Room in the list of chunks for `more` regions: what else is allocated is small.

@@ -71,7 +71,6 @@ impl<A> Default for Removed<A> {
 }
 
 /// All regions of an address space, by start.
-#[derive(Clone)]
 pub struct RegionMap<A> {
     regions: Chunks<A>,
 }
@@ -89,6 +88,13 @@ impl<A: Attributes> RegionMap<A> {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A copy of them all. There may be many: `admit` is asked every few whether the next may be made; `None` where it says
+    /// no, or memory is short.
+    pub fn try_clone(&self, admit: impl FnMut() -> bool) -> Option<Self> {
+        let regions = self.regions.try_clone(admit)?;
+        Some(RegionMap { regions })
     }
 
     /// Makes sure that `more` regions find room: no large piece of memory is allocated for them later.

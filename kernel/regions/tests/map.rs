@@ -189,3 +189,22 @@ fn check(map: &RegionMap<Mapping>, model: &[Option<Mapping>], random: &mut Rando
         .find(|&at| model[at..at + len].iter().all(Option::is_none));
     assert_eq!(map.gap_below(len, start..end), highest);
 }
+
+#[test]
+fn a_copy_asks_for_every_few() {
+    let mut map = RegionMap::default();
+    (0..1000).for_each(|number| map.insert(2 * number..2 * number + 1, ANONYMOUS));
+    let mut asked = 0;
+    let copy = map.try_clone(|| {
+        asked += 1;
+        true
+    });
+    assert_eq!(ranges(&copy.expect("memory")), ranges(&map));
+    assert!((30..=200).contains(&asked), "{asked}");
+    let mut left = 5;
+    let refused = map.try_clone(|| {
+        left -= 1;
+        left > 0
+    });
+    assert!(refused.is_none());
+}

@@ -2,7 +2,7 @@
 
 use super::{AddressSpace, OnFork};
 use crate::arch::USER_END;
-use crate::mm::frame::Frame;
+use crate::mm::frame::{self, Frame};
 use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
 use libsyscall::abi::Errno;
@@ -28,7 +28,8 @@ impl AddressSpace {
         let (parent, child) = (&mut *parent, &mut *child);
         child.heap_start = parent.heap_start;
         child.heap_end = parent.heap_end;
-        child.regions = parent.regions.clone();
+        let copy = parent.regions.try_clone(|| frame::admit().is_ok());
+        child.regions = copy.ok_or(Errno::ENOMEM)?;
         (child.mapped, child.data) = (parent.mapped, parent.data);
         for (range, mapping) in parent.regions.iter() {
             if mapping.on_fork == OnFork::LeaveOut {
