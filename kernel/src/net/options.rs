@@ -115,14 +115,23 @@ fn place(name: i32) -> Result<usize, Errno> {
     INTS.iter().position(|&(n, ..)| n == name).ok_or(Errno::ENOPROTOOPT)
 }
 
+/// The same for an option that the kernel itself asks for: found when it is compiled.
+const fn known_place(name: i32) -> usize {
+    let mut at = 0;
+    while INTS[at].0 != name {
+        at += 1;
+    }
+    at
+}
+
 impl Options {
     /// ENOPROTOOPT for one that is not there.
     pub fn get(&self, name: i32) -> Result<i32, Errno> {
         Ok(self.ints[place(name)?])
     }
 
-    pub fn is_on(&self, name: i32) -> bool {
-        self.get(name).is_ok_and(|value| value != 0)
+    pub fn is_on<const NAME: i32>(&self) -> bool {
+        self.ints[const { known_place(NAME) }] != 0
     }
 
     /// Sets an option as Linux does: buffers doubled and within bounds, one kind of time stamp at a time. The value it has
@@ -137,9 +146,8 @@ impl Options {
             _ => values.checked(value, default)?,
         };
         if matches!(name, SO_TIMESTAMP | SO_TIMESTAMPNS) {
-            for other in [SO_TIMESTAMP, SO_TIMESTAMPNS] {
-                self.ints[place(other)?] = 0;
-            }
+            self.ints[const { known_place(SO_TIMESTAMP) }] = 0;
+            self.ints[const { known_place(SO_TIMESTAMPNS) }] = 0;
         }
         self.ints[at] = value;
         Ok(value)

@@ -85,6 +85,15 @@ fn place(level: i32, name: i32) -> Result<usize, Errno> {
         .ok_or(Errno::ENOPROTOOPT)
 }
 
+/// The same for an option that the kernel itself asks for: found when it is compiled.
+const fn known_place(level: i32, name: i32) -> usize {
+    let mut at = 0;
+    while INTS[at].0 != level || INTS[at].1 != name {
+        at += 1;
+    }
+    at
+}
+
 /// Whether a socket of this domain and protocol has a level. An IPv6 one has IPv4's options too.
 fn has_level(domain: u16, protocol: i32, level: i32) -> bool {
     level == IPPROTO_IP || level == IPPROTO_IPV6 && domain == AF_INET6 || level == protocol
@@ -103,17 +112,17 @@ impl InetOptions {
     }
 
     /// The value of an option of the list above.
-    pub fn int(&self, level: i32, name: i32) -> i32 {
-        place(level, name).map_or(0, |at| self.ints[at])
+    pub fn int<const LEVEL: i32, const NAME: i32>(&self) -> i32 {
+        self.ints[const { known_place(LEVEL, NAME) }]
     }
 
-    pub fn is_on(&self, level: i32, name: i32) -> bool {
-        self.int(level, name) != 0
+    pub fn is_on<const LEVEL: i32, const NAME: i32>(&self) -> bool {
+        self.int::<LEVEL, NAME>() != 0
     }
 
     /// IP_FREEBIND, IPV6_FREEBIND: one switch by two names.
     pub fn binds_freely(&self) -> bool {
-        self.is_on(IPPROTO_IP, IP_FREEBIND) || self.is_on(IPPROTO_IPV6, IPV6_FREEBIND)
+        self.is_on::<IPPROTO_IP, IP_FREEBIND>() || self.is_on::<IPPROTO_IPV6, IPV6_FREEBIND>()
     }
 
     /// Sets an option as Linux does: ENOPROTOOPT, EINVAL, EFAULT.

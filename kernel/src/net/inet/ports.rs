@@ -52,8 +52,8 @@ impl Sharing {
     pub fn of(common: &Common, v6_only: bool) -> Sharing {
         let options = *common.options.lock();
         Sharing {
-            address: options.is_on(SO_REUSEADDR),
-            port: options.is_on(SO_REUSEPORT).then_some(common.maker.uid),
+            address: options.is_on::<SO_REUSEADDR>(),
+            port: options.is_on::<SO_REUSEPORT>().then_some(common.maker.uid),
             v6_only,
         }
     }

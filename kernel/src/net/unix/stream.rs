@@ -187,7 +187,7 @@ impl Stream {
         if let Ok(limit) = options.get(SO_SNDBUF) {
             link.set_limit(limit as usize);
         }
-        if options.is_on(SO_PASSCRED) {
+        if options.is_on::<SO_PASSCRED>() {
             link.pass_credentials(true);
         }
     }
@@ -233,7 +233,7 @@ impl Protocol for Stream {
     fn connect(self: Arc<Self>, to: &Address, nonblocking: bool) -> Result<(), Errno> {
         let name = names::checked(to)?;
         let options = *self.common.options.lock();
-        if options.is_on(SO_PASSCRED) {
+        if options.is_on::<SO_PASSCRED>() {
             self.name.autobind(self.kind(), Owner::Stream(Arc::downgrade(&self)))?;
         }
         let deadline_ns = deadline(options.send_timeout_ns);

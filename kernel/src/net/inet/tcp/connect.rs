@@ -49,7 +49,7 @@ impl Stream {
     fn start(self: &Arc<Self>, to: Inet) -> Result<(), Errno> {
         match to.ip {
             Ip::V6(_) if self.common.domain == AF_INET => return Err(Errno::EAFNOSUPPORT),
-            Ip::V4(_) if self.options.lock().is_on(IPPROTO_IPV6, IPV6_V6ONLY) => return Err(Errno::ENETUNREACH),
+            Ip::V4(_) if self.options.lock().is_on::<IPPROTO_IPV6, IPV6_V6ONLY>() => return Err(Errno::ENETUNREACH),
             _ => {}
         }
         let to = Inet {

@@ -122,7 +122,7 @@ impl Stream {
         if bound {
             return Err(Errno::EINVAL);
         }
-        let v6_only = self.options.lock().is_on(IPPROTO_IPV6, IPV6_V6ONLY);
+        let v6_only = self.options.lock().is_on::<IPPROTO_IPV6, IPV6_V6ONLY>();
         let binding = PORTS.bind(self, at, Sharing::of(&self.common, v6_only))?;
         *self.local.lock() = Some(Inet {
             port: binding.port,
@@ -267,7 +267,7 @@ impl Protocol for Stream {
         let result = match self.link(if failed { Ok(0) } else { Err(Errno::ENOTCONN) }) {
             Ok(link) => {
                 let result = link.receive(to, flags);
-                if result.is_ok() && self.options.lock().is_on(IPPROTO_TCP, TCP_INQ) {
+                if result.is_ok() && self.options.lock().is_on::<IPPROTO_TCP, TCP_INQ>() {
                     message.control = Vec::from([link.rest()]);
                 }
                 result

@@ -92,7 +92,7 @@ impl Stream {
                 Ok(bytes)
             }
             (IPPROTO_TCP, TCP_MAXSEG) => {
-                let len = match self.options.lock().int(IPPROTO_TCP, TCP_MAXSEG) {
+                let len = match self.options.lock().int::<IPPROTO_TCP, TCP_MAXSEG>() {
                     _ if self.is_connected() => SEGMENT_LEN,
                     0 => SEGMENT_LEN_UNKNOWN,
                     asked => asked,
@@ -100,11 +100,11 @@ impl Stream {
                 Ok(len.to_ne_bytes().to_vec())
             }
             (IPPROTO_TCP, TCP_DEFER_ACCEPT) => {
-                let asked = self.options.lock().int(IPPROTO_TCP, TCP_DEFER_ACCEPT);
+                let asked = self.options.lock().int::<IPPROTO_TCP, TCP_DEFER_ACCEPT>();
                 Ok(retransmissions_within(asked).to_ne_bytes().to_vec())
             }
             (IPPROTO_TCP, TCP_FASTOPEN) => {
-                let asked = self.options.lock().int(IPPROTO_TCP, TCP_FASTOPEN);
+                let asked = self.options.lock().int::<IPPROTO_TCP, TCP_FASTOPEN>();
                 Ok(asked.min(SOMAXCONN as i32).to_ne_bytes().to_vec())
             }
             (IPPROTO_TCP, TCP_ULP) => Ok(Vec::new()),

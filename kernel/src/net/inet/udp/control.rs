@@ -86,7 +86,7 @@ impl Udp {
         let mut tell = |level, kind, data: Vec<u8>| message.control.push(Control { level, kind, data });
         let common = *self.common.options.lock();
         stamp::describe(&common, datagram.arrival_ns, &mut tell);
-        if common.is_on(SO_RXQ_OVFL) && datagram.lost_before > 0 {
+        if common.is_on::<SO_RXQ_OVFL>() && datagram.lost_before > 0 {
             tell(SOL_SOCKET, SO_RXQ_OVFL, datagram.lost_before.to_ne_bytes().to_vec());
         }
         if let Some(len) = datagram.segment_len {
@@ -96,7 +96,7 @@ impl Udp {
         let (ttl, tos) = (i32::from(datagram.ttl), i32::from(datagram.tos));
         match datagram.to.ip {
             Ip::V4(to) => {
-                if options.is_on(IPPROTO_IP, IP_PKTINFO) {
+                if options.is_on::<IPPROTO_IP, IP_PKTINFO>() {
                     // The address to answer from: a message to many has none of its own.
                     let answer = match route::scope(datagram.to.ip) {
                         route::Scope::One => to,
@@ -104,24 +104,24 @@ impl Udp {
                     };
                     tell(IPPROTO_IP, IP_PKTINFO, [interface, answer, to].concat());
                 }
-                if options.is_on(IPPROTO_IP, IP_RECVTTL) {
+                if options.is_on::<IPPROTO_IP, IP_RECVTTL>() {
                     tell(IPPROTO_IP, IP_TTL, ttl.to_ne_bytes().to_vec());
                 }
-                if options.is_on(IPPROTO_IP, IP_RECVTOS) {
+                if options.is_on::<IPPROTO_IP, IP_RECVTOS>() {
                     tell(IPPROTO_IP, IP_TOS, [datagram.tos].to_vec());
                 }
-                if options.is_on(IPPROTO_IP, IP_RECVORIGDSTADDR) {
+                if options.is_on::<IPPROTO_IP, IP_RECVORIGDSTADDR>() {
                     tell(IPPROTO_IP, IP_RECVORIGDSTADDR, socket_address(datagram.to, AF_INET));
                 }
             }
             Ip::V6(_) => {
-                if options.is_on(IPPROTO_IPV6, IPV6_RECVHOPLIMIT) {
+                if options.is_on::<IPPROTO_IPV6, IPV6_RECVHOPLIMIT>() {
                     tell(IPPROTO_IPV6, IPV6_HOPLIMIT, ttl.to_ne_bytes().to_vec());
                 }
-                if options.is_on(IPPROTO_IPV6, IPV6_RECVTCLASS) {
+                if options.is_on::<IPPROTO_IPV6, IPV6_RECVTCLASS>() {
                     tell(IPPROTO_IPV6, IPV6_TCLASS, tos.to_ne_bytes().to_vec());
                 }
-                if options.is_on(IPPROTO_IPV6, IPV6_RECVORIGDSTADDR) {
+                if options.is_on::<IPPROTO_IPV6, IPV6_RECVORIGDSTADDR>() {
                     tell(
                         IPPROTO_IPV6,
                         IPV6_RECVORIGDSTADDR,
@@ -130,7 +130,7 @@ impl Udp {
                 }
             }
         }
-        if options.is_on(IPPROTO_IPV6, IPV6_RECVPKTINFO) {
+        if options.is_on::<IPPROTO_IPV6, IPV6_RECVPKTINFO>() {
             let mut data = datagram.to.ip.to_v6().to_vec();
             data.extend_from_slice(&interface);
             tell(IPPROTO_IPV6, IPV6_PKTINFO, data);

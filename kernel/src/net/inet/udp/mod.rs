@@ -85,12 +85,12 @@ impl Udp {
         Ip::any(self.common.domain)
     }
 
-    fn option(&self, level: i32, name: i32) -> i32 {
-        self.options.lock().int(level, name)
+    fn option<const LEVEL: i32, const NAME: i32>(&self) -> i32 {
+        self.options.lock().int::<LEVEL, NAME>()
     }
 
-    fn is_on(&self, level: i32, name: i32) -> bool {
-        self.option(level, name) != 0
+    fn is_on<const LEVEL: i32, const NAME: i32>(&self) -> bool {
+        self.option::<LEVEL, NAME>() != 0
     }
 
     /// An address this socket can send to, with "any" as this machine: EAFNOSUPPORT for IPv6 from an IPv4 socket,
@@ -98,7 +98,7 @@ impl Udp {
     fn destination(&self, to: Inet) -> Result<Inet, Errno> {
         match to.ip {
             Ip::V6(_) if self.common.domain == AF_INET => return Err(Errno::EAFNOSUPPORT),
-            Ip::V4(_) if self.is_on(IPPROTO_IPV6, IPV6_V6ONLY) => return Err(Errno::ENETUNREACH),
+            Ip::V4(_) if self.is_on::<IPPROTO_IPV6, IPV6_V6ONLY>() => return Err(Errno::ENETUNREACH),
             _ => {}
         }
         let ip = to.ip.or_loopback();
@@ -111,7 +111,7 @@ impl Udp {
         if self.name.lock().binding.is_some() {
             return Err(Errno::EINVAL);
         }
-        let sharing = Sharing::of(&self.common, self.is_on(IPPROTO_IPV6, IPV6_V6ONLY));
+        let sharing = Sharing::of(&self.common, self.is_on::<IPPROTO_IPV6, IPV6_V6ONLY>());
         let binding = PORTS.bind(&me, at, sharing)?;
         let mut name = self.name.lock();
         if name.binding.is_some() {
@@ -144,7 +144,7 @@ impl Udp {
         let to = self.destination(to)?;
         let route = route::to(to.ip)?;
         route::check_interface(&self.common, &route)?;
-        if route.scope == Scope::Everyone && !self.common.options.lock().is_on(SO_BROADCAST) {
+        if route.scope == Scope::Everyone && !self.common.options.lock().is_on::<SO_BROADCAST>() {
             return Err(Errno::EACCES);
         }
         self.ensure_port()?;
@@ -360,8 +360,8 @@ impl Udp {
     fn hears(&self, membership: Membership, source: Ip) -> bool {
         let joined = self.multicast.lock().joined.hears(membership, source);
         joined.unwrap_or_else(|| match membership.group {
-            Ip::V4(_) => self.is_on(IPPROTO_IP, IP_MULTICAST_ALL),
-            Ip::V6(_) => self.is_on(IPPROTO_IPV6, IPV6_MULTICAST_ALL),
+            Ip::V4(_) => self.is_on::<IPPROTO_IP, IP_MULTICAST_ALL>(),
+            Ip::V6(_) => self.is_on::<IPPROTO_IPV6, IPV6_MULTICAST_ALL>(),
         })
     }
 }

@@ -44,14 +44,14 @@ impl Udp {
         let asked = control::asked(&message.control)?;
         let segment_len = asked
             .segment_len
-            .unwrap_or(self.option(IPPROTO_UDP, UDP_SEGMENT) as u16);
+            .unwrap_or(self.option::<IPPROTO_UDP, UDP_SEGMENT>() as u16);
         let segment_len = Some(segment_len).filter(|&segment| segment > 0 && usize::from(segment) < from.len());
         if segment_len.is_some_and(|segment| from.len().div_ceil(segment.into()) > SEGMENTS_MAX) {
             return Err(Errno::EINVAL);
         }
         let route = route::to(to.ip)?;
         route::check_interface(&self.common, &route)?;
-        if route.scope == Scope::Everyone && !self.common.options.lock().is_on(SO_BROADCAST) {
+        if route.scope == Scope::Everyone && !self.common.options.lock().is_on::<SO_BROADCAST>() {
             return Err(Errno::EACCES);
         }
         let mut inbox = self.inbox.lock();
@@ -113,19 +113,19 @@ impl Udp {
     }
 
     fn time_to_live(&self, to: Inet, route: &Route) -> u8 {
-        let (level, name) = match (to.ip, route.scope) {
-            (Ip::V4(_), Scope::Group) => (IPPROTO_IP, IP_MULTICAST_TTL),
-            (Ip::V4(_), _) => (IPPROTO_IP, IP_TTL),
-            (Ip::V6(_), Scope::Group) => (IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
-            (Ip::V6(_), _) => (IPPROTO_IPV6, IPV6_UNICAST_HOPS),
+        let hops = match (to.ip, route.scope) {
+            (Ip::V4(_), Scope::Group) => self.option::<IPPROTO_IP, IP_MULTICAST_TTL>(),
+            (Ip::V4(_), _) => self.option::<IPPROTO_IP, IP_TTL>(),
+            (Ip::V6(_), Scope::Group) => self.option::<IPPROTO_IPV6, IPV6_MULTICAST_HOPS>(),
+            (Ip::V6(_), _) => self.option::<IPPROTO_IPV6, IPV6_UNICAST_HOPS>(),
         };
-        self.option(level, name) as u8
+        hops as u8
     }
 
     fn type_of_service(&self, to: Inet) -> u8 {
         match to.ip {
-            Ip::V4(_) => self.option(IPPROTO_IP, IP_TOS) as u8,
-            Ip::V6(_) => self.option(IPPROTO_IPV6, IPV6_TCLASS) as u8,
+            Ip::V4(_) => self.option::<IPPROTO_IP, IP_TOS>() as u8,
+            Ip::V6(_) => self.option::<IPPROTO_IPV6, IPV6_TCLASS>() as u8,
         }
     }
 
@@ -146,7 +146,7 @@ impl Udp {
     fn put(&self, datagram: Datagram) {
         let limit = self.queue_limit();
         let mut inbox = self.inbox.lock();
-        let arrived = if datagram.segment_len.is_none() || self.is_on(IPPROTO_UDP, UDP_GRO) {
+        let arrived = if datagram.segment_len.is_none() || self.is_on::<IPPROTO_UDP, UDP_GRO>() {
             inbox.put(datagram, limit)
         } else {
             let put_one = |bytes| datagram.with(bytes).is_ok_and(|message| inbox.put(message, limit));
@@ -168,8 +168,8 @@ impl Udp {
         const PORT_UNREACHABLE_V4: (u8, u8) = (3, 3);
         const PORT_UNREACHABLE_V6: (u8, u8) = (1, 4);
         let (asks, icmp) = match datagram.to.ip {
-            Ip::V4(_) => (self.is_on(IPPROTO_IP, IP_RECVERR), PORT_UNREACHABLE_V4),
-            Ip::V6(_) => (self.is_on(IPPROTO_IPV6, IPV6_RECVERR), PORT_UNREACHABLE_V6),
+            Ip::V4(_) => (self.is_on::<IPPROTO_IP, IP_RECVERR>(), PORT_UNREACHABLE_V4),
+            Ip::V6(_) => (self.is_on::<IPPROTO_IPV6, IPV6_RECVERR>(), PORT_UNREACHABLE_V6),
         };
         let peer = self.name.lock().peer;
         // One connected elsewhere is not found by the addresses in the ICMP message.
