@@ -87,18 +87,12 @@ impl EventFd {
 
 impl Pollable for EventFd {
     fn readiness(&self) -> EventMask {
-        let count = self.count.load(Ordering::Acquire);
-        let mut ready = EventMask::empty();
-        if count > 0 {
-            ready |= EventMask::IN;
+        match self.count.load(Ordering::Acquire) {
+            1..COUNT_MAX => EventMask::IN | EventMask::OUT,
+            0 => EventMask::OUT,
+            COUNT_MAX => EventMask::IN,
+            u64::MAX => EventMask::IN | EventMask::ERR,
         }
-        if count < COUNT_MAX {
-            ready |= EventMask::OUT;
-        }
-        if count == u64::MAX {
-            ready |= EventMask::ERR;
-        }
-        ready
     }
 
     fn wait_queue(&self) -> &WaitQueue {

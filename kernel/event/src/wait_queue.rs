@@ -160,6 +160,12 @@ impl WaitQueue {
     #[inline]
     pub fn wake(&self, events: EventMask) -> Woken {
         fence(Ordering::SeqCst);
+        self.wake_behind_fence(events)
+    }
+
+    /// [`WaitQueue::wake`] where the caller has made the fence: one does for several queues.
+    #[inline]
+    pub fn wake_behind_fence(&self, events: EventMask) -> Woken {
         if self.count.load(Ordering::Relaxed) == 0 {
             Woken::No
         } else {
@@ -167,6 +173,8 @@ impl WaitQueue {
         }
     }
 
+    /// Apart, so that whoever finds nobody saves no registers for it.
+    #[inline(never)]
     fn wake_waiters(&self, events: EventMask) -> Woken {
         let entries = self.entries.lock();
         let mut at = entries.first;

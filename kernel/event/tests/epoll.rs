@@ -321,7 +321,7 @@ fn waiters(epoll: &Arc<Epoll>, count: usize, max: usize) -> Vec<std::thread::Joi
             let epoll = epoll.clone();
             std::thread::spawn(move || {
                 let thread = Arc::new(Thread::default());
-                epoll.wait(max, &mut |_, _| Ok(()), &thread, None).unwrap()
+                epoll.wait(max, &mut |_, _| Ok(()), &thread, || None).unwrap()
             })
         })
         .collect();
@@ -414,6 +414,6 @@ fn semantics_106_closing_an_epoll_detaches_it() {
 fn a_timeout_ends_a_wait() {
     let epoll = Epoll::new();
     let thread = Arc::new(Thread::default());
-    assert_eq!(epoll.wait(8, &mut |_, _| Ok(()), &thread, Some(0)), Ok(0));
-    assert_eq!(epoll.wait(8, &mut |_, _| Ok(()), &thread, Some(1_000_000)), Ok(0));
+    assert_eq!(epoll.wait(8, &mut |_, _| Ok(()), &thread, || Some(0)), Ok(0));
+    assert_eq!(epoll.wait(8, &mut |_, _| Ok(()), &thread, || Some(1_000_000)), Ok(0));
 }

@@ -104,7 +104,7 @@ fn model(f: impl Fn() + Sync + Send + 'static) {
 }
 
 fn epoll_wait(epoll: &Epoll, thread: &Arc<Thread>) -> usize {
-    epoll.wait(8, &mut |_, _| Ok(()), thread, None).unwrap()
+    epoll.wait(8, &mut |_, _| Ok(()), thread, || None).unwrap()
 }
 
 /// One thread waits for a flag that another raises.

@@ -43,6 +43,9 @@ pub struct OpenFile {
     seekable: bool,
     named: bool,
     epoll: Option<Arc<Epoll>>,
+    /// Whether the access mode, which stays as it is, lets it be read and written.
+    readable: bool,
+    writable: bool,
     flags: AtomicU32,
     /// Where read(2) and write(2) go on. Held over the transfer, so that two threads on one description never read the
     /// same bytes.
@@ -61,6 +64,8 @@ impl OpenFile {
             seekable: file.seekable(),
             named: file.seekable() || file.place().is_some(),
             epoll: file.epoll().cloned(),
+            readable: flags & (O_ACCMODE | O_PATH) & !O_RDWR == 0,
+            writable: flags & O_ACCMODE != O_RDONLY && flags & O_PATH == 0,
             file,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             flags: AtomicU32::new(flags & !CREATION),
@@ -114,22 +119,13 @@ impl OpenFile {
     /// EBADF where the access mode forbids reading.
     #[inline]
     pub fn check_readable(&self) -> Result<(), Errno> {
-        if self.flags() & (O_ACCMODE | O_PATH) & !O_RDWR == 0 {
-            Ok(())
-        } else {
-            Err(Errno::EBADF)
-        }
+        if self.readable { Ok(()) } else { Err(Errno::EBADF) }
     }
 
     /// EBADF where the access mode forbids writing.
     #[inline]
     pub fn check_writable(&self) -> Result<(), Errno> {
-        let flags = self.flags();
-        if flags & O_ACCMODE != O_RDONLY && flags & O_PATH == 0 {
-            Ok(())
-        } else {
-            Err(Errno::EBADF)
-        }
+        if self.writable { Ok(()) } else { Err(Errno::EBADF) }
     }
 
     /// Identity for epoll's keys and fdinfo; never used twice.

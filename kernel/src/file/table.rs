@@ -7,7 +7,7 @@ use super::{OpenFile, lock};
 use crate::mm::frame;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::O_PATH;
 use sync::SpinLock;
@@ -20,11 +20,13 @@ pub struct FdTable {
     id: u64,
     /// The processes that have it.
     users: AtomicUsize,
+    /// Runs of [`FdTable::while_lent`], counted by development builds.
+    lent: AtomicU32,
     slots: SpinLock<Slots>,
 }
 
 #[derive(Default)]
-struct Slots {
+pub struct Slots {
     files: Vec<Option<Arc<OpenFile>>>,
     /// One bit a number, a multiple of 64 of them: in use, closed by execve(2).
     used: Vec<u64>,
@@ -39,6 +41,15 @@ impl Slots {
     #[inline]
     fn get(&self, fd: i32) -> Option<&Arc<OpenFile>> {
         self.files.get(fd as usize)?.as_ref()
+    }
+
+    /// EBADF where `fd` is not open, or open with O_PATH.
+    #[inline]
+    pub fn open(&self, fd: i32) -> Result<&Arc<OpenFile>, Errno> {
+        match self.get(fd) {
+            Some(open) if open.flags() & O_PATH == 0 => Ok(open),
+            _ => Err(Errno::EBADF),
+        }
     }
 
     /// The lowest free number from `from` on.
@@ -162,6 +173,7 @@ impl FdTable {
         Arc::new(FdTable {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             users: AtomicUsize::new(0),
+            lent: AtomicU32::new(0),
             slots: SpinLock::new(slots),
         })
     }
@@ -179,7 +191,8 @@ impl FdTable {
     }
 
     /// Whether several processes have it.
-    pub(super) fn is_shared(&self) -> bool {
+    #[inline]
+    pub fn is_shared(&self) -> bool {
         self.users.load(Ordering::Acquire) > 1
     }
 
@@ -190,19 +203,31 @@ impl FdTable {
     /// EBADF where `fd` is not open, or open with O_PATH.
     #[inline]
     pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
-        self.get_unless(fd, |_| false).and_then(|open| open.ok_or(Errno::EBADF))
+        self.slots.lock().open(fd).cloned()
     }
 
-    /// [`FdTable::get`], or `None` where `is_done` needs no more of the description than a look under the table's lock.
+    /// Runs `f`, in which a description is used without a share of it. A development build notices where one is taken out
+    /// of the table meanwhile.
     #[inline]
-    pub fn get_unless(&self, fd: i32, is_done: impl FnOnce(&OpenFile) -> bool) -> Result<Option<Arc<OpenFile>>, Errno> {
-        let slots = self.slots.lock();
-        match slots.get(fd) {
-            Some(open) if open.flags() & O_PATH != 0 => Err(Errno::EBADF),
-            Some(open) if is_done(open) => Ok(None),
-            Some(open) => Ok(Some(open.clone())),
-            None => Err(Errno::EBADF),
+    pub fn while_lent<R>(&self, f: impl FnOnce() -> R) -> R {
+        if !cfg!(debug_assertions) {
+            return f();
         }
+        self.lent.fetch_add(1, Ordering::Relaxed);
+        let result = f();
+        self.lent.fetch_sub(1, Ordering::Relaxed);
+        result
+    }
+
+    /// Something is about to be taken out.
+    fn check_nothing_lent(&self) {
+        debug_assert_eq!(self.lent.load(Ordering::Relaxed), 0, "closed while a call uses it");
+    }
+
+    /// The numbers, for who may look at them without the lock.
+    #[inline]
+    pub fn unlocked(&self) -> *const Slots {
+        self.slots.as_ptr()
     }
 
     /// The description, O_PATH or not: for the calls open(2) lists under O_PATH.
@@ -244,6 +269,7 @@ impl FdTable {
         if fd < 0 || fd as usize >= limit {
             return Err(Errno::EBADF);
         }
+        self.check_nothing_lent();
         let mut slots = self.slots.lock();
         slots.reserve(fd as usize)?;
         let former = slots.put(fd as usize, file, cloexec);
@@ -255,6 +281,7 @@ impl FdTable {
     }
 
     pub fn close(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+        self.check_nothing_lent();
         let former = self.slots.lock().take(fd as usize).ok_or(Errno::EBADF)?;
         lock::closed(&former, self.id);
         Ok(former)
@@ -305,6 +332,7 @@ impl FdTable {
     /// Closes everything, for a process that ends while others may still look at its table. Locks go first, then the
     /// descriptions from the highest number down: who watches several of them hears of their ends in that order.
     fn close_all(&self) {
+        self.check_nothing_lent();
         let slots = core::mem::take(&mut *self.slots.lock());
         for open in slots.files.iter().flatten() {
             lock::closed(open, self.id);

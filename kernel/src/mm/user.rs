@@ -6,7 +6,6 @@
 use super::direct;
 use super::frame::Frame;
 use crate::arch::{PAGE_SIZE, USER_END, uaccess};
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -23,7 +22,7 @@ const MAX_RW_COUNT: usize = i32::MAX as usize & !(PAGE_SIZE - 1);
 /// EFAULT where the range does not lie in user space.
 #[inline]
 pub fn check(address: usize, len: usize) -> Result<(), Errno> {
-    if len <= USER_END && address <= USER_END - len {
+    if address.saturating_add(len) <= USER_END {
         Ok(())
     } else {
         Err(Errno::EFAULT)
@@ -78,47 +77,52 @@ const fn is_small<T>() -> bool {
     size_of::<T>() <= SMALL && size_of::<T>().is_multiple_of(size_of::<u32>())
 }
 
-/// Copies whole words out of user memory, which is open; whether all could be read.
+/// Copies whole words out of user memory, which is open; whether all could be read. An odd word is the first, as it is of
+/// the structure that comes by most often, x86_64's `epoll_event`: each of its fields then is one word.
 ///
 /// # Safety
-/// `to` is writable for `len` bytes.
+/// `to` is writable for `len` bytes, a multiple of four.
 #[inline(always)]
 unsafe fn load_words(address: usize, to: *mut u8, len: usize) -> bool {
-    let mut at = 0;
-    while at + size_of::<u64>() <= len {
-        let Some(word) = uaccess::load_u64(address + at) else {
+    let mut at = len % size_of::<u64>();
+    if at > 0 {
+        let Some(word) = uaccess::load_u32(address) else {
             return false;
         };
         // SAFETY: inside what the caller promised.
-        unsafe { to.add(at).cast::<u64>().write_unaligned(word) };
-        at += size_of::<u64>();
+        unsafe { to.cast::<u32>().write_unaligned(word) };
     }
-    if at < len {
-        let Some(word) = uaccess::load_u32(address + at) else {
+    while at < len {
+        let Some(word) = uaccess::load_u64(address + at) else {
             return false;
         };
         // SAFETY: as above.
-        unsafe { to.add(at).cast::<u32>().write_unaligned(word) };
+        unsafe { to.add(at).cast::<u64>().write_unaligned(word) };
+        at += size_of::<u64>();
     }
     true
 }
 
-/// Copies whole words into user memory, which is open; whether all could be written.
+/// Copies whole words into user memory, which is open; whether all could be written. An odd word is the first, as in
+/// [`load_words`].
 ///
 /// # Safety
-/// `from` is readable for `len` bytes.
+/// `from` is readable for `len` bytes, a multiple of four.
 #[inline(always)]
 unsafe fn store_words(address: usize, from: *const u8, len: usize) -> bool {
-    let mut at = 0;
-    while at + size_of::<u64>() <= len {
-        // SAFETY: inside what the caller promised.
+    let mut at = len % size_of::<u64>();
+    // SAFETY: inside what the caller promised.
+    if at > 0 && !uaccess::store_u32(address, unsafe { from.cast::<u32>().read_unaligned() }) {
+        return false;
+    }
+    while at < len {
+        // SAFETY: as above.
         if !uaccess::store_u64(address + at, unsafe { from.add(at).cast::<u64>().read_unaligned() }) {
             return false;
         }
         at += size_of::<u64>();
     }
-    // SAFETY: as above.
-    at == len || uaccess::store_u32(address + at, unsafe { from.add(at).cast::<u32>().read_unaligned() })
+    true
 }
 
 /// A value out of user memory: EFAULT.
@@ -200,52 +204,16 @@ pub fn read_path(address: usize) -> Result<Vec<u8>, Errno> {
     read_string(address, PATH_MAX, Errno::ENAMETOOLONG)
 }
 
-/// Pieces of memory, (address, length) of each, in reverse order so that the next one is popped.
-struct Pieces(Vec<(usize, usize)>);
-
-/// A position in memory that moves as bytes are copied: in user memory, in one piece or several, or in the kernel's.
-struct Cursor {
-    /// The next byte.
-    address: usize,
-    /// Bytes left in the piece at `address`.
-    piece: usize,
-    /// Bytes left in all pieces.
-    left: usize,
-    /// `address` is the kernel's own.
-    kernel: bool,
-    /// The pieces after this one; only an iovec has any. In a box, because a cursor is made for every read and write
-    /// there is.
-    rest: Option<Box<Pieces>>,
+/// The pieces of an iovec array: their total is cut to what one call moves.
+pub struct Pieces {
+    /// (address, length) of each, in reverse order so that the next one is popped.
+    reversed: Vec<(usize, usize)>,
+    total: usize,
 }
 
-impl Cursor {
-    #[inline]
-    fn user(address: usize, len: usize) -> Result<Cursor, Errno> {
-        check(address, len)?;
-        let len = len.min(MAX_RW_COUNT);
-        Ok(Cursor {
-            address,
-            piece: len,
-            left: len,
-            kernel: false,
-            rest: None,
-        })
-    }
-
-    #[inline]
-    fn kernel(address: usize, len: usize) -> Cursor {
-        Cursor {
-            address,
-            piece: len,
-            left: len,
-            kernel: true,
-            rest: None,
-        }
-    }
-
-    /// An iovec array as readv(2) takes it: EINVAL for more than 1024 pieces or a negative length; the total is cut to
-    /// what one call moves.
-    fn vector(iov: usize, count: usize) -> Result<Cursor, Errno> {
+impl Pieces {
+    /// An iovec array in user memory, as readv(2) takes it: EINVAL for more than 1024 pieces or a negative length.
+    pub fn read(iov: usize, count: usize) -> Result<Pieces, Errno> {
         if count > IOV_MAX {
             return Err(Errno::EINVAL);
         }
@@ -264,14 +232,62 @@ impl Cursor {
             pieces.push((address, len));
         }
         pieces.reverse();
-        let (address, piece) = pieces.pop().unwrap_or((0, 0));
+        Ok(Pieces {
+            reversed: pieces,
+            total: MAX_RW_COUNT - room,
+        })
+    }
+}
+
+/// A position in memory that moves as bytes are copied: in user memory, in one piece or several, or in the kernel's. It
+/// owns nothing, so that the many that are made for a read or a write of one piece leave nothing to do.
+struct Cursor<'a> {
+    /// The next byte.
+    address: usize,
+    /// Bytes left in the piece at `address`.
+    piece: usize,
+    /// Bytes left in all pieces.
+    left: usize,
+    /// `address` is the kernel's own.
+    kernel: bool,
+    /// The pieces after this one; only an iovec has any.
+    rest: Option<&'a mut Pieces>,
+}
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    fn user(address: usize, len: usize) -> Result<Cursor<'static>, Errno> {
+        check(address, len)?;
+        let len = len.min(MAX_RW_COUNT);
         Ok(Cursor {
             address,
-            piece,
-            left: MAX_RW_COUNT - room,
+            piece: len,
+            left: len,
             kernel: false,
-            rest: Some(Box::new(Pieces(pieces))),
+            rest: None,
         })
+    }
+
+    #[inline]
+    fn kernel(address: usize, len: usize) -> Cursor<'a> {
+        Cursor {
+            address,
+            piece: len,
+            left: len,
+            kernel: true,
+            rest: None,
+        }
+    }
+
+    fn pieces(pieces: &'a mut Pieces) -> Cursor<'a> {
+        let (address, piece) = pieces.reversed.pop().unwrap_or((0, 0));
+        Cursor {
+            address,
+            piece,
+            left: pieces.total,
+            kernel: false,
+            rest: Some(pieces),
+        }
     }
 
     #[inline]
@@ -307,7 +323,7 @@ impl Cursor {
         let mut done = 0;
         while done < len {
             if self.piece == 0 {
-                let next = self.rest.as_mut().and_then(|rest| rest.0.pop());
+                let next = self.rest.as_mut().and_then(|rest| rest.reversed.pop());
                 (self.address, self.piece) = next.expect("the pieces make up what is left");
                 continue;
             }
@@ -325,7 +341,7 @@ impl Cursor {
 
 /// Where the bytes of a read go: user memory (one range or an iovec) or a kernel buffer.
 pub struct Sink<'a> {
-    cursor: Cursor,
+    cursor: Cursor<'a>,
     buffer: PhantomData<&'a mut [u8]>,
 }
 
@@ -342,12 +358,12 @@ impl<'a> Sink<'a> {
         })
     }
 
-    /// An iovec array in user memory, as readv(2): EINVAL for more than 1024 or a negative length.
-    pub fn user_vector(iov: usize, count: usize) -> Result<Sink<'static>, Errno> {
-        Ok(Sink {
-            cursor: Cursor::vector(iov, count)?,
+    /// Pieces of user memory, from the first on.
+    pub fn user_pieces(pieces: &'a mut Pieces) -> Sink<'a> {
+        Sink {
+            cursor: Cursor::pieces(pieces),
             buffer: PhantomData,
-        })
+        }
     }
 
     pub fn kernel(bytes: &'a mut [u8]) -> Sink<'a> {
@@ -375,6 +391,20 @@ impl<'a> Sink<'a> {
         }
         cursor.step(size_of::<T>());
         Ok(())
+    }
+
+    /// [`Sink::put_value`] where nothing is put after it: the position may stay as it is.
+    #[inline]
+    pub fn put_last_value<T: Plain>(&mut self, value: &T) -> Result<(), Errno> {
+        let cursor = &self.cursor;
+        if cursor.kernel || cursor.piece < size_of::<T>() {
+            return self.put_value_in_pieces(value);
+        }
+        if write_checked(cursor.address, value) {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 
     #[cold]
@@ -450,7 +480,7 @@ impl<'a> Sink<'a> {
 
 /// Where the bytes of a write come from.
 pub struct Source<'a> {
-    cursor: Cursor,
+    cursor: Cursor<'a>,
     buffer: PhantomData<&'a [u8]>,
 }
 
@@ -463,11 +493,12 @@ impl<'a> Source<'a> {
         })
     }
 
-    pub fn user_vector(iov: usize, count: usize) -> Result<Source<'static>, Errno> {
-        Ok(Source {
-            cursor: Cursor::vector(iov, count)?,
+    /// Pieces of user memory, from the first on.
+    pub fn user_pieces(pieces: &'a mut Pieces) -> Source<'a> {
+        Source {
+            cursor: Cursor::pieces(pieces),
             buffer: PhantomData,
-        })
+        }
     }
 
     pub fn kernel(bytes: &'a [u8]) -> Source<'a> {
@@ -493,6 +524,16 @@ impl<'a> Source<'a> {
         let value = read_checked(cursor.address)?;
         cursor.step(size_of::<T>());
         Ok(value)
+    }
+
+    /// [`Source::get_value`] where nothing is got after it: the position may stay as it is.
+    #[inline]
+    pub fn get_last_value<T: Plain>(&mut self) -> Result<T, Errno> {
+        let cursor = &self.cursor;
+        if cursor.kernel || cursor.piece < size_of::<T>() {
+            return self.get_value_in_pieces();
+        }
+        read_checked(cursor.address)
     }
 
     #[cold]

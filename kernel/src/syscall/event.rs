@@ -13,8 +13,8 @@ use crate::mm::{frame, user};
 use crate::task::signal::UNSTOPPABLE;
 use crate::task::thread::deadline_after;
 use alloc::sync::Arc;
-use event::EventMask;
 use event::epoll::Target;
+use event::{Epoll, EventMask, Pollable};
 use libsyscall::abi::capability::CAP_WAKE_ALARM;
 use libsyscall::abi::epoll::*;
 use libsyscall::abi::fcntl::{O_NONBLOCK, O_RDWR};
@@ -73,8 +73,21 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
     };
     // EPOLLWAKEUP needs a capability that nobody has here, and is dropped without a word (semantics 28).
     let events = EventMask::from_bits_retain(events) - EventMask::WAKEUP;
-    let epoll = call.file(0)?;
-    let target = call.file(2)?;
+    call.with_two_files(0, 2, move |epoll, target| {
+        control(epoll, operation, target, fd, events, data).map(|()| 0)
+    })
+}
+
+/// epoll_ctl(2) with its descriptors looked up.
+#[inline(never)]
+fn control(
+    epoll: &OpenFile,
+    operation: i32,
+    target: &OpenFile,
+    fd: i32,
+    events: EventMask,
+    data: u64,
+) -> Result<(), Errno> {
     // What is registered has passed all the checks below; only what is not needs them.
     let changed = match (operation, epoll.epoll()) {
         (EPOLL_CTL_MOD, Some(epoll)) => epoll.modify(target.watches(), fd, events, data),
@@ -82,15 +95,11 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
         _ => Err(Errno::EINVAL),
     };
     if changed.is_ok() {
-        return Ok(0);
+        return Ok(());
     }
-    let source = target.file.clone().pollable().ok_or(Errno::EPERM)?;
-    if Arc::ptr_eq(&epoll, &target) {
-        return Err(Errno::EINVAL);
-    }
-    let epoll = epoll.epoll().ok_or(Errno::EINVAL)?;
+    let (epoll, source) = check_control(epoll, target)?;
     if operation != EPOLL_CTL_ADD {
-        return changed.map(|()| 0);
+        return changed;
     }
     frame::admit()?;
     let target = Target {
@@ -98,19 +107,31 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
         fd,
         source,
     };
-    epoll.add(target, events, data).map(|()| 0)
+    epoll.add(target, events, data)
 }
 
-/// The common part of the waits: arguments 0 to 2 are theirs all.
-#[inline]
-fn wait(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
-    // Who only looks, and finds nothing, needs no share of the description.
-    let finds_nothing =
-        |open: &OpenFile| deadline_ns == Some(0) && open.epoll().is_some_and(|epoll| !epoll.has_ready());
-    match call.thread.process.files().get_unless(call.int(0), finds_nothing)? {
-        None => events_room(call).map(|_| 0),
-        Some(open) => wait_for_events(call, open, deadline_ns),
+/// The epoll of an epoll_ctl(2) and what it is to watch: EPERM where that can't be, EINVAL for itself and where there is no
+/// epoll.
+#[inline(never)]
+fn check_control<'a>(epoll: &'a OpenFile, target: &OpenFile) -> Result<(&'a Epoll, Arc<dyn Pollable>), Errno> {
+    let source = target.file.clone().pollable().ok_or(Errno::EPERM)?;
+    if core::ptr::eq(epoll, target) {
+        return Err(Errno::EINVAL);
     }
+    Ok((epoll.epoll().ok_or(Errno::EINVAL)?, source))
+}
+
+/// The common part of the waits: arguments 0 to 2 are theirs all. The deadline is asked for by those who may sleep.
+#[inline]
+fn wait(call: &Call, only_looks: bool, deadline_ns: impl FnOnce() -> Option<u64>) -> Result<usize, Errno> {
+    call.with_file(0, move |open| {
+        let room = events_room(call)?;
+        let epoll = open.epoll().ok_or(Errno::EINVAL)?;
+        if only_looks && !epoll.has_ready() {
+            return Ok(0);
+        }
+        wait_for_events(call, epoll, room, deadline_ns)
+    })
 }
 
 /// Where a wait's events go, and how many at most: EINVAL, EFAULT.
@@ -124,11 +145,15 @@ fn events_room(call: &Call) -> Result<(usize, usize), Errno> {
     Ok((address, max as usize))
 }
 
+/// Apart, so that who finds nothing saves no registers.
 #[inline(never)]
-fn wait_for_events(call: &Call, open: Arc<OpenFile>, deadline_ns: Option<u64>) -> Result<usize, Errno> {
-    let (mut at, max) = events_room(call)?;
-    let epoll = open.epoll().ok_or(Errno::EINVAL)?;
-    let mut deliver = |events: EventMask, data| {
+fn wait_for_events(
+    call: &Call,
+    epoll: &Epoll,
+    (mut at, max): (usize, usize),
+    deadline_ns: impl FnOnce() -> Option<u64>,
+) -> Result<usize, Errno> {
+    let mut deliver = move |events: EventMask, data| {
         user::write(at, &EpollEvent::new(events.bits(), data))?;
         at += size_of::<EpollEvent>();
         Ok(())
@@ -147,18 +172,24 @@ fn deadline_ms(timeout_ms: i32) -> Option<u64> {
 
 #[cfg(target_arch = "x86_64")]
 fn epoll_wait(call: &mut Call) -> Result<usize, Errno> {
-    wait(call, deadline_ms(call.int(3)))
+    wait_ms(call)
+}
+
+/// A wait with a timeout in milliseconds, argument 3.
+#[inline]
+fn wait_ms(call: &Call) -> Result<usize, Errno> {
+    wait(call, call.int(3) == 0, || deadline_ms(call.int(3)))
 }
 
 fn epoll_pwait(call: &mut Call) -> Result<usize, Errno> {
     let mask = poll::read_mask(call.arg(4), call.arg(5))?;
-    poll::with_mask(call.thread, mask, || wait(call, deadline_ms(call.int(3))))
+    poll::with_mask(call.thread, mask, || wait_ms(call))
 }
 
 fn epoll_pwait2(call: &mut Call) -> Result<usize, Errno> {
     let deadline_ns = poll::read_deadline(call.arg(3))?;
     let mask = poll::read_mask(call.arg(4), call.arg(5))?;
-    poll::with_mask(call.thread, mask, || wait(call, deadline_ns))
+    poll::with_mask(call.thread, mask, || wait(call, deadline_ns == Some(0), || deadline_ns))
 }
 
 fn new_eventfd(call: &Call, count: u32, flags: u32) -> Result<usize, Errno> {

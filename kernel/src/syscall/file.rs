@@ -5,7 +5,7 @@ use super::table::Line;
 use crate::file::OpenFile;
 use crate::fs::tmpfs::RegularFile;
 use crate::fs::watch;
-use crate::mm::user::{self, Sink, Source};
+use crate::mm::user::{self, Pieces, Sink, Source};
 use alloc::sync::Arc;
 use alloc::vec;
 use libsyscall::abi::fcntl::*;
@@ -42,38 +42,50 @@ const TRANSFER_MAX: usize = 0x7fff_f000;
 
 /// The error of a transfer with a bad address: what is wrong with the descriptor (EBADF), or with the file (EINVAL), comes
 /// before EFAULT.
-fn wrong_address(access: Result<(), Errno>, has_call: bool, error: Errno) -> Errno {
-    match access {
-        Err(access) => access,
-        Ok(()) if !has_call => Errno::EINVAL,
-        Ok(()) => error,
+#[cold]
+#[inline(never)]
+fn wrong_address(
+    open: &OpenFile,
+    check_access: fn(&OpenFile) -> Result<(), Errno>,
+    has_call: fn((bool, bool)) -> bool,
+    error: Errno,
+) -> Result<usize, Errno> {
+    check_access(open)?;
+    if has_call(open.file.transfers()) {
+        Err(error)
+    } else {
+        Err(Errno::EINVAL)
     }
 }
 
 fn read(call: &mut Call) -> Result<usize, Errno> {
-    let open = call.file(0)?;
-    let to = Sink::user(call.arg(1), call.arg(2));
-    let wrong = |error| wrong_address(open.check_readable(), open.file.transfers().0, error);
-    open.read(&mut to.map_err(wrong)?)
+    let call = &*call;
+    call.with_file(0, move |open| match Sink::user(call.arg(1), call.arg(2)) {
+        Ok(mut to) => open.read(&mut to),
+        Err(error) => wrong_address(open, OpenFile::check_readable, |(reads, _)| reads, error),
+    })
 }
 
 fn write(call: &mut Call) -> Result<usize, Errno> {
-    let open = call.file(0)?;
-    let from = Source::user(call.arg(1), call.arg(2));
-    let wrong = |error| wrong_address(open.check_writable(), open.file.transfers().1, error);
-    open.write(&mut from.map_err(wrong)?)
+    let call = &*call;
+    call.with_file(0, move |open| match Source::user(call.arg(1), call.arg(2)) {
+        Ok(mut from) => open.write(&mut from),
+        Err(error) => wrong_address(open, OpenFile::check_writable, |(_, writes)| writes, error),
+    })
 }
 
 fn readv(call: &mut Call) -> Result<usize, Errno> {
     let open = call.file(0)?;
     open.check_readable()?;
-    open.read(&mut Sink::user_vector(call.arg(1), call.arg(2))?)
+    let mut pieces = Pieces::read(call.arg(1), call.arg(2))?;
+    open.read(&mut Sink::user_pieces(&mut pieces))
 }
 
 fn writev(call: &mut Call) -> Result<usize, Errno> {
     let open = call.file(0)?;
     open.check_writable()?;
-    let mut whole = Source::user_vector(call.arg(1), call.arg(2))?;
+    let mut pieces = Pieces::read(call.arg(1), call.arg(2))?;
+    let mut whole = Source::user_pieces(&mut pieces);
     if open.file.writes_by_segment() {
         return write_segments(&open, call.arg(1), call.arg(2));
     }
@@ -124,13 +136,15 @@ fn pwrite64(call: &mut Call) -> Result<usize, Errno> {
 fn preadv(call: &mut Call) -> Result<usize, Errno> {
     let at = offset(call, 3)?;
     let open = call.file(0)?;
-    open.read_at(at, &mut Sink::user_vector(call.arg(1), call.arg(2))?)
+    let mut pieces = Pieces::read(call.arg(1), call.arg(2))?;
+    open.read_at(at, &mut Sink::user_pieces(&mut pieces))
 }
 
 fn pwritev(call: &mut Call) -> Result<usize, Errno> {
     let at = offset(call, 3)?;
     let open = call.file(0)?;
-    open.write_at(at, &mut Source::user_vector(call.arg(1), call.arg(2))?)
+    let mut pieces = Pieces::read(call.arg(1), call.arg(2))?;
+    open.write_at(at, &mut Source::user_pieces(&mut pieces))
 }
 
 /// Flags of preadv2(2): none is known here.

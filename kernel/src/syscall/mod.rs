@@ -30,6 +30,7 @@ mod timer;
 mod tree;
 
 use crate::arch::trap::TrapFrame;
+use crate::file::OpenFile;
 use crate::task::thread::{TRACE, WORK};
 use crate::task::{self, Thread};
 use crate::{println, trace};
@@ -73,8 +74,23 @@ impl Call<'_> {
     }
     /// The open file of descriptor argument `n`; EBADF.
     #[inline]
-    pub fn file(&self, n: usize) -> Result<Arc<crate::file::OpenFile>, Errno> {
+    pub fn file(&self, n: usize) -> Result<Arc<OpenFile>, Errno> {
         self.thread.process.files().get(self.int(n))
+    }
+    /// Lends the open file of descriptor argument `n` to `f`, which closes no descriptor: EBADF.
+    #[inline]
+    pub fn with_file<R>(&self, n: usize, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
+        task::with_file(self.int(n), f)
+    }
+    /// [`Call::with_file`] of two descriptor arguments.
+    #[inline]
+    pub fn with_two_files<R>(
+        &self,
+        n: usize,
+        m: usize,
+        f: impl FnOnce(&OpenFile, &OpenFile) -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        task::with_two_files([self.int(n), self.int(m)], f)
     }
 }
 

@@ -4,7 +4,7 @@ use super::Call;
 use super::table::Line;
 use crate::arch::PAGE_SIZE;
 use crate::mm::space::AddressSpace;
-use crate::mm::user::{self, Sink, Source};
+use crate::mm::user::{self, Pieces, Sink, Source};
 use crate::task::{self, table};
 use crate::trap::Access;
 use alloc::sync::Arc;
@@ -18,7 +18,8 @@ pub const CALLS: &[Line] = &[
 
 fn process_vm_readv(call: &mut Call) -> Result<usize, Errno> {
     check_flags(call)?;
-    let mut to = Sink::user_vector(call.arg(1), call.arg(2))?;
+    let mut pieces = Pieces::read(call.arg(1), call.arg(2))?;
+    let mut to = Sink::user_pieces(&mut pieces);
     if to.len() == 0 {
         return Ok(0);
     }
@@ -33,7 +34,8 @@ fn process_vm_readv(call: &mut Call) -> Result<usize, Errno> {
 
 fn process_vm_writev(call: &mut Call) -> Result<usize, Errno> {
     check_flags(call)?;
-    let mut from = Source::user_vector(call.arg(1), call.arg(2))?;
+    let mut pieces = Pieces::read(call.arg(1), call.arg(2))?;
+    let mut from = Source::user_pieces(&mut pieces);
     if from.len() == 0 {
         return Ok(0);
     }

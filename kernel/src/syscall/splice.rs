@@ -4,7 +4,7 @@ use super::Call;
 use super::file::Position;
 use super::table::Line;
 use crate::file::OpenFile;
-use crate::mm::user::{Sink, Source};
+use crate::mm::user::{Pieces, Sink, Source};
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::socket::Socket;
 use crate::pipe::PipeEnd;
@@ -129,7 +129,8 @@ fn vmsplice(call: &mut Call) -> Result<usize, Errno> {
     let nonblocking = flags & SPLICE_F_NONBLOCK != 0 || open.nonblocking();
     let (iov, count) = (call.arg(1), call.arg(2));
     if open.check_writable().is_ok() {
-        let mut from = Source::user_vector(iov, count)?;
+        let mut pieces = Pieces::read(iov, count)?;
+        let mut from = Source::user_pieces(&mut pieces);
         if from.len() == 0 {
             return Ok(0);
         }
@@ -139,7 +140,8 @@ fn vmsplice(call: &mut Call) -> Result<usize, Errno> {
         }
         pipe.put_waiting(&mut from, nonblocking)
     } else {
-        let mut to = Sink::user_vector(iov, count)?;
+        let mut pieces = Pieces::read(iov, count)?;
+        let mut to = Sink::user_pieces(&mut pieces);
         if to.len() == 0 || !pipe.wait_readable(nonblocking)? {
             return Ok(0);
         }

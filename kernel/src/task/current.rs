@@ -12,6 +12,7 @@ use super::sched;
 use super::thread::{Leaving, Thread};
 use crate::arch::trap::TrapFrame;
 use crate::arch::{self, MAX_CPUS, cpu};
+use crate::file::{FdTable, OpenFile};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
@@ -20,6 +21,7 @@ use core::sync::atomic::{
     AtomicPtr,
     Ordering::{Relaxed, Release},
 };
+use libsyscall::abi::Errno;
 
 /// The thread each CPU is switching away from, for the one it switches to.
 static OUTGOING: [AtomicPtr<Thread>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
@@ -32,6 +34,45 @@ pub fn with_current<R>(f: impl FnOnce(&Arc<Thread>) -> R) -> R {
     // code, which is that thread, runs. `ManuallyDrop` leaves the share there.
     let thread = ManuallyDrop::new(unsafe { Arc::from_raw(word) });
     f(&thread)
+}
+
+/// The running thread's open file of a number, lent to `f`, which closes no descriptor: EBADF.
+///
+/// The only thread of a table needs neither its lock nor a share of the description: nobody else closes what it uses. That
+/// holds while it sleeps in `f` too, since a thread or process that shares the table is made by one of those that do.
+#[inline]
+pub fn with_file<R>(fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
+    with_current(move |thread| {
+        let files: &FdTable = thread.process.files();
+        if !thread.process.has_files_alone(files) {
+            return with_share(files, fd, f);
+        }
+        // SAFETY: the running thread is the only one that changes the table, and does not do so while it looks. What it
+        // finds stays in its slot until that thread itself closes the number, which is after `f`.
+        let slots = unsafe { &*files.unlocked() };
+        files.while_lent(move || f(slots.open(fd)?))
+    })
+}
+
+/// [`with_file`] for two numbers.
+#[inline]
+pub fn with_two_files<R>(fds: [i32; 2], f: impl FnOnce(&OpenFile, &OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
+    with_current(move |thread| {
+        let files: &FdTable = thread.process.files();
+        if !thread.process.has_files_alone(files) {
+            return with_share(files, fds[0], move |first| f(first, &*files.get(fds[1])?));
+        }
+        // SAFETY: as in `with_file`.
+        let slots = unsafe { &*files.unlocked() };
+        files.while_lent(move || f(slots.open(fds[0])?, slots.open(fds[1])?))
+    })
+}
+
+/// A share of the open file keeps it for `f`. Apart, so that who needs none saves no registers for it.
+#[inline(never)]
+fn with_share<R>(files: &FdTable, fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
+    let share = files.get(fd)?;
+    f(&share)
 }
 
 /// Makes the code that runs the thread `idle`, which is never freed.

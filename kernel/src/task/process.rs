@@ -29,6 +29,8 @@ pub struct Process {
     /// Gone when the process has ended.
     space: SpinLock<Option<Arc<AddressSpace>>>,
     threads: SpinLock<Vec<Arc<Thread>>>,
+    /// Its threads that are not freed yet, those that have ended among them.
+    thread_count: AtomicU32,
 
     /// Guarded by the table's lock (`table.rs`), read without.
     parent: AtomicI32,
@@ -154,6 +156,7 @@ impl Process {
             files: TableHolder::new(files),
             space: SpinLock::new(space),
             threads: SpinLock::default(),
+            thread_count: AtomicU32::new(0),
             parent: AtomicI32::new(0),
             group: AtomicI32::new(pid),
             session: AtomicI32::new(pid),
@@ -231,6 +234,23 @@ impl Process {
     #[inline]
     pub fn files(&self) -> &Arc<FdTable> {
         self.files.table()
+    }
+
+    /// Whether the running thread, one of its own, is the only one that opens and closes descriptors in its table, which it
+    /// then may look at without lock or share: [`super::with_file`].
+    #[inline]
+    pub(super) fn has_files_alone(&self, files: &FdTable) -> bool {
+        self.thread_count.load(Acquire) == 1 && !files.is_shared()
+    }
+
+    /// One of its threads is being made.
+    pub(super) fn add_thread_count(&self) {
+        self.thread_count.fetch_add(1, Relaxed);
+    }
+
+    /// One of its threads is freed: it has done all that it does.
+    pub(super) fn drop_thread_count(&self) {
+        self.thread_count.fetch_sub(1, Release);
     }
 
     /// Makes its table of descriptors its own where other processes share it. EINVAL while it has several threads: they go

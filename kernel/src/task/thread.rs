@@ -121,6 +121,7 @@ impl Thread {
         } else {
             0
         };
+        process.add_thread_count();
         Ok(Arc::new(Thread {
             tid: AtomicI32::new(tid),
             arch,
@@ -411,6 +412,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
+        self.process.drop_thread_count();
         sched::give_room_back();
     }
 }

@@ -44,6 +44,12 @@ impl<T> SpinLock<T> {
         SpinLock(SpinMutex::new(value))
     }
 
+    /// Where the value lies, for who may look at it without the lock.
+    #[inline]
+    pub fn as_ptr(&self) -> *const T {
+        self.0.as_mut_ptr()
+    }
+
     pub fn into_inner(self) -> T {
         self.0.into_inner()
     }

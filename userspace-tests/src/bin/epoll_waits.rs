@@ -42,18 +42,23 @@ type Events = Result<Vec<(u64, u32)>, Errno>;
 fn waiter(epoll: &Fd, room: usize) -> JoinHandle<Events> {
     // By number: the descriptor stays the test's to close.
     let epfd = epoll.0;
+    asleep(move || mem::ManuallyDrop::new(Fd(epfd)).wait(-1, room))
+}
+
+/// A thread in a call that sleeps, and is asleep by now.
+fn asleep<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let (tell, told) = mpsc::channel();
-    let waiter = thread::spawn(move || {
+    let sleeper = thread::spawn(move || {
         // SAFETY: takes nothing.
         tell.send(unsafe { libc::gettid() }).expect("a listener");
-        mem::ManuallyDrop::new(Fd(epfd)).wait(-1, room)
+        call()
     });
     let tid = told.recv().expect("a number");
     while state(tid) != Some('S') {
         thread::yield_now();
     }
     thread::sleep(Duration::from_millis(5));
-    waiter
+    sleeper
 }
 
 /// A thread's state as /proc shows it (semantics 110).
@@ -364,8 +369,7 @@ fn modify_beside_wake_ups() {
 fn pipe_read_outlives_its_descriptor() {
     let (read, write) = Fd::blocking_pipe();
     let number = read.0;
-    let reader = thread::spawn(move || file::read(number, &mut [0; 4]));
-    thread::sleep(SETTLE);
+    let reader = asleep(move || file::read(number, &mut [0; 4]));
     drop(read);
     thread::sleep(SETTLE);
     assert!(!reader.is_finished());

@@ -25,7 +25,7 @@ use hashbrown::HashTable;
 use libsyscall::abi::Errno;
 use ready_list::ReadyList;
 use sync::SpinLock;
-use sync::atomic::{AtomicBool, Ordering};
+use sync::atomic::{AtomicBool, Ordering, fence};
 
 /// One registration: which description and number, what is watched, what it says to the program.
 struct Interest {
@@ -192,15 +192,17 @@ impl Epoll {
         {
             return Err(Errno::EINVAL);
         }
-        let source = target.source.clone();
-        match source.as_epoll() {
-            None if self.outer.lock().is_empty() => self.insert(target, events, data),
-            inner => self.add_nested(inner, target, events, data),
+        if target.source.as_epoll().is_none() && self.outer.lock().is_empty() {
+            self.insert(target, events, data)
+        } else {
+            self.add_nested(target, events, data)
         }
     }
 
     /// EPOLL_CTL_ADD of an epoll, or to one that is watched itself.
-    fn add_nested(&self, inner: Option<&Epoll>, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
+    fn add_nested(&self, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
+        let source = target.source.clone();
+        let inner = source.as_epoll();
         #[cfg(not(loom))]
         let _nesting = NESTING.lock();
         if let Some(inner) = inner {
@@ -293,13 +295,13 @@ impl Epoll {
         let mut interests = self.interests.lock();
         let number = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
         let mask = interest_mask(events);
+        let interest = interests.slab.get_mut(number).ok_or(Errno::ENOENT)?;
         let mut ready = self.ready.lock();
         if ready.mask(number).contains(EventMask::EXCLUSIVE) {
             return Err(Errno::EINVAL);
         }
         ready.set_mask(number, mask);
         drop(ready);
-        let interest = interests.slab.get_mut(number).ok_or(Errno::ENOENT)?;
         interest.data = data;
         // Asked after the mask is set: a change from here on finds the new mask by itself.
         let ready_now = interest.source.readiness();
@@ -365,6 +367,7 @@ impl Epoll {
     /// | | finds the slot vacant: nothing |
     /// | leaves the queue (waits for its lock) | |
     /// | the number is free for another | |
+    #[inline(always)]
     fn detach(&self, interests: &mut Interests, number: u32) -> Option<Interest> {
         self.unlist(number);
         if let Some(interest) = interests.slab.get(number) {
@@ -374,6 +377,7 @@ impl Epoll {
     }
 
     /// Frees an interest's slot of the ready list; under the interests' lock.
+    #[inline]
     fn unlist(&self, number: u32) {
         let mut ready = self.ready.lock();
         ready.remove(number);
@@ -387,6 +391,7 @@ impl Epoll {
     }
 
     /// What is left of a removal, without locks: destructors may run.
+    #[inline]
     fn finish_removal(&self, removed: Option<Interest>) {
         if let Some(interest) = removed {
             self.budget.give_back(1);
@@ -411,10 +416,18 @@ impl Epoll {
         }
     }
 
-    /// Puts an interest that is ready now on the list. Where it is there already, those who wait know of it.
+    /// Puts an interest on the list if it is ready now.
+    #[inline]
     fn queue_if_ready(&self, number: u32, mask: EventMask, ready_now: EventMask) {
-        if mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.list(number) {
-            self.tell(number, ready_now);
+        if mask.difference(EventMask::PRIVATE).intersects(ready_now) {
+            self.queue(number, ready_now);
+        }
+    }
+
+    /// Puts an interest on the list because of `events`. Where it is there already, those who wait know of it.
+    fn queue(&self, number: u32, events: EventMask) {
+        if self.list(number) {
+            self.tell(number, events);
         }
     }
 
@@ -437,9 +450,11 @@ impl Epoll {
     }
 
     /// One of the threads here hears of it, and those who watch this epoll. Whether one here did.
+    #[inline]
     fn tell_all(&self) -> Woken {
-        let woken = self.sleepers.wake(EventMask::IN);
-        self.watchers.wake(EventMask::IN);
+        fence(Ordering::SeqCst);
+        let woken = self.sleepers.wake_behind_fence(EventMask::IN);
+        self.watchers.wake_behind_fence(EventMask::IN);
         woken
     }
 
@@ -458,7 +473,7 @@ impl Epoll {
     /// The other way round the second wake-up would find it on the list, and the edge be lost with its removal. A
     /// level-triggered one that is ready has to be on the list anyway: it stays, and only its place changes. Where it is not
     /// ready, a wake-up since it was asked keeps it there ([`ReadyList::drop_first`]).
-    #[inline(always)]
+    #[inline(never)]
     pub fn harvest(
         &self,
         max: usize,
@@ -470,7 +485,7 @@ impl Epoll {
         // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
         let mut left = ready.len();
         let mut delivered = 0;
-        let mut failed = None;
+        let mut result = Ok(());
         while left > 0 && delivered < max {
             left -= 1;
             let Some((number, mask)) = ready.look() else {
@@ -480,34 +495,35 @@ impl Epoll {
                 ready.unlink(number);
             }
             drop(ready);
-            let report = interests.slab.get(number).and_then(|interest| {
+            let Some((interest, events)) = interests.slab.get(number).and_then(|interest| {
                 let events = interest.source.readiness() & mask.difference(EventMask::PRIVATE);
-                (!events.is_empty()).then(|| deliver(events, interest.data))
-            });
+                (!events.is_empty()).then_some((interest, events))
+            }) else {
+                ready = self.ready.lock();
+                if !mask.intersects(leaves) {
+                    ready.drop_first();
+                }
+                continue;
+            };
+            result = deliver(events, interest.data);
             ready = self.ready.lock();
-            match report {
-                Some(Ok(())) => {
-                    delivered += 1;
-                    if !mask.intersects(leaves) {
-                        ready.rotate();
-                    } else if mask.contains(EventMask::ONESHOT) {
-                        ready.disable(number);
-                    }
-                }
-                None if mask.intersects(leaves) => {}
-                None => ready.drop_first(),
-                Some(Err(error)) => {
-                    ready.push_first(number);
-                    failed = Some(error);
-                    break;
-                }
+            if result.is_err() {
+                ready.push_first(number);
+                break;
+            }
+            delivered += 1;
+            if !mask.intersects(leaves) {
+                ready.rotate();
+            } else if mask.contains(EventMask::ONESHOT) {
+                ready.disable(number);
             }
         }
         self.settle(&ready);
         drop(ready);
-        match failed {
-            Some(error) if delivered == 0 => Err(error),
-            _ => Ok(delivered),
+        if delivered == 0 {
+            result.map(|()| 0)
+        } else {
+            Ok(delivered)
         }
     }
 
@@ -527,19 +543,22 @@ impl Epoll {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// epoll_wait(2): delivers what is ready, or sleeps until something is or `deadline_ns` has passed (0: does not).
+    /// epoll_wait(2): delivers what is ready, or sleeps until something is or the deadline has passed (0: does not). The
+    /// deadline, in nanoseconds, is asked for when nothing is ready: it costs a look at the clock.
     #[inline]
     pub fn wait<S: Sleeper + 'static>(
         &self,
         max: usize,
         deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
         sleeper: &Arc<S>,
-        deadline_ns: Option<u64>,
+        deadline_ns: impl FnOnce() -> Option<u64>,
     ) -> Result<usize, Errno> {
         let result = match self.attempt(max, deliver) {
             Some(result) => result,
-            None if deadline_ns == Some(0) => Ok(0),
-            None => self.sleep(max, deliver, sleeper, deadline_ns),
+            None => match deadline_ns() {
+                Some(0) => Ok(0),
+                deadline_ns => self.sleep(max, deliver, sleeper, deadline_ns),
+            },
         };
         // One wake-up brought one thread; what it left on the list (level-triggered interests, events past its maximum) is
         // another's to see (semantics 86, 88).

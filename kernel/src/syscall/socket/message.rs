@@ -2,7 +2,7 @@
 
 use super::{address_for, control, socket_file, socket_of};
 use crate::file::OpenFile;
-use crate::mm::user::{self, Sink, Source};
+use crate::mm::user::{self, Pieces, Sink, Source};
 use crate::net::address;
 use crate::net::message::{Incoming, Outgoing};
 use crate::syscall::Call;
@@ -65,7 +65,8 @@ fn read_header(at: usize) -> Result<MessageHeader, Errno> {
 fn send_one(call: &Call, open: &OpenFile, at: usize, flags: u32) -> Result<usize, Errno> {
     let socket = socket_of(open);
     let header = read_header(at)?;
-    let mut from = Source::user_vector(header.iov as usize, header.iov_len as usize)?;
+    let mut pieces = Pieces::read(header.iov as usize, header.iov_len as usize)?;
+    let mut from = Source::user_pieces(&mut pieces);
     let mut message = Outgoing {
         flags,
         ..Outgoing::default()
@@ -82,7 +83,8 @@ fn send_one(call: &Call, open: &OpenFile, at: usize, flags: u32) -> Result<usize
 fn receive_one(call: &Call, open: &OpenFile, at: usize, flags: u32) -> Result<usize, Errno> {
     let socket = socket_of(open);
     let header = read_header(at)?;
-    let mut to = Sink::user_vector(header.iov as usize, header.iov_len as usize)?;
+    let mut pieces = Pieces::read(header.iov as usize, header.iov_len as usize)?;
+    let mut to = Sink::user_pieces(&mut pieces);
     let mut message = Incoming {
         wants_from: header.name != 0,
         ..Incoming::default()
