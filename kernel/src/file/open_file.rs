@@ -145,6 +145,12 @@ impl OpenFile {
         })
     }
 
+    /// [`OpenFile::watches`], where an epoll has entered itself before.
+    #[inline]
+    pub fn registered(&self) -> Option<&Arc<WatchList>> {
+        self.watches.get()
+    }
+
     /// The epoll that it is, if it is one.
     #[inline]
     pub fn epoll(&self) -> Option<&Arc<Epoll>> {

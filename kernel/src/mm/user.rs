@@ -7,6 +7,7 @@ use super::direct;
 use super::frame::Frame;
 use crate::arch::{PAGE_SIZE, USER_END, uaccess};
 use alloc::vec::Vec;
+use core::hint::cold_path;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
@@ -148,6 +149,7 @@ fn read_checked<T: Plain>(address: usize) -> Result<T, Errno> {
         // SAFETY: every byte was written, and any bytes make a `T`.
         Ok(unsafe { value.assume_init() })
     } else {
+        cold_path();
         Err(Errno::EFAULT)
     }
 }
@@ -384,6 +386,7 @@ impl<'a> Sink<'a> {
     pub fn put_value<T: Plain>(&mut self, value: &T) -> Result<(), Errno> {
         let cursor = &mut self.cursor;
         if cursor.kernel || cursor.piece < size_of::<T>() {
+            cold_path();
             return self.put_value_in_pieces(value);
         }
         if !write_checked(cursor.address, value) {
@@ -398,6 +401,7 @@ impl<'a> Sink<'a> {
     pub fn put_last_value<T: Plain>(&mut self, value: &T) -> Result<(), Errno> {
         let cursor = &self.cursor;
         if cursor.kernel || cursor.piece < size_of::<T>() {
+            cold_path();
             return self.put_value_in_pieces(value);
         }
         if write_checked(cursor.address, value) {
@@ -519,6 +523,7 @@ impl<'a> Source<'a> {
     pub fn get_value<T: Plain>(&mut self) -> Result<T, Errno> {
         let cursor = &mut self.cursor;
         if cursor.kernel || cursor.piece < size_of::<T>() {
+            cold_path();
             return self.get_value_in_pieces();
         }
         let value = read_checked(cursor.address)?;
@@ -531,6 +536,7 @@ impl<'a> Source<'a> {
     pub fn get_last_value<T: Plain>(&mut self) -> Result<T, Errno> {
         let cursor = &self.cursor;
         if cursor.kernel || cursor.piece < size_of::<T>() {
+            cold_path();
             return self.get_value_in_pieces();
         }
         read_checked(cursor.address)

@@ -14,7 +14,7 @@ use crate::task::signal::UNSTOPPABLE;
 use crate::task::thread::deadline_after;
 use alloc::sync::Arc;
 use event::epoll::Target;
-use event::{Epoll, EventMask, Pollable};
+use event::{Epoll, EventMask};
 use libsyscall::abi::capability::CAP_WAKE_ALARM;
 use libsyscall::abi::epoll::*;
 use libsyscall::abi::fcntl::{O_NONBLOCK, O_RDWR};
@@ -74,11 +74,18 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
     // EPOLLWAKEUP needs a capability that nobody has here, and is dropped without a word (semantics 28).
     let events = EventMask::from_bits_retain(events) - EventMask::WAKEUP;
     call.with_two_files(0, 2, move |epoll, target| {
-        control(epoll, operation, target, fd, events, data).map(|()| 0)
+        // What has been registered once has passed the checks of the rest.
+        let changed = match (operation, epoll.epoll(), target.registered()) {
+            _ if core::ptr::eq(epoll, target) => control(epoll, operation, target, fd, events, data),
+            (EPOLL_CTL_MOD, Some(epoll), Some(watches)) => epoll.modify(watches, fd, events, data),
+            (EPOLL_CTL_DEL, Some(epoll), Some(watches)) => epoll.remove(watches, fd),
+            _ => control(epoll, operation, target, fd, events, data),
+        };
+        changed.map(|()| 0)
     })
 }
 
-/// epoll_ctl(2) with its descriptors looked up.
+/// epoll_ctl(2) with all its checks: EPERM for what can't be watched, EINVAL for an epoll itself and where there is none.
 #[inline(never)]
 fn control(
     epoll: &OpenFile,
@@ -88,46 +95,34 @@ fn control(
     events: EventMask,
     data: u64,
 ) -> Result<(), Errno> {
-    // What is registered has passed all the checks below; only what is not needs them.
-    let changed = match (operation, epoll.epoll()) {
-        (EPOLL_CTL_MOD, Some(epoll)) => epoll.modify(target.watches(), fd, events, data),
-        (EPOLL_CTL_DEL, Some(epoll)) => epoll.remove(target.watches(), fd),
-        _ => Err(Errno::EINVAL),
-    };
-    if changed.is_ok() {
-        return Ok(());
-    }
-    let (epoll, source) = check_control(epoll, target)?;
-    if operation != EPOLL_CTL_ADD {
-        return changed;
-    }
-    frame::admit()?;
-    let target = Target {
-        watches: target.watches(),
-        fd,
-        source,
-    };
-    epoll.add(target, events, data)
-}
-
-/// The epoll of an epoll_ctl(2) and what it is to watch: EPERM where that can't be, EINVAL for itself and where there is no
-/// epoll.
-#[inline(never)]
-fn check_control<'a>(epoll: &'a OpenFile, target: &OpenFile) -> Result<(&'a Epoll, Arc<dyn Pollable>), Errno> {
     let source = target.file.clone().pollable().ok_or(Errno::EPERM)?;
     if core::ptr::eq(epoll, target) {
         return Err(Errno::EINVAL);
     }
-    Ok((epoll.epoll().ok_or(Errno::EINVAL)?, source))
+    let epoll = epoll.epoll().ok_or(Errno::EINVAL)?;
+    let watches = target.watches();
+    match operation {
+        EPOLL_CTL_MOD => epoll.modify(watches, fd, events, data),
+        EPOLL_CTL_DEL => epoll.remove(watches, fd),
+        EPOLL_CTL_ADD => {
+            frame::admit()?;
+            epoll.add(Target { watches, fd, source }, events, data)
+        }
+        _ => Err(Errno::EINVAL),
+    }
 }
 
-/// The common part of the waits: arguments 0 to 2 are theirs all. The deadline is asked for by those who may sleep.
+/// The common part of the waits: arguments 0 to 2 are theirs all. Who may sleep asks for the deadline.
 #[inline]
-fn wait(call: &Call, only_looks: bool, deadline_ns: impl FnOnce() -> Option<u64>) -> Result<usize, Errno> {
+fn wait(
+    call: &Call,
+    only_looks: impl FnOnce(&Call) -> bool,
+    deadline_ns: impl FnOnce(&Call) -> Option<u64>,
+) -> Result<usize, Errno> {
     call.with_file(0, move |open| {
         let room = events_room(call)?;
         let epoll = open.epoll().ok_or(Errno::EINVAL)?;
-        if only_looks && !epoll.has_ready() {
+        if !epoll.has_ready() && only_looks(call) {
             return Ok(0);
         }
         wait_for_events(call, epoll, room, deadline_ns)
@@ -151,14 +146,14 @@ fn wait_for_events(
     call: &Call,
     epoll: &Epoll,
     (mut at, max): (usize, usize),
-    deadline_ns: impl FnOnce() -> Option<u64>,
+    deadline_ns: impl FnOnce(&Call) -> Option<u64>,
 ) -> Result<usize, Errno> {
     let mut deliver = move |events: EventMask, data| {
         user::write(at, &EpollEvent::new(events.bits(), data))?;
         at += size_of::<EpollEvent>();
         Ok(())
     };
-    epoll.wait(max, &mut deliver, call.thread, deadline_ns)
+    epoll.wait(max, &mut deliver, call.thread, || deadline_ns(call))
 }
 
 /// A timeout in milliseconds as a deadline; negative is for ever.
@@ -178,7 +173,7 @@ fn epoll_wait(call: &mut Call) -> Result<usize, Errno> {
 /// A wait with a timeout in milliseconds, argument 3.
 #[inline]
 fn wait_ms(call: &Call) -> Result<usize, Errno> {
-    wait(call, call.int(3) == 0, || deadline_ms(call.int(3)))
+    wait(call, |call| call.int(3) == 0, |call| deadline_ms(call.int(3)))
 }
 
 fn epoll_pwait(call: &mut Call) -> Result<usize, Errno> {
@@ -189,7 +184,9 @@ fn epoll_pwait(call: &mut Call) -> Result<usize, Errno> {
 fn epoll_pwait2(call: &mut Call) -> Result<usize, Errno> {
     let deadline_ns = poll::read_deadline(call.arg(3))?;
     let mask = poll::read_mask(call.arg(4), call.arg(5))?;
-    poll::with_mask(call.thread, mask, || wait(call, deadline_ns == Some(0), || deadline_ns))
+    poll::with_mask(call.thread, mask, || {
+        wait(call, |_| deadline_ns == Some(0), |_| deadline_ns)
+    })
 }
 
 fn new_eventfd(call: &Call, count: u32, flags: u32) -> Result<usize, Errno> {

@@ -74,19 +74,30 @@ impl Interests {
     #[inline]
     fn find(&self, watches: &WatchList, fd: i32) -> Option<u32> {
         let file = watches.file();
-        let is_it = |&number: &u32| {
-            self.slab
-                .get(number)
-                .is_some_and(|interest| interest.fd == fd && interest.watches.file() == file)
-        };
         let primary = watches.primary();
-        if is_it(&primary) {
+        if self.is_of(file, fd)(&primary) {
             return Some(primary);
         }
         if self.index.is_empty() {
             return None;
         }
-        self.index.find(hash(file, fd), is_it).copied()
+        self.find_indexed(file, fd)
+    }
+
+    /// Apart, so that who finds by the description saves no registers for it.
+    #[inline(never)]
+    fn find_indexed(&self, file: u64, fd: i32) -> Option<u32> {
+        self.index.find(hash(file, fd), self.is_of(file, fd)).copied()
+    }
+
+    /// Whether a number is that of the description and descriptor.
+    #[inline]
+    fn is_of(&self, file: u64, fd: i32) -> impl Fn(&u32) -> bool {
+        move |&number| {
+            self.slab
+                .get(number)
+                .is_some_and(|interest| interest.fd == fd && interest.watches.file() == file)
+        }
     }
 
     /// Room in the index for one more: ENOMEM.
@@ -103,6 +114,7 @@ impl Interests {
         index.insert_unique(hash_at(slab, number), number, |&number| hash_at(slab, number));
     }
 
+    #[inline]
     fn remove(&mut self, number: u32) -> Option<Interest> {
         let interest = self.slab.remove(number)?;
         if interest.is_primary {
