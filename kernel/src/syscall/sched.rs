@@ -49,21 +49,28 @@ fn sched_yield(_call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// Whose mask a call names: ESRCH, for a negative number too.
+fn bearer_of_mask(call: &Call) -> Result<Arc<Thread>, Errno> {
+    let tid = call.int(0);
+    if tid < 0 { Err(Errno::ESRCH) } else { target(call, tid) }
+}
+
 /// Gives back the size of the kernel's mask in bytes, as the raw call does.
 fn sched_getaffinity(call: &mut Call) -> Result<usize, Errno> {
-    let mask = (target(call, call.int(0))?.affinity() & sched::online_mask()) as u64;
     if call.arg(1) < size_of::<u64>() || !call.arg(1).is_multiple_of(size_of::<u64>()) {
         return Err(Errno::EINVAL);
     }
+    let mask = (bearer_of_mask(call)?.affinity() & sched::online_mask()) as u64;
     user::write(call.arg(2), &mask)?;
     Ok(size_of::<u64>())
 }
 
 fn sched_setaffinity(call: &mut Call) -> Result<usize, Errno> {
-    let thread = target(call, call.int(0))?;
     let mut bytes = [0; 8];
     let len = call.arg(1).min(bytes.len());
     user::read_bytes(call.arg(2), &mut bytes[..len])?;
+    let thread = bearer_of_mask(call)?;
+    may_schedule(call, &thread)?;
     let mask = u64::from_le_bytes(bytes) as u32 & sched::online_mask();
     if mask == 0 {
         return Err(Errno::EINVAL);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
-use userspace_tests::{Status, child, tests};
+use userspace_tests::{Status, checked, child, tests};
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         futex_wakes_as_many,
         futex_between_processes,
         busy_threads_share,
+        affinity_errors,
         busy_threads_of_one_cpu,
         exit_ends_all_threads,
         main_thread_ends_first,
@@ -355,6 +356,26 @@ fn busy_threads_share() {
         .map(|thread| thread.join().expect("thread"))
         .collect();
     assert!(turns.iter().all(|&turns| turns > 0), "{turns:?}");
+}
+
+/// The errors of the calls of masks, in Linux's order.
+fn affinity_errors() {
+    let mut word = 0u64;
+    let get = |tid: i32, len: usize, mask: *mut u64| {
+        // SAFETY: the kernel writes a word at most, or refuses the address.
+        checked(unsafe { libc::syscall(libc::SYS_sched_getaffinity, tid, len, mask) })
+    };
+    assert!(get(0, 1024, [0u64; 128].as_mut_ptr()).is_ok());
+    assert_eq!(get(-1, 4, &mut word), Err(Errno::EINVAL));
+    assert_eq!(get(-1, 1024, &mut word), Err(Errno::ESRCH));
+    assert_eq!(get(i32::MAX, 1024, &mut word), Err(Errno::ESRCH));
+    let set = |tid: i32, mask: *const u64| {
+        // SAFETY: the kernel reads a word, or refuses the address.
+        checked(unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, 8, mask) })
+    };
+    assert_eq!(set(-1, std::ptr::null()), Err(Errno::EFAULT));
+    assert_eq!(set(-1, &1), Err(Errno::ESRCH));
+    assert_eq!(set(0, &0), Err(Errno::EINVAL));
 }
 
 /// Threads that may run on one CPU only, more than it can run at once: the others go on, and answer it.
