@@ -36,7 +36,31 @@ impl Blocked {
 /// | | makes the object ready, chooses this waiter |
 /// | leaves the queue | |
 /// | last attempt: takes the event | |
+///
+/// And it may be chosen again while it leaves with what an earlier wake-up brought. What comes then is another's:
+///
+/// | waiter | waker | another waiter |
+/// |---|---|---|
+/// | attempt: takes the first event | | sleeps |
+/// | | second event: chooses this waiter, tells nobody else | |
+/// | leaves the queue, and finds that it was told | | |
+/// | passes that on | | wakes: takes the second event |
 pub fn block_on<T, S: Sleeper + 'static>(
+    queue: &WaitQueue,
+    interest: EventMask,
+    sleeper: &Arc<S>,
+    deadline_ns: Option<u64>,
+    attempt: impl FnMut() -> Option<T>,
+) -> Result<T, Blocked> {
+    let result = block_on_and_leave(queue, interest, sleeper, deadline_ns, attempt);
+    if interest.contains(EventMask::EXCLUSIVE) && sleeper.is_notified() {
+        queue.pass_on(interest.difference(EventMask::PRIVATE));
+    }
+    result
+}
+
+/// [`block_on`] for who looks itself, afterwards, whether anything is left for another exclusive waiter.
+pub(crate) fn block_on_and_leave<T, S: Sleeper + 'static>(
     queue: &WaitQueue,
     interest: EventMask,
     sleeper: &Arc<S>,

@@ -51,4 +51,7 @@ pub trait Sleeper: Waiter {
     /// Sleeps until its `wake` is called, `deadline_ns` (of the monotonic clock) has passed or a signal waits. A wake-up
     /// since the last return is not lost: it makes this return at once.
     fn park(&self, deadline_ns: Option<u64>) -> Unparked;
+
+    /// Whether its `wake` was called and `park` has not returned since.
+    fn is_notified(&self) -> bool;
 }

@@ -61,6 +61,16 @@ impl Entries {
     }
 }
 
+/// Whom a wake-up tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// All that are not exclusive, and the first that is and makes use of it.
+    Some,
+    All,
+    /// The first exclusive one that makes use of it.
+    Exclusive,
+}
+
 /// Who is to be told when an object's readiness changes.
 pub struct WaitQueue {
     /// Number of entries, readable without the lock, so that waking an empty queue costs a fence and a load.
@@ -169,13 +179,29 @@ impl WaitQueue {
         if self.count.load(Ordering::Relaxed) == 0 {
             Woken::No
         } else {
-            self.wake_waiters(events)
+            self.wake_waiters(events, Choice::Some)
+        }
+    }
+
+    /// [`WaitQueue::wake`] of all exclusive waiters as well: for a change that concerns each of them.
+    pub fn wake_all(&self, events: EventMask) {
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) != 0 {
+            self.wake_waiters(events, Choice::All);
+        }
+    }
+
+    /// One exclusive waiter was told and makes no use of it: tells the next one.
+    pub fn pass_on(&self, events: EventMask) {
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) != 0 {
+            self.wake_waiters(events, Choice::Exclusive);
         }
     }
 
     /// Apart, so that whoever finds nobody saves no registers for it.
     #[inline(never)]
-    fn wake_waiters(&self, events: EventMask) -> Woken {
+    fn wake_waiters(&self, events: EventMask, choice: Choice) -> Woken {
         let entries = self.entries.lock();
         let mut at = entries.first;
         let mut woken = Woken::No;
@@ -184,9 +210,13 @@ impl WaitQueue {
             if !events.is_empty() && !entry.mask.intersects(events) {
                 continue;
             }
+            let is_exclusive = entry.mask.contains(EventMask::EXCLUSIVE);
+            if !is_exclusive && choice == Choice::Exclusive {
+                continue;
+            }
             if entry.waiter.wake(entry.token, events) == Woken::Yes {
                 woken = Woken::Yes;
-                if entry.mask.contains(EventMask::EXCLUSIVE) {
+                if is_exclusive && choice != Choice::All {
                     break;
                 }
             }

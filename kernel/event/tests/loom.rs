@@ -56,6 +56,10 @@ impl Sleeper for Thread {
         *notified = false;
         Unparked::Woken
     }
+
+    fn is_notified(&self) -> bool {
+        *self.notified.lock().unwrap()
+    }
 }
 
 /// A flag to watch, with the order of its changer's two steps as a parameter: the rule is change first, then wake.
@@ -510,6 +514,49 @@ fn timeout_and_wake_planted_no_last_attempt() {
         counter.wait_queue().remove(entry);
         assert_eq!(patient.join().unwrap(), 1);
         writer.join().unwrap();
+    });
+}
+
+/// Two exclusive waiters and two events: one that is chosen again while it leaves with the first event passes that on.
+fn two_exclusive(take: impl Fn(&EventFd) + Copy + Send + Sync + 'static) {
+    model(move || {
+        let counter = Arc::new(EventFd::new(0, true));
+        let waiters: Vec<_> = (0..2)
+            .map(|_| {
+                let counter = counter.clone();
+                thread::spawn(move || take(&counter))
+            })
+            .collect();
+        for _ in 0..2 {
+            counter.try_write(1).unwrap().unwrap();
+        }
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn leaving_and_wake() {
+    two_exclusive(|counter| {
+        let exclusive = IN | EventMask::EXCLUSIVE;
+        let attempt = || counter.try_read();
+        block_on(counter.wait_queue(), exclusive, &Thread::new(false), None, attempt).unwrap();
+    });
+}
+
+/// A waiter that leaves with an event and forgets that it was told of another.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn leaving_and_wake_planted_passes_nothing_on() {
+    two_exclusive(|counter| {
+        let sleeper = Thread::new(false);
+        let exclusive = IN | EventMask::EXCLUSIVE;
+        let entry = counter.wait_queue().add(sleeper.clone(), 0, exclusive).unwrap();
+        while counter.try_read().is_none() {
+            sleeper.park(None);
+        }
+        counter.wait_queue().remove(entry);
     });
 }
 

@@ -445,6 +445,10 @@ impl Sleeper for Thread {
             thread.park_until(deadline_ns)
         })
     }
+
+    fn is_notified(&self) -> bool {
+        self.parking.load(Acquire) == NOTIFIED
+    }
 }
 
 /// Where a kernel thread starts.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use userspace_tests::socket::abstract_name;
 use userspace_tests::{Fd, tests};
 
 /// Threads that wait in each of the stress tests.
@@ -36,6 +37,13 @@ fn main() -> ExitCode {
         nested_inner_and_outer,
         everything_at_once,
         timeout_against_event,
+        acceptors_and_two_connections,
+        senders_and_two_receives,
+        shutdown_ends_every_accept,
+        more_room_lets_every_connect_in,
+        close_ends_every_connect,
+        close_ends_every_send,
+        larger_buffer_lets_send,
     ])
 }
 
@@ -409,4 +417,130 @@ fn timeout_against_event() {
         }
         assert_eq!(patient.join().expect("thread"), Ok(1));
     }
+}
+
+/// Socket calls that are to be asleep when something happens.
+const SLEEPERS: usize = 4;
+
+fn asleep<R: Send + 'static>(count: usize, call: impl Fn(usize) -> R + Clone + Send + 'static) -> Vec<JoinHandle<R>> {
+    (0..count)
+        .map(|number| {
+            let call = call.clone();
+            thread::spawn(move || call(number))
+        })
+        .collect()
+}
+
+fn results<R>(threads: Vec<JoinHandle<R>>) -> Vec<R> {
+    threads
+        .into_iter()
+        .map(|thread| thread.join().expect("thread"))
+        .collect()
+}
+
+/// A listening socket with room for `backlog` connections and one more.
+fn listening(suffix: &str, backlog: i32) -> (Fd, Vec<u8>) {
+    let (listener, name) = (Fd::unix(libc::SOCK_STREAM), abstract_name(suffix));
+    listener.bind(&name).expect("bind");
+    listener.listen(backlog).expect("listen");
+    (listener, name)
+}
+
+/// The second of two connections in quick succession comes while the first one's acceptor is on its way out.
+fn acceptors_and_two_connections() {
+    let (listener, name) = listening("acceptors", 8);
+    let number = listener.0;
+    for _ in 0..300 {
+        let acceptors = asleep(2, move |_| std::mem::ManuallyDrop::new(Fd(number)).accept().map(drop));
+        thread::sleep(Duration::from_micros(300));
+        let clients = [(); 2].map(|()| Fd::unix(libc::SOCK_STREAM));
+        for client in &clients {
+            client.connect(&name).expect("connect");
+        }
+        assert_eq!(results(acceptors), [Ok(()), Ok(())]);
+    }
+}
+
+/// A datagram socket that takes no more, and senders to it.
+fn full_receiver(suffix: &str) -> (Fd, Arc<Vec<Fd>>) {
+    let (receiver, name) = (Fd::unix(libc::SOCK_DGRAM), abstract_name(suffix));
+    receiver.bind(&name).expect("bind");
+    let senders: Vec<_> = (0..SLEEPERS).map(|_| Fd::unix(libc::SOCK_DGRAM)).collect();
+    for sender in &senders {
+        sender.connect(&name).expect("connect");
+    }
+    while senders[0].send(b"x", libc::MSG_DONTWAIT) == Ok(1) {}
+    (receiver, Arc::new(senders))
+}
+
+/// Two receives in quick succession make room for two senders.
+fn senders_and_two_receives() {
+    let (receiver, senders) = full_receiver("senders");
+    for _ in 0..300 {
+        let senders = senders.clone();
+        let asleep = asleep(2, move |number| senders[number].send(b"y", 0));
+        thread::sleep(Duration::from_micros(300));
+        for _ in 0..2 {
+            assert_eq!(receiver.receive(&mut [0], 0), Ok(1));
+        }
+        assert_eq!(results(asleep), [Ok(1), Ok(1)]);
+    }
+}
+
+fn shutdown_ends_every_accept() {
+    let (listener, _) = listening("shutdown", 8);
+    let number = listener.0;
+    let acceptors = asleep(SLEEPERS, move |_| {
+        std::mem::ManuallyDrop::new(Fd(number)).accept().map(drop)
+    });
+    thread::sleep(SETTLE);
+    listener.shut_down(libc::SHUT_RD).expect("shutdown");
+    assert_eq!(results(acceptors), [Err(Errno::EINVAL); SLEEPERS]);
+}
+
+/// Threads in connect(2) to a listener that has no room.
+fn connecting(name: &[u8]) -> (Fd, Vec<JoinHandle<Result<(), Errno>>>) {
+    let first = Fd::unix(libc::SOCK_STREAM);
+    first.connect(name).expect("connect");
+    let name = name.to_vec();
+    let clients = asleep(SLEEPERS, move |_| Fd::unix(libc::SOCK_STREAM).connect(&name));
+    thread::sleep(SETTLE);
+    (first, clients)
+}
+
+fn more_room_lets_every_connect_in() {
+    let (listener, name) = listening("room", 0);
+    let (_first, clients) = connecting(&name);
+    listener.listen(8).expect("listen");
+    assert_eq!(results(clients), [Ok(()); SLEEPERS]);
+}
+
+fn close_ends_every_connect() {
+    let (listener, name) = listening("close", 0);
+    let (_first, clients) = connecting(&name);
+    drop(listener);
+    assert_eq!(results(clients), [Err(Errno::ECONNREFUSED); SLEEPERS]);
+}
+
+fn close_ends_every_send() {
+    let (receiver, senders) = full_receiver("gone");
+    let asleep = asleep(SLEEPERS, move |number| senders[number].send(b"y", 0));
+    thread::sleep(SETTLE);
+    drop(receiver);
+    assert_eq!(results(asleep), [Err(Errno::ECONNREFUSED); SLEEPERS]);
+}
+
+/// SO_SNDBUF makes room for a sender that has none.
+fn larger_buffer_lets_send() {
+    let (sender, _receiver) = Fd::unix_pair(libc::SOCK_SEQPACKET);
+    sender.set_option(libc::SO_SNDBUF, 2304).expect("SO_SNDBUF");
+    while sender.send(b"z", libc::MSG_DONTWAIT) == Ok(1) {}
+    let sender = Arc::new(sender);
+    let asleep = {
+        let sender = sender.clone();
+        thread::spawn(move || sender.send(b"z", 0))
+    };
+    thread::sleep(SETTLE);
+    sender.set_option(libc::SO_SNDBUF, 100_000).expect("SO_SNDBUF");
+    assert_eq!(asleep.join().expect("thread"), Ok(1));
 }

@@ -15,10 +15,11 @@ mod watch_list;
 pub use budget::Budget;
 pub use watch_list::{Node, WatchList};
 
+use crate::block_on::block_on_and_leave;
 use crate::slab::Slab;
 #[cfg(not(loom))]
 use crate::trace;
-use crate::{Blocked, EventMask, Pollable, Sleeper, WaitQueue, Waiter, Woken, block_on};
+use crate::{Blocked, EventMask, Pollable, Sleeper, WaitQueue, Waiter, Woken};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use hashbrown::HashTable;
@@ -606,7 +607,8 @@ impl Epoll {
         deadline_ns: Option<u64>,
     ) -> Result<usize, Errno> {
         let interest = EventMask::IN | EventMask::EXCLUSIVE;
-        match block_on(&self.sleepers, interest, sleeper, deadline_ns, || {
+        // `wait` tells the next one where anything is left.
+        match block_on_and_leave(&self.sleepers, interest, sleeper, deadline_ns, || {
             self.attempt(max, deliver)
         }) {
             Ok(result) => result,

@@ -47,6 +47,10 @@ impl Sleeper for Thread {
         *notified = false;
         Unparked::Woken
     }
+
+    fn is_notified(&self) -> bool {
+        *self.notified.lock().unwrap()
+    }
 }
 
 /// An eventfd with a description.

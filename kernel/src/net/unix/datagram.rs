@@ -161,7 +161,7 @@ impl Datagram {
             return;
         }
         drop(lost);
-        self.room.wake(WRITABLE);
+        self.room.wake_all(WRITABLE);
         if let Some(old) = old {
             let mut theirs = old.socket.inner.lock();
             if theirs.closed || !theirs.is_connected_to(self) {
@@ -343,7 +343,7 @@ impl Protocol for Datagram {
         inner.shut.1 |= write;
         drop(inner);
         self.common.queue.wake(CHANGED);
-        self.room.wake(WRITABLE);
+        self.room.wake_all(WRITABLE);
         Ok(())
     }
 
@@ -391,7 +391,7 @@ impl Protocol for Datagram {
         let (peer, lost) = (inner.peer.take(), inner.queue.take());
         drop(inner);
         drop((peer, lost));
-        self.room.wake(CHANGED);
+        self.room.wake_all(CHANGED);
         rights::collect();
     }
 }

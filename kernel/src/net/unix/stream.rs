@@ -225,7 +225,7 @@ impl Protocol for Stream {
         }
         drop(inner);
         // There may be more room than before.
-        self.connecting.wake(WRITABLE);
+        self.connecting.wake_all(WRITABLE);
         Ok(())
     }
 
@@ -355,8 +355,9 @@ impl Protocol for Stream {
         match link {
             Some(link) => link.shut_down(read, write),
             None => {
-                self.common.queue.wake(CHANGED);
-                self.connecting.wake(WRITABLE);
+                // Every accept(2) ends.
+                self.common.queue.wake_all(CHANGED);
+                self.connecting.wake_all(WRITABLE);
             }
         }
         Ok(())
@@ -369,7 +370,12 @@ impl Protocol for Stream {
     fn option_set(&self, name: i32, value: i32) {
         if let Ok(link) = self.link(Errno::ENOTCONN) {
             match name {
-                SO_SNDBUF => link.set_limit(value as usize),
+                SO_SNDBUF => {
+                    link.set_limit(value as usize);
+                    if link.readiness().contains(EventMask::OUT) {
+                        self.common.queue.wake(WRITABLE);
+                    }
+                }
                 SO_PASSCRED => link.pass_credentials(value != 0),
                 _ => {}
             }
@@ -416,7 +422,7 @@ impl Protocol for Stream {
                         drop(link.close(true));
                     }
                 }
-                self.connecting.wake(WRITABLE);
+                self.connecting.wake_all(WRITABLE);
             }
             State::Unconnected | State::Closed => {}
         }

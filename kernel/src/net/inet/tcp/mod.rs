@@ -157,7 +157,7 @@ impl Stream {
             }
             State::Fresh { .. } | State::Failed { .. } | State::Closed => {}
         }
-        self.common.queue.wake(REFUSED);
+        self.common.queue.wake_all(REFUSED);
     }
 }
 
