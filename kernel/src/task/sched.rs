@@ -142,7 +142,7 @@ pub(super) fn enqueue(thread: Arc<Thread>) {
         if idle & (1 << here) == 0 {
             start_slice(cpu);
         }
-    } else if idle & (1 << target) != 0 || cpu.slice_end_ns.load(Relaxed) == NO_SLICE {
+    } else if idle & (1 << target) != 0 || cpu.slice_end_ns.load(SeqCst) == NO_SLICE {
         // It halts, or runs alone and so without a slice. The bit goes so that the next wake-up finds another CPU.
         IDLE.fetch_and(!(1 << target), SeqCst);
         irq::send_reschedule(target);
@@ -351,7 +351,8 @@ pub(crate) fn slice_check() {
         alarm_by(end);
         return;
     }
-    this.slice_end_ns.store(NO_SLICE, Relaxed);
+    // Written before the look, as the other side writes `waiting` before it looks for a slice: one sees the other.
+    this.slice_end_ns.store(NO_SLICE, SeqCst);
     if this.waiting.load(SeqCst) == 0 {
         return;
     }
@@ -398,6 +399,10 @@ pub fn idle() -> ! {
         while let Some(next) = pop(this).or_else(|| steal(here)) {
             // The share in the CPU's word; the idle thread is kept by its own place in `CPUS`.
             drop(current::share_of_running());
+            if this.waiting.load(SeqCst) != 0 {
+                // Several came while this CPU idled, when nobody needed a slice.
+                start_slice(this);
+            }
             continue_thread(here, idle, next);
         }
         drop_dead_space(this);

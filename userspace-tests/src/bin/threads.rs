@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         futex_wakes_as_many,
         futex_between_processes,
         busy_threads_share,
+        both_that_wake_together_run,
         affinity_errors,
         busy_threads_of_one_cpu,
         exit_ends_all_threads,
@@ -356,6 +357,30 @@ fn busy_threads_share() {
         .map(|thread| thread.join().expect("thread"))
         .collect();
     assert!(turns.iter().all(|&turns| turns > 0), "{turns:?}");
+}
+
+/// Threads that wake at one moment, each of which keeps its CPU until the other has run.
+fn both_that_wake_together_run() {
+    const ROUNDS: u32 = 20;
+    let arrived = Arc::new(AtomicU32::new(0));
+    let start = Instant::now() + Duration::from_millis(20);
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let arrived = arrived.clone();
+            thread::spawn(move || {
+                for round in 1..=ROUNDS {
+                    thread::sleep(
+                        (start + round * Duration::from_millis(30)).saturating_duration_since(Instant::now()),
+                    );
+                    arrived.fetch_add(1, Ordering::SeqCst);
+                    while arrived.load(Ordering::SeqCst) < 3 * round {
+                        std::hint::spin_loop();
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("thread"));
 }
 
 /// The errors of the calls of masks, in Linux's order.
