@@ -1,7 +1,7 @@
 //! The open file description: what dup(2) and fork(2) share.
 
 use super::File;
-use super::signal_driven::SignalDriven;
+use super::signal_driven::{Owner, SignalDriven};
 use crate::fs::watch;
 use crate::mm::user::{Sink, Source};
 use alloc::sync::Arc;
@@ -105,6 +105,17 @@ impl OpenFile {
     /// What it has for signals, if it has been asked for any.
     pub fn signals(&self) -> Option<&Arc<SignalDriven>> {
         self.signals.get()
+    }
+
+    /// F_GETOWN and a socket's FIOGETOWN: a process, or a group by its negative number; 0 where nobody hears.
+    pub fn owner_number(&self) -> i32 {
+        self.signals().map_or(0, |signals| signals.owner().number())
+    }
+
+    /// F_SETOWN and a socket's FIOSETOWN: ESRCH, EINVAL.
+    pub fn set_owner_number(&self, number: i32) -> Result<(), Errno> {
+        self.signals_or_new().set_owner(Owner::of_number(number)?);
+        Ok(())
     }
 
     pub fn signals_or_new(&self) -> &Arc<SignalDriven> {

@@ -4,7 +4,7 @@
 //! at once: under the queue's lock, before which no lock of a process is ever held.
 
 use super::File;
-use crate::task::credentials::Credentials;
+use crate::task::credentials::Ids;
 use crate::task::signal::Info;
 use crate::task::{self, Process, Thread, table};
 use alloc::sync::{Arc, Weak};
@@ -93,8 +93,8 @@ impl Owner {
 #[derive(Default)]
 struct Settings {
     owner: Owner,
-    /// Of who named the owner: whom they may signal.
-    bearer: Credentials,
+    /// The user ids of who named the owner: whom they may signal.
+    bearer: Ids,
     /// F_SETSIG; 0 is SIGIO without its words.
     signal: u32,
     /// si_fd: the number that O_ASYNC was set through.
@@ -124,12 +124,10 @@ impl SignalDriven {
 
     /// F_SETOWN, by the running thread.
     pub fn set_owner(&self, owner: Owner) {
-        let bearer = task::with_current(|thread| thread.process.full_credentials().clone());
+        let bearer = task::with_current(|thread| thread.process.full_credentials().uid);
         let mut settings = self.settings.lock();
-        let former = (
-            core::mem::replace(&mut settings.owner, owner),
-            core::mem::replace(&mut settings.bearer, bearer),
-        );
+        settings.bearer = bearer;
+        let former = core::mem::replace(&mut settings.owner, owner);
         drop(settings);
         drop(former);
     }
@@ -200,13 +198,8 @@ impl Settings {
     /// The signal that was chosen, with its words; plain SIGIO where there was none, or too many of those wait already.
     fn send_to(&self, process: &Process, thread: Option<&Thread>, band: Band) {
         // Capabilities do not count, as on Linux: ids do.
-        let ids = &self.bearer.uid;
         let target = process.full_credentials().uid;
-        let may_signal = ids.effective == 0
-            || [target.real, target.saved]
-                .iter()
-                .any(|id| [ids.real, ids.effective].contains(id));
-        if !may_signal {
+        if self.bearer.effective != 0 && !self.bearer.may_signal(&target) {
             return;
         }
         if self.signal != 0 && process.queue_signal(self.signal, self.info(band), thread).is_ok() {

@@ -15,8 +15,7 @@ use libsyscall::abi::inotify::{IN_MODIFY, IN_OPEN};
 pub fn open(at: &Place, path: &[u8], flags: u32, mode: u32, bounds: Bounds) -> Result<Arc<OpenFile>, Errno> {
     let who = access::current();
     if flags & O_TMPFILE & !O_DIRECTORY != 0 {
-        let directory = resolve_within(&who, at, path, true, bounds);
-        return open_temporary(&who, directory, flags, mode);
+        return open_temporary(&who, at, path, flags, mode, bounds);
     }
     if flags & O_PATH != 0 {
         let place = resolve_for_open(&who, at, path, flags & !O_CREAT, mode, bounds)?.0;
@@ -88,17 +87,19 @@ fn make(who: &Credentials, directory: &Place, last: &Last, mode: u32) -> Result<
     )
 }
 
-/// O_TMPFILE: a file without a name in a directory, where that has been found.
+/// O_TMPFILE: a file without a name in the directory `path`.
 fn open_temporary(
     who: &Credentials,
-    directory: Result<Place, Errno>,
+    at: &Place,
+    path: &[u8],
     flags: u32,
     mode: u32,
+    bounds: Bounds,
 ) -> Result<Arc<OpenFile>, Errno> {
     if flags & O_DIRECTORY == 0 || flags & O_ACCMODE == O_RDONLY {
         return Err(Errno::EINVAL);
     }
-    let directory = directory?;
+    let directory = resolve_within(who, at, path, true, bounds)?;
     let stat = directory.stat();
     if stat.kind() != S_IFDIR {
         return Err(Errno::ENOTDIR);

@@ -206,6 +206,30 @@ pub fn read_path(address: usize) -> Result<Vec<u8>, Errno> {
     read_string(address, PATH_MAX, Errno::ENAMETOOLONG)
 }
 
+/// An iovec array in user memory, as readv(2) takes it: (address, length) of each piece, which `allow` looks at. EINVAL for
+/// more than 1024 pieces or a negative length.
+pub fn read_vector(
+    iov: usize,
+    count: usize,
+    mut allow: impl FnMut(usize, usize) -> Result<(), Errno>,
+) -> Result<Vec<(usize, usize)>, Errno> {
+    if count > IOV_MAX {
+        return Err(Errno::EINVAL);
+    }
+    check(iov, count * size_of::<[usize; 2]>())?;
+    let mut pieces = Vec::new();
+    pieces.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    for at in 0..count {
+        let [address, len] = read::<[usize; 2]>(iov + at * size_of::<[usize; 2]>())?;
+        if len > isize::MAX as usize {
+            return Err(Errno::EINVAL);
+        }
+        allow(address, len)?;
+        pieces.push((address, len));
+    }
+    Ok(pieces)
+}
+
 /// The pieces of an iovec array: their total is cut to what one call moves.
 pub struct Pieces {
     /// (address, length) of each, in reverse order so that the next one is popped.
@@ -214,24 +238,13 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// An iovec array in user memory, as readv(2) takes it: EINVAL for more than 1024 pieces or a negative length.
+    /// [`read_vector`] of pieces of this program's memory.
     pub fn read(iov: usize, count: usize) -> Result<Pieces, Errno> {
-        if count > IOV_MAX {
-            return Err(Errno::EINVAL);
-        }
-        check(iov, count * size_of::<[usize; 2]>())?;
-        let mut pieces = Vec::new();
-        pieces.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+        let mut pieces = read_vector(iov, count, check)?;
         let mut room = MAX_RW_COUNT;
-        for at in 0..count {
-            let [address, len] = read::<[usize; 2]>(iov + at * size_of::<[usize; 2]>())?;
-            if len > isize::MAX as usize {
-                return Err(Errno::EINVAL);
-            }
-            check(address, len)?;
-            let len = len.min(room);
-            room -= len;
-            pieces.push((address, len));
+        for (_, len) in &mut pieces {
+            *len = (*len).min(room);
+            room -= *len;
         }
         pieces.reverse();
         Ok(Pieces {

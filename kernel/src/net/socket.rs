@@ -3,7 +3,7 @@
 use super::inet::interfaces;
 use super::message::{Incoming, Outgoing};
 use super::protocol::{Credentials, Protocol};
-use crate::file::signal_driven::{Band, Owner};
+use crate::file::signal_driven::Band;
 use crate::file::{File, OpenFile};
 use crate::fs::{SOCKET_DEVICE, Stat};
 use crate::mm::user::{self, Sink, Source};
@@ -142,14 +142,8 @@ impl File for Socket {
             FIONREAD => self.0.readable_len()?,
             SIOCOUTQ => self.0.unsent_len()?,
             SIOCATMARK => self.0.at_mark()? as usize,
-            FIOGETOWN | SIOCGPGRP => open
-                .signals()
-                .map_or(0, |signals| signals.owner().number() as isize as usize),
-            FIOSETOWN | SIOCSPGRP => {
-                let owner = Owner::of_number(user::read(argument)?)?;
-                open.signals_or_new().set_owner(owner);
-                return Ok(0);
-            }
+            FIOGETOWN | SIOCGPGRP => open.owner_number() as isize as usize,
+            FIOSETOWN | SIOCSPGRP => return open.set_owner_number(user::read(argument)?).map(|()| 0),
             _ => return interfaces::ioctl(self.0.common().domain, command, argument).map(|()| 0),
         };
         user::write(argument, &(count as i32)).map(|()| 0)

@@ -38,15 +38,9 @@ fn futex(call: &mut Call) -> Result<usize, Errno> {
         FUTEX_WAIT => wait(call, address, private, value, false, FUTEX_BITSET_MATCH_ANY),
         FUTEX_WAIT_BITSET => wait(call, address, private, value, true, call.uint(5)),
         FUTEX_WAKE_BITSET => futex::wake(call.thread, address, private, count, call.uint(5)),
-        FUTEX_REQUEUE => {
+        FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
             let counts = requeue_counts(call)?;
-            let words = ((address, private), (call.arg(4), private));
-            let (woken, moved) = futex::requeue(call.thread, words, counts, None)?;
-            Ok(woken + moved)
-        }
-        FUTEX_CMP_REQUEUE => {
-            let counts = requeue_counts(call)?;
-            let expected = Some(call.uint(5));
+            let expected = (operation == FUTEX_CMP_REQUEUE).then(|| call.uint(5));
             let words = ((address, private), (call.arg(4), private));
             let (woken, moved) = futex::requeue(call.thread, words, counts, expected)?;
             Ok(woken + moved)

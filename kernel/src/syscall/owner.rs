@@ -4,7 +4,6 @@ use super::Call;
 use crate::file::OpenFile;
 use crate::file::signal_driven::Owner;
 use crate::mm::user;
-use alloc::sync::Arc;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::signal::SIGNAL_COUNT;
@@ -13,7 +12,7 @@ use libsyscall::abi::signal::SIGNAL_COUNT;
 pub fn control(call: &Call, open: &OpenFile, command: u32) -> Result<usize, Errno> {
     let signals = open.signals();
     match command {
-        F_GETOWN => return Ok(signals.map_or(0, |signals| signals.owner().number()) as isize as usize),
+        F_GETOWN => return Ok(open.owner_number() as isize as usize),
         F_GETSIG => return Ok(signals.map_or(0, |signals| signals.signal()) as usize),
         F_GETOWN_EX => {
             let owner = signals.map(|signals| signals.owner()).unwrap_or_default();
@@ -24,7 +23,7 @@ pub fn control(call: &Call, open: &OpenFile, command: u32) -> Result<usize, Errn
             };
             user::write(call.arg(2), &[kind, owner.number().abs()])?;
         }
-        F_SETOWN => set_number(open, call.int(2))?,
+        F_SETOWN => open.set_owner_number(call.int(2))?,
         F_SETOWN_EX => {
             let [kind, number]: [i32; 2] = user::read(call.arg(2))?;
             let owner = match kind {
@@ -48,14 +47,8 @@ pub fn control(call: &Call, open: &OpenFile, command: u32) -> Result<usize, Errn
     Ok(0)
 }
 
-/// F_SETOWN and a socket's FIOSETOWN: a process, or a group by its negative number.
-pub fn set_number(open: &OpenFile, number: i32) -> Result<(), Errno> {
-    open.signals_or_new().set_owner(Owner::of_number(number)?);
-    Ok(())
-}
-
 /// FIOASYNC: ENOTTY for a file that sends no signals.
-pub fn set_async(open: &Arc<OpenFile>, fd: i32, on: bool) -> Result<usize, Errno> {
+pub fn set_async(open: &OpenFile, fd: i32, on: bool) -> Result<usize, Errno> {
     if on != (open.flags() & O_ASYNC != 0) && !open.file.sends_signals() {
         return Err(Errno::ENOTTY);
     }

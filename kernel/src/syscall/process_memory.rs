@@ -8,7 +8,6 @@ use crate::mm::user::{self, Pieces, Sink, Source};
 use crate::task::{self, table};
 use crate::trap::Access;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
@@ -20,14 +19,7 @@ fn process_vm_readv(call: &mut Call) -> Result<usize, Errno> {
     check_flags(call)?;
     let mut pieces = Pieces::read(call.arg(1), call.arg(2))?;
     let mut to = Sink::user_pieces(&mut pieces);
-    if to.len() == 0 {
-        return Ok(0);
-    }
-    each_page(call, |space, at, len| {
-        let len = len.min(to.len());
-        if len == 0 {
-            return Ok(0);
-        }
+    each_page(call, to.len(), |space, at, len| {
         to.put_frame(&space.page(at, Access::Read)?, at % PAGE_SIZE, len)
     })
 }
@@ -36,14 +28,7 @@ fn process_vm_writev(call: &mut Call) -> Result<usize, Errno> {
     check_flags(call)?;
     let mut pieces = Pieces::read(call.arg(1), call.arg(2))?;
     let mut from = Source::user_pieces(&mut pieces);
-    if from.len() == 0 {
-        return Ok(0);
-    }
-    each_page(call, |space, at, len| {
-        let len = len.min(from.len());
-        if len == 0 {
-            return Ok(0);
-        }
+    each_page(call, from.len(), |space, at, len| {
         from.get_frame(&space.page(at, Access::Write)?, at % PAGE_SIZE, len)
     })
 }
@@ -52,24 +37,29 @@ fn check_flags(call: &Call) -> Result<(), Errno> {
     if call.arg(5) != 0 { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
-/// Takes `step` through the ranges that the call names in the other process, a page's part at a time, until it moves less
-/// than it was given. ESRCH: there is no such process; EPERM: it is none of the caller's business; EFAULT where not even
+/// Takes `step` through the ranges that the call names in the other process, a page's part at a time, until it has moved
+/// `total` bytes, or moves less than it was given. ESRCH: there is no such process; EPERM: it is none of the caller's business; EFAULT where not even
 /// the first byte could be moved.
 fn each_page(
     call: &Call,
+    total: usize,
     mut step: impl FnMut(&AddressSpace, usize, usize) -> Result<usize, Errno>,
 ) -> Result<usize, Errno> {
-    let ranges = ranges(call.arg(3), call.arg(4))?;
-    if ranges.iter().all(|&[_, len]| len == 0) {
+    if total == 0 {
+        return Ok(0);
+    }
+    // Addresses in the other process are only numbers here.
+    let ranges = user::read_vector(call.arg(3), call.arg(4), |_, _| Ok(()))?;
+    if ranges.iter().all(|&(_, len)| len == 0) {
         return Ok(0);
     }
     let space = space_of(call, call.int(0))?;
     let mut done = 0;
-    for [start, len] in ranges {
+    for (start, len) in ranges {
         let mut at = start;
         let end = start.saturating_add(len);
-        while at < end {
-            let wanted = (end - at).min(PAGE_SIZE - at % PAGE_SIZE);
+        while at < end && done < total {
+            let wanted = (end - at).min(PAGE_SIZE - at % PAGE_SIZE).min(total - done);
             let moved = match step(&space, at, wanted) {
                 Err(error) if done == 0 => return Err(error),
                 moved => moved.unwrap_or(0),
@@ -82,23 +72,6 @@ fn each_page(
         }
     }
     Ok(done)
-}
-
-/// The ranges in the other process, which are only numbers here.
-fn ranges(address: usize, count: usize) -> Result<Vec<[usize; 2]>, Errno> {
-    /// UIO_MAXIOV.
-    const COUNT_MAX: usize = 1024;
-    if count > COUNT_MAX {
-        return Err(Errno::EINVAL);
-    }
-    let read = |number: usize| {
-        let range: [usize; 2] = user::read(address.wrapping_add(number * size_of::<[usize; 2]>()))?;
-        if range[1] > isize::MAX as usize {
-            return Err(Errno::EINVAL);
-        }
-        Ok(range)
-    };
-    (0..count).map(read).collect()
 }
 
 fn space_of(call: &Call, pid: i32) -> Result<Arc<AddressSpace>, Errno> {

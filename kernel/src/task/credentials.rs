@@ -67,6 +67,15 @@ impl Ids {
     }
 }
 
+impl Ids {
+    /// kill(2): whether these ids alone let their bearer signal a process with those of `target`.
+    pub fn may_signal(&self, target: &Ids) -> bool {
+        [target.real, target.saved]
+            .iter()
+            .any(|id| [self.real, self.effective].contains(id))
+    }
+}
+
 impl Credentials {
     pub fn has(&self, capability: u32) -> bool {
         self.capabilities.has(capability)
@@ -82,10 +91,7 @@ impl Credentials {
 
     /// kill(2): whether the bearer may signal a process of `target`.
     pub fn may_signal(&self, target: &Credentials) -> bool {
-        self.has(CAP_KILL)
-            || [target.uid.real, target.uid.saved]
-                .iter()
-                .any(|id| [self.uid.real, self.uid.effective].contains(id))
+        self.has(CAP_KILL) || self.uid.may_signal(&target.uid)
     }
 
     /// ptrace(2), "Ptrace access mode checking": whether the bearer may look into a process of `target`.

@@ -102,11 +102,12 @@ fn has_level(domain: u16, protocol: i32, level: i32) -> bool {
 impl InetOptions {
     /// ENOPROTOOPT for one that is not there, EOPNOTSUPP for a level that an IPv4 socket does not have.
     pub fn get(&self, domain: u16, protocol: i32, level: i32, name: i32) -> Result<Vec<u8>, Errno> {
-        if domain == AF_INET && !has_level(domain, protocol, level) {
-            return Err(Errno::EOPNOTSUPP);
-        }
         if !has_level(domain, protocol, level) {
-            return Err(Errno::ENOPROTOOPT);
+            return Err(if domain == AF_INET {
+                Errno::EOPNOTSUPP
+            } else {
+                Errno::ENOPROTOOPT
+            });
         }
         Ok(self.ints[place(level, name)?].to_ne_bytes().to_vec())
     }
