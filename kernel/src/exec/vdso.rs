@@ -119,12 +119,13 @@ fn tables() -> Vec<u8> {
     const HEADER: usize = 64;
     const PROGRAM_HEADER: usize = 56;
     const DYNAMIC: usize = HEADER + 2 * PROGRAM_HEADER;
-    const DYNAMIC_ENTRIES: usize = 7;
+    const DYNAMIC_ENTRIES: usize = 10;
     const SYMBOLS: usize = DYNAMIC + DYNAMIC_ENTRIES * 16;
     const SYMBOL: usize = 24;
     const SONAME: &str = "linux-vdso.so.1";
     const PT_LOAD: u32 = 1;
     const PT_DYNAMIC: u32 = 2;
+    const VERSION_DEFINITION: usize = 20 + 8;
 
     let functions = machine::functions();
     let count = functions.len() + 1;
@@ -137,8 +138,11 @@ fn tables() -> Vec<u8> {
         at
     };
     let soname = intern(SONAME);
+    let version = intern(machine::VERSION);
     let names = functions.map(|(name, _)| intern(name));
     let hash_at = (strings_at + strings.len()).next_multiple_of(8);
+    let definitions_at = hash_at + (2 + 1 + count) * 4;
+    let versions_at = definitions_at + 2 * VERSION_DEFINITION;
 
     let mut image = Image::default();
     // 64 bits, little-endian, version 1; a shared object.
@@ -163,6 +167,9 @@ fn tables() -> Vec<u8> {
         (DT_SYMTAB, SYMBOLS),
         (DT_STRSZ, strings.len()),
         (DT_SYMENT, SYMBOL),
+        (DT_VERSYM, versions_at),
+        (DT_VERDEF, definitions_at),
+        (DT_VERDEFNUM, 2),
         (DT_NULL, 0),
     ];
     for (tag, value) in dynamic {
@@ -187,6 +194,22 @@ fn tables() -> Vec<u8> {
     for next in 2..=count {
         image.word(if next < count { next as u32 } else { 0 });
     }
+    // The versions: that of the image itself, and that of every function. Go looks for them without asking whether there
+    // are any.
+    let definitions = [
+        (VER_FLG_BASE, SONAME, soname, VERSION_DEFINITION as u32),
+        (0, machine::VERSION, version, 0),
+    ];
+    for (number, (flags, name, at, next)) in (1..).zip(definitions) {
+        image.halves(&[1, flags, number, 1]);
+        image.word(hash(name));
+        image.word(20);
+        image.word(next);
+        image.word(at as u32);
+        image.word(0);
+    }
+    image.halves(&[0]);
+    functions.iter().for_each(|_| image.halves(&[2]));
     assert!(image.0.len() <= vdso_data::CODE, "the code begins behind the tables");
     image.0
 }
@@ -199,6 +222,21 @@ const DT_SYMTAB: usize = 6;
 const DT_STRSZ: usize = 10;
 const DT_SYMENT: usize = 11;
 const DT_SONAME: usize = 14;
+const DT_VERSYM: usize = 0x6fff_fff0;
+const DT_VERDEF: usize = 0x6fff_fffc;
+const DT_VERDEFNUM: usize = 0x6fff_fffd;
+
+/// A version definition that is the object's own.
+const VER_FLG_BASE: u16 = 1;
+
+/// By which names and versions are looked up: System V's.
+fn hash(name: &str) -> u32 {
+    name.bytes().fold(0u32, |hash, byte| {
+        let hash = (hash << 4).wrapping_add(u32::from(byte));
+        let high = hash & 0xf000_0000;
+        (hash ^ (high >> 24)) & !high
+    })
+}
 
 /// Bytes, with numbers little end first.
 #[derive(Default)]

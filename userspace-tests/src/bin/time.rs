@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         clocks_without_a_call_agree_with_the_kernel,
         a_clock_that_is_set_reads_so,
         shared_object_of_the_kernel,
+        its_functions_have_a_version,
         realtime_is_recent,
         cpu_time_counts_work,
         resolution,
@@ -206,6 +207,85 @@ fn shared_object_of_the_kernel() {
         line.starts_with(&format!("{header:x}-")) && line.contains(" r-xp "),
         "{line}"
     );
+}
+
+/// The dynamic linker and the Go runtime look a function up by its version too.
+fn its_functions_have_a_version() {
+    let (version, function) = if cfg!(target_arch = "aarch64") {
+        ("LINUX_2.6.39", "__kernel_clock_gettime")
+    } else {
+        ("LINUX_2.6", "__vdso_clock_gettime")
+    };
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+    let line = maps.lines().find(|line| line.ends_with("[vdso]")).expect("an image");
+    let (start, end) = line
+        .split_once(' ')
+        .expect("fields")
+        .0
+        .split_once('-')
+        .expect("a range");
+    let address = |hexadecimal| usize::from_str_radix(hexadecimal, 16).expect("an address");
+    let (start, end) = (address(start), address(end));
+    // SAFETY: mapped, readable and never changed.
+    let image = unsafe { std::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(start), end - start) };
+    let half = |at: usize| usize::from(u16::from_le_bytes([image[at], image[at + 1]]));
+    let word = |at: usize| half(at) | half(at + 2) << 16;
+    let long = |at: usize| word(at) | word(at + 4) << 32;
+    let text = |at: usize| image[at..].split(|byte| *byte == 0).next();
+
+    const PT_DYNAMIC: usize = 2;
+    let program_header = (0..half(56)).map(|number| long(32) + number * half(54));
+    let dynamic = program_header
+        .filter(|at| word(*at) == PT_DYNAMIC)
+        .map(|at| long(at + 8))
+        .next()
+        .expect("a dynamic section");
+    let entry = |tag: usize| {
+        (dynamic..)
+            .step_by(16)
+            .take_while(|at| long(*at) != 0)
+            .find(|at| long(*at) == tag)
+            .map(|at| long(at + 8))
+            .unwrap_or_else(|| panic!("no entry {tag:#x}"))
+    };
+    const DT_STRTAB: usize = 5;
+    const DT_SYMTAB: usize = 6;
+    const DT_VERSYM: usize = 0x6fff_fff0;
+    const DT_VERDEF: usize = 0x6fff_fffc;
+    const DT_VERDEFNUM: usize = 0x6fff_fffd;
+    let (strings, symbols) = (entry(DT_STRTAB), entry(DT_SYMTAB));
+    let string = |at: usize| text(strings + at).expect("a string");
+
+    let mut definition = entry(DT_VERDEF);
+    let definitions: Vec<usize> = (0..entry(DT_VERDEFNUM))
+        .map(|_| {
+            let this = definition;
+            definition += word(this + 16);
+            this
+        })
+        .collect();
+    assert_eq!(
+        word(definitions[definitions.len() - 1] + 16),
+        0,
+        "the last leads nowhere"
+    );
+    let defined = definitions
+        .into_iter()
+        .find(|at| string(word(at + word(at + 12))) == version.as_bytes())
+        .expect("the version");
+    // Bit 0 of the flags is that of the image's own version.
+    assert_eq!((half(defined), half(defined + 2) & 1, half(defined + 6)), (1, 0, 1));
+    let hash = version.bytes().fold(0u32, |hash, byte| {
+        let hash = (hash << 4) + u32::from(byte);
+        (hash ^ hash >> 28 << 4) & 0x0fff_ffff
+    });
+    assert_eq!(word(defined + 8), hash as usize);
+
+    // The strings follow the symbols.
+    let symbol = (0..(strings - symbols) / 24)
+        .find(|number| string(word(symbols + number * 24)) == function.as_bytes())
+        .expect("the function");
+    assert_eq!(half(entry(DT_VERSYM) + 2 * symbol) & 0x7fff, half(defined + 4));
 }
 
 fn realtime_is_recent() {

@@ -5,6 +5,9 @@ use crate::arch::vdso_data::{DATA, FACTOR, MONOTONIC, REALTIME, SHIFT, START};
 use core::arch::global_asm;
 use libsyscall::abi::nr;
 
+/// The version of what it exports: vdso(7).
+pub const VERSION: &str = "LINUX_2.6.39";
+
 /// What the image exports, as on Linux: vdso(7).
 pub fn functions() -> [(&'static str, *const u8); 3] {
     unsafe extern "C" {
