@@ -91,6 +91,11 @@ pub trait File: Any + Send + Sync {
     fn band(&self, _events: EventMask) -> Option<Band> {
         None
     }
+    /// Whether bytes with urgent ones among them come (`RDBAND` in a wake-up): the owner hears of those by SIGURG, O_ASYNC or
+    /// not.
+    fn has_urgent_bytes(&self) -> bool {
+        false
+    }
     /// Who gets the signals where the program has named nobody.
     fn usual_owner(&self) -> Option<Owner> {
         None
@@ -127,4 +132,10 @@ pub trait File: Any + Send + Sync {
     }
     /// The last reference to the description has gone.
     fn release(&self, _open: &OpenFile) {}
+    /// Whether who closes the last descriptor waits for something, once the description is released: SO_LINGER.
+    fn lingers(&self) -> bool {
+        false
+    }
+    /// That wait.
+    fn linger(&self) {}
 }

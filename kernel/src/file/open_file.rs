@@ -112,10 +112,9 @@ impl OpenFile {
         self.signals().map_or(0, |signals| signals.owner().number())
     }
 
-    /// F_SETOWN and a socket's FIOSETOWN: ESRCH, EINVAL.
+    /// F_SETOWN and a socket's FIOSETOWN: ESRCH, EINVAL, ENOMEM.
     pub fn set_owner_number(&self, number: i32) -> Result<(), Errno> {
-        self.signals_or_new().set_owner(Owner::of_number(number)?);
-        Ok(())
+        self.signals_or_new().set_owner(Owner::of_number(number)?)
     }
 
     pub fn signals_or_new(&self) -> &Arc<SignalDriven> {
@@ -137,6 +136,17 @@ impl OpenFile {
     #[inline]
     pub fn check_writable(&self) -> Result<(), Errno> {
         if self.writable { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
+    /// Lets go of a description that a program closes by a descriptor. Where that was the last reference, its file may have
+    /// to be waited for: here, where no lock is held, unlike where references are dropped.
+    pub fn close(self: Arc<Self>) {
+        let Some(last) = Arc::into_inner(self) else { return };
+        if last.file.lingers() {
+            let file = last.file.clone();
+            drop(last);
+            file.linger();
+        }
     }
 
     /// Identity for epoll's keys and fdinfo; never used twice.
@@ -306,7 +316,7 @@ impl Drop for OpenFile {
             watches.close();
         }
         if let Some(signals) = self.signals.get() {
-            signals.stop();
+            signals.leave();
         }
         super::lock::released(self);
         self.file.release(self);

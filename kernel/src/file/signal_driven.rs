@@ -1,4 +1,4 @@
-//! Signal-driven input and output: SIGIO for who set O_ASYNC, fcntl(2) "Managing signals".
+//! Signal-driven input and output: SIGIO for who set O_ASYNC, fcntl(2) "Managing signals", and SIGURG for who owns a socket.
 //!
 //! A description that wants signals stands in its file's wait queue as an epoll does, and turns a wake-up into a signal
 //! at once: under the queue's lock, before which no lock of a process is ever held.
@@ -97,16 +97,39 @@ struct Settings {
     bearer: Ids,
     /// F_SETSIG; 0 is SIGIO without its words.
     signal: u32,
-    /// si_fd: the number that O_ASYNC was set through.
+    /// O_ASYNC, and the number that it was set through: si_fd.
+    asynchronous: bool,
     fd: i32,
 }
+
+/// Where a description stands in its file's queue.
+struct Entry {
+    pollable: Arc<dyn Pollable>,
+    number: u32,
+    /// What it is told of.
+    events: EventMask,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.pollable.wait_queue().remove(self.number);
+    }
+}
+
+/// What SIGIO is sent for.
+const WANTED: EventMask = EventMask::READABLE
+    .union(EventMask::WRITABLE)
+    .union(EventMask::PRI)
+    .union(EventMask::ALWAYS);
+/// And SIGURG.
+const URGENT: EventMask = EventMask::RDBAND;
 
 /// What a description has for signals; made when it is first asked for.
 pub struct SignalDriven {
     file: Arc<dyn File>,
     settings: SpinLock<Settings>,
-    /// Where it stands in the file's queue. Taken before the queue's lock, `settings` after it.
-    entry: SpinLock<Option<(Arc<dyn Pollable>, u32)>>,
+    /// Taken before the queue's lock, `settings` after it.
+    entry: SpinLock<Option<Entry>>,
 }
 
 impl SignalDriven {
@@ -122,8 +145,16 @@ impl SignalDriven {
         self.settings.lock().owner.clone()
     }
 
-    /// F_SETOWN, by the running thread.
-    pub fn set_owner(&self, owner: Owner) {
+    /// F_SETOWN, by the running thread. ENOMEM.
+    pub fn set_owner(self: &Arc<Self>, owner: Owner) -> Result<(), Errno> {
+        if self.file.has_urgent_bytes() {
+            self.enter(URGENT)?;
+        }
+        self.name_owner(owner);
+        Ok(())
+    }
+
+    fn name_owner(&self, owner: Owner) {
         let bearer = task::with_current(|thread| thread.process.full_credentials().uid);
         let mut settings = self.settings.lock();
         settings.bearer = bearer;
@@ -144,68 +175,101 @@ impl SignalDriven {
 
     /// Enters it in the file's queue. A file may name an owner for a description that has none.
     pub fn start(self: &Arc<Self>, fd: i32) -> Result<(), Errno> {
-        let Some(pollable) = self.file.clone().pollable() else {
-            return Ok(());
-        };
         if matches!(self.owner(), Owner::Nobody)
             && let Some(owner) = self.file.usual_owner()
         {
-            self.set_owner(owner);
+            self.name_owner(owner);
         }
-        self.settings.lock().fd = fd;
+        {
+            let mut settings = self.settings.lock();
+            (settings.fd, settings.asynchronous) = (fd, true);
+        }
+        self.enter(WANTED | URGENT)
+    }
+
+    /// Enters it in the file's queue, to be told of these events too.
+    fn enter(self: &Arc<Self>, events: EventMask) -> Result<(), Errno> {
+        let Some(pollable) = self.file.clone().pollable() else {
+            return Ok(());
+        };
         let mut entry = self.entry.lock();
-        if entry.is_none() {
-            let wanted = EventMask::READABLE | EventMask::WRITABLE | EventMask::PRI | EventMask::ALWAYS;
-            let number = pollable
-                .wait_queue()
-                .add(self.clone(), 0, wanted & pollable.told_of())?;
-            *entry = Some((pollable, number));
+        if entry.as_ref().is_some_and(|entry| entry.events.contains(events)) {
+            return Ok(());
         }
+        let told = events & pollable.told_of();
+        let number = pollable.wait_queue().add(self.clone(), 0, told)?;
+        *entry = Some(Entry {
+            pollable,
+            number,
+            events,
+        });
         Ok(())
     }
 
-    /// Takes it out again.
+    /// O_ASYNC is off. A socket's owner still hears of urgent bytes.
     pub fn stop(&self) {
-        let entry = self.entry.lock().take();
-        if let Some((pollable, number)) = entry {
-            pollable.wait_queue().remove(number);
+        self.settings.lock().asynchronous = false;
+        if !self.file.has_urgent_bytes() {
+            self.leave();
         }
+    }
+
+    /// The description is gone.
+    pub fn leave(&self) {
+        *self.entry.lock() = None;
     }
 }
 
 impl Settings {
-    fn send(&self, band: Band) {
+    /// Sends what happened to everyone who is the owner and may be signalled. Capabilities do not count, as on Linux: ids do.
+    fn for_owner(&self, send: impl Fn(&Process, Option<&Thread>)) {
+        let send = |process: &Process, thread: Option<&Thread>| {
+            let target = process.full_credentials().uid;
+            if self.bearer.effective == 0 || self.bearer.may_signal(&target) {
+                send(process, thread);
+            }
+        };
         match &self.owner {
             Owner::Nobody => {}
             Owner::Thread(thread) => {
                 if let Some(thread) = thread.upgrade() {
-                    self.send_to(&thread.process, Some(&thread), band);
+                    send(&thread.process, Some(&thread));
                 }
             }
             Owner::Process(process) => {
                 if let Some(process) = process.upgrade() {
-                    self.send_to(&process, None, band);
+                    send(&process, None);
                 }
             }
             Owner::Group(group) => {
                 for process in table::group(*group) {
-                    self.send_to(&process, None, band);
+                    send(&process, None);
                 }
             }
         }
     }
 
+    /// SIGURG; and the signal that was chosen for O_ASYNC, if one was.
+    fn send_urgent(&self) {
+        // Standard signals are never refused.
+        self.for_owner(|process, thread| {
+            let _ = process.queue_signal(SIGURG, Info::kernel(SIGURG), thread);
+        });
+        if self.asynchronous && self.signal != 0 {
+            self.send(Band::Urgent);
+        }
+    }
+
+    fn send(&self, band: Band) {
+        self.for_owner(|process, thread| self.send_to(process, thread, band));
+    }
+
     /// The signal that was chosen, with its words; plain SIGIO where there was none, or too many of those wait already.
     fn send_to(&self, process: &Process, thread: Option<&Thread>, band: Band) {
-        // Capabilities do not count, as on Linux: ids do.
-        let target = process.full_credentials().uid;
-        if self.bearer.effective != 0 && !self.bearer.may_signal(&target) {
-            return;
-        }
         if self.signal != 0 && process.queue_signal(self.signal, self.info(band), thread).is_ok() {
             return;
         }
-        // A standard signal is never refused.
+        // As above.
         let _ = process.queue_signal(SIGIO, Info::kernel(SIGIO), thread);
     }
 
@@ -220,8 +284,14 @@ impl Settings {
 
 impl Waiter for SignalDriven {
     fn wake(&self, _token: u32, events: EventMask) -> Woken {
-        if let Some(band) = self.file.band(events) {
-            self.settings.lock().send(band);
+        let settings = self.settings.lock();
+        if events.contains(URGENT) && self.file.has_urgent_bytes() {
+            settings.send_urgent();
+        }
+        if settings.asynchronous
+            && let Some(band) = self.file.band(events)
+        {
+            settings.send(band);
         }
         // Nobody has made use of what there is.
         Woken::No

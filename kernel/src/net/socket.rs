@@ -171,6 +171,11 @@ impl File for Socket {
         true
     }
 
+    fn has_urgent_bytes(&self) -> bool {
+        let common = self.0.common();
+        common.domain != AF_UNIX && common.kind == SOCK_STREAM
+    }
+
     fn band(&self, events: EventMask) -> Option<Band> {
         let common = self.0.common();
         if events.contains(EventMask::HUP) {
@@ -199,5 +204,22 @@ impl File for Socket {
 
     fn release(&self, _open: &OpenFile) {
         self.0.close();
+    }
+
+    fn lingers(&self) -> bool {
+        let (lingers, seconds) = self.0.common().options.lock().linger;
+        lingers && seconds != 0
+    }
+
+    /// The time past, or a signal: who closes is told nothing of it, and what is left is on its way all the same.
+    fn linger(&self) {
+        let common = self.0.common();
+        let seconds = common.options.lock().linger.1;
+        // Less than none is for ever.
+        let deadline_ns = u64::try_from(seconds).ok().and_then(|s| deadline_after(s * 1_000_000_000));
+        let interest = EventMask::OUT | EventMask::ALWAYS;
+        let _ = task::block_on(&common.queue, interest, deadline_ns, || {
+            self.0.has_delivered().then_some(()).ok_or(Errno::EAGAIN)
+        });
     }
 }

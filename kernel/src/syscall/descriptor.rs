@@ -119,7 +119,7 @@ fn read_how(address: usize, size: usize) -> Result<[u64; 3], Errno> {
 }
 
 fn close(call: &mut Call) -> Result<usize, Errno> {
-    drop(call.thread.process.files().close(call.int(0))?);
+    call.thread.process.files().close(call.int(0))?.close();
     // It may have been the last way to a socket that is in flight itself.
     rights::collect();
     Ok(0)
@@ -141,8 +141,8 @@ fn close_range(call: &mut Call) -> Result<usize, Errno> {
         // Another thread may have closed it in between.
         if flags & CLOSE_RANGE_CLOEXEC != 0 {
             let _ = files.set_cloexec(fd, true);
-        } else {
-            drop(files.close(fd));
+        } else if let Ok(open) = files.close(fd) {
+            open.close();
         }
         from = fd + 1;
         crate::task::preempt_point();
@@ -167,7 +167,9 @@ fn dup3(call: &mut Call) -> Result<usize, Errno> {
 pub fn dup_to(call: &Call, old: i32, new: i32, cloexec: bool) -> Result<usize, Errno> {
     let process = &call.thread.process;
     let open = process.files().get_any(old)?;
-    drop(process.files().replace(new, open, cloexec, process.file_limit())?);
+    if let Some(former) = process.files().replace(new, open, cloexec, process.file_limit())? {
+        former.close();
+    }
     Ok(new as usize)
 }
 

@@ -33,7 +33,7 @@ pub fn control(call: &Call, open: &OpenFile, command: u32) -> Result<usize, Errn
                 F_OWNER_PGRP => Owner::group(number)?,
                 _ => return Err(Errno::EINVAL),
             };
-            open.signals_or_new().set_owner(owner);
+            open.signals_or_new().set_owner(owner)?;
         }
         // F_SETSIG.
         _ => {

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         a_pair_that_ends,
         a_datagram,
         a_connection,
+        an_urgent_byte,
         a_socket_by_ioctl,
         a_terminal,
         a_terminal_whose_owner_was_not_named,
@@ -53,7 +54,7 @@ impl Signals {
         unsafe {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&mut set);
-            for signal in [libc::SIGIO, libc::SIGCHLD, CHOSEN] {
+            for signal in [libc::SIGIO, libc::SIGURG, libc::SIGCHLD, CHOSEN] {
                 libc::sigaddset(&mut set, signal);
             }
             libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut());
@@ -124,7 +125,9 @@ const READABLE: i64 = (libc::POLLIN | libc::POLLRDNORM) as i64;
 const WRITABLE: i64 = (libc::POLLOUT | libc::POLLWRNORM | libc::POLLWRBAND) as i64;
 const POLL_IN: c_int = 1;
 const POLL_OUT: c_int = 2;
+const POLL_PRI: c_int = 5;
 const POLL_HUP: c_int = 6;
+const URGENT: i64 = (libc::POLLPRI | libc::POLLRDBAND) as i64;
 
 fn chosen(code: c_int, band: i64, fd: c_int) -> Option<Taken> {
     Some(Taken {
@@ -559,6 +562,58 @@ fn a_connection() {
     near.read_exact(&mut [0]).expect("read");
     far.shutdown(Shutdown::Write).expect("shutdown");
     assert_eq!(Some(signals.next()), chosen(POLL_IN, READABLE, near.as_raw_fd()));
+}
+
+/// The owner hears of it by SIGURG, O_ASYNC or not; by the signal that was chosen, too, and as of any other byte.
+fn an_urgent_byte() {
+    let signals = Signals::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let near = TcpStream::connect(listener.local_addr().expect("its name")).expect("connect");
+    let (far, _) = listener.accept().expect("accept");
+    let send = |flags| {
+        // SAFETY: one byte is readable.
+        let sent = unsafe { libc::send(far.as_raw_fd(), b"x".as_ptr().cast(), 1, flags) };
+        assert_eq!(checked(sent), Ok(1));
+    };
+    let urgent = Some(Taken {
+        signal: libc::SIGURG,
+        ..PLAIN.expect("a signal")
+    });
+    let settle = || std::thread::sleep(std::time::Duration::from_millis(20));
+    send(libc::MSG_OOB);
+    settle();
+    // It had no owner.
+    assert_eq!(signals.sent(), None);
+    control(near.as_raw_fd(), libc::F_SETOWN, std::process::id() as c_int).expect("F_SETOWN");
+    send(0);
+    settle();
+    assert_eq!(signals.sent(), None);
+    send(libc::MSG_OOB);
+    assert_eq!(Some(signals.next()), urgent);
+    settle();
+    assert_eq!(signals.sent(), None);
+
+    set_async(near.as_raw_fd(), true);
+    send(libc::MSG_OOB);
+    settle();
+    let mut two = [signals.next(), signals.next()].map(Some);
+    two.sort_by_key(|taken| taken.map(|taken| taken.signal));
+    assert_eq!(two, [urgent, PLAIN]);
+
+    control(near.as_raw_fd(), F_SETSIG, CHOSEN).expect("F_SETSIG");
+    send(libc::MSG_OOB);
+    settle();
+    assert_eq!(Some(signals.next()), urgent);
+    assert_eq!(Some(signals.next()), chosen(POLL_PRI, URGENT, near.as_raw_fd()));
+    assert_eq!(Some(signals.next()), chosen(POLL_IN, READABLE, near.as_raw_fd()));
+
+    set_async(near.as_raw_fd(), false);
+    // Linux may say more than once that there are bytes.
+    while signals.sent().is_some() {}
+    send(libc::MSG_OOB);
+    assert_eq!(Some(signals.next()), urgent);
+    settle();
+    assert_eq!(signals.sent(), None);
 }
 
 fn a_socket_by_ioctl() {

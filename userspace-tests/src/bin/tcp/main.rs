@@ -3,6 +3,7 @@
 mod bytes;
 mod connecting;
 mod ending;
+mod lingering;
 mod listening;
 mod options;
 mod ports;
@@ -11,6 +12,7 @@ mod sockets;
 use bytes::*;
 use connecting::*;
 use ending::*;
+use lingering::*;
 use listening::*;
 use options::*;
 use ports::*;
@@ -48,6 +50,11 @@ fn main() -> ExitCode {
         reset_by_linger,
         reset_keeps_what_came,
         state_changes_are_edges,
+        waits_for_the_reader,
+        waits_no_longer_than_asked,
+        waits_until_the_peer_is_gone,
+        signal_ends_the_waiting,
+        nothing_to_wait_for,
         urgent_byte,
         urgent_byte_inline,
         urgent_byte_passed_over,

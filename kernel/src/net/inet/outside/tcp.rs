@@ -273,6 +273,9 @@ impl Connection {
             far.end();
         }
         *said_end |= send(far, socket);
+        if *said_end && matches!(socket.state(), State::FinWait2 | State::TimeWait | State::Closed) {
+            far.acknowledge();
+        }
         if far.was_reset() {
             socket.abort();
             self.stage = Stage::Left;

@@ -24,7 +24,7 @@ impl Stream {
             State::Connected { .. } | State::Listening(_) => return Err(Errno::EISCONN),
             State::Connecting(_) if nonblocking => return Err(Errno::EALREADY),
             State::Connecting(_) => {}
-            State::Closed => return Err(Errno::EBADF),
+            State::Closed(_) => return Err(Errno::EBADF),
             State::Failed { error } => {
                 let error = error.take().unwrap_or(Errno::ECONNABORTED);
                 *state = State::Fresh { error: None };
@@ -109,7 +109,7 @@ impl Stream {
                     Err(error)
                 }
                 State::Fresh { error } => Err(error.take().unwrap_or(Errno::ECONNABORTED)),
-                State::Listening(_) | State::Closed => Err(Errno::EINVAL),
+                State::Listening(_) | State::Closed(_) => Err(Errno::EINVAL),
             }
         };
         match attempt() {

@@ -212,7 +212,8 @@ impl Link {
         let wakes = theirs.is_readable() || urgent;
         drop(theirs);
         if wakes {
-            self.other().wake(ARRIVED);
+            let urgent = if urgent { EventMask::RDBAND } else { EventMask::empty() };
+            self.other().wake(ARRIVED | urgent);
         }
         Ok(count)
     }
@@ -265,6 +266,28 @@ impl Link {
         theirs.reset = true;
         drop(theirs);
         self.other().queue.wake(EVERYTHING);
+    }
+
+    /// The other machine, whose end this is, has acknowledged all that it was sent, and that it is all.
+    pub fn acknowledge(&self) {
+        let before = core::mem::replace(&mut self.own().incoming.lock().acknowledged, true);
+        if !before {
+            self.other().queue.wake(WRITABLE);
+        }
+    }
+
+    /// Whether the other end has got what is left of this one, which is closed: there is room for it, or it has been
+    /// acknowledged, or the connection is lost.
+    pub fn has_delivered(&self) -> bool {
+        if self.own().incoming.lock().reset {
+            return true;
+        }
+        let theirs = self.other().incoming.lock();
+        let taken = match self.other().outside {
+            Some(_) => theirs.acknowledged,
+            None => theirs.is_writable(),
+        };
+        taken || theirs.reset
     }
 
     /// Whether this end has been told of a reset.

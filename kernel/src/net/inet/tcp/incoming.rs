@@ -28,6 +28,8 @@ pub struct Incoming {
     pub ended: bool,
     /// It said so before this end did: its port rests when it is closed (TIME-WAIT).
     pub ended_first: bool,
+    /// Of an end that talks to another machine: all of it is there.
+    pub acknowledged: bool,
     /// This end reads no more.
     pub shut: bool,
     /// This end's socket is gone.
@@ -48,6 +50,7 @@ impl Incoming {
             buffers: [BUFFER_DEFAULT; 2],
             ended: false,
             ended_first: false,
+            acknowledged: false,
             shut: false,
             closed: false,
             error: None,

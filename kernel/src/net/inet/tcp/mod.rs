@@ -54,7 +54,8 @@ enum State {
         link: Link,
         told: bool,
     },
-    Closed,
+    /// With the connection whose end is waited for (SO_LINGER).
+    Closed(Option<Link>),
 }
 
 /// What connecting waits for.
@@ -105,7 +106,7 @@ impl Stream {
             State::Connected { link, .. } => Ok(link.clone()),
             State::Connecting(_) => Err(Err(Errno::EAGAIN)),
             State::Fresh { error } | State::Failed { error } => Err(error.take().map_or(other, Err)),
-            State::Listening(_) | State::Closed => Err(other),
+            State::Listening(_) | State::Closed(_) => Err(other),
         }
     }
 
@@ -155,7 +156,7 @@ impl Stream {
                     client.fail(Errno::ECONNREFUSED);
                 }
             }
-            State::Fresh { .. } | State::Failed { .. } | State::Closed => {}
+            State::Fresh { .. } | State::Failed { .. } | State::Closed(_) => {}
         }
         self.common.queue.wake_all(REFUSED);
     }
@@ -292,7 +293,7 @@ impl Protocol for Stream {
             State::Listening(_) if !read => return Ok(()),
             State::Listening(_) => None,
             State::Connecting(_) => Some(Errno::ECONNRESET),
-            State::Fresh { .. } | State::Failed { .. } | State::Closed => return Err(Errno::ENOTCONN),
+            State::Fresh { .. } | State::Failed { .. } | State::Closed(_) => return Err(Errno::ENOTCONN),
         };
         drop(state);
         self.leave(State::Fresh { error: next }, false);
@@ -353,12 +354,20 @@ impl Protocol for Stream {
             _ => None,
         };
         let (lingers, seconds) = self.common.options.lock().linger;
-        self.leave(State::Closed, lingers && seconds == 0);
+        let waited_for = link.clone().filter(|_| lingers && seconds != 0);
+        self.leave(State::Closed(waited_for), lingers && seconds == 0);
         // Taken first: dropped, it looks into the ports' table.
         let binding = self.binding.lock().take();
         match binding {
             Some(binding) if link.is_some_and(|link| link.rests()) => PORTS.rest(binding),
             binding => drop(binding),
+        }
+    }
+
+    fn has_delivered(&self) -> bool {
+        match &*self.state.lock() {
+            State::Closed(Some(link)) => link.has_delivered(),
+            _ => true,
         }
     }
 }
@@ -367,7 +376,7 @@ impl Pollable for Stream {
     fn readiness(&self) -> EventMask {
         let unconnected = EventMask::WRITABLE | EventMask::HUP;
         match &*self.state.lock() {
-            State::Fresh { error: None } | State::Closed => unconnected,
+            State::Fresh { error: None } | State::Closed(_) => unconnected,
             State::Fresh { error: Some(_) } => unconnected | EventMask::ERR,
             State::Failed { error: None } => OVER,
             State::Failed { error: Some(_) } => REFUSED,

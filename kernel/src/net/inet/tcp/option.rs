@@ -159,7 +159,7 @@ impl Stream {
                     _ => ESTABLISHED,
                 }
             }
-            State::Fresh { .. } | State::Failed { .. } | State::Closed => CLOSE,
+            State::Fresh { .. } | State::Failed { .. } | State::Closed(_) => CLOSE,
         };
         info[0] = state;
         info
