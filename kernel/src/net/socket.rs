@@ -216,7 +216,9 @@ impl File for Socket {
         let common = self.0.common();
         let seconds = common.options.lock().linger.1;
         // Less than none is for ever.
-        let deadline_ns = u64::try_from(seconds).ok().and_then(|s| deadline_after(s * 1_000_000_000));
+        let deadline_ns = u64::try_from(seconds)
+            .ok()
+            .and_then(|s| deadline_after(s * 1_000_000_000));
         let interest = EventMask::OUT | EventMask::ALWAYS;
         let _ = task::block_on(&common.queue, interest, deadline_ns, || {
             self.0.has_delivered().then_some(()).ok_or(Errno::EAGAIN)
