@@ -9,7 +9,7 @@ pub mod table;
 #[cfg(feature = "ktest")]
 pub mod tests;
 
-use crate::fs::{Place, Stat};
+use crate::fs::{Attributes, Place, Stat};
 use crate::mm::space::PageSource;
 use crate::mm::user::{Sink, Source};
 use alloc::string::String;
@@ -20,6 +20,7 @@ pub use holder::TableHolder;
 use libsyscall::abi::Errno;
 pub use open_file::OpenFile;
 use signal_driven::{Band, Owner};
+use sync::SpinLock;
 pub use table::FdTable;
 
 /// Registrations a user may have in all epolls, /proc/sys/fs/epoll/max_user_watches.
@@ -115,6 +116,10 @@ pub trait File: Any + Send + Sync {
     }
     /// Its place in the tree, for fchmod, ftruncate, getdents and their kind; nameless files have none.
     fn place(&self) -> Option<&Place> {
+        None
+    }
+    /// What fchmod and its kind change of a nameless file; `None` where nothing can be.
+    fn attributes(&self) -> Option<&SpinLock<Attributes>> {
         None
     }
     /// What readlink of /proc/self/fd/N says: a path, or "anon_inode:[eventpoll]".

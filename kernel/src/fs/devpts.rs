@@ -1,7 +1,7 @@
 //! /dev/pts: the slaves of open pseudoterminals, by number.
 
 use super::tmpfs;
-use super::{Change, DEVPTS_DEVICE, Inode, Listed, Place, Stat, access, now_ns};
+use super::{Attributes, Change, DEVPTS_DEVICE, Inode, Listed, Place, Stat, access, now_ns};
 use crate::file::File;
 use crate::mm::frame;
 use crate::tty::{self, Terminal};
@@ -33,15 +33,6 @@ struct Slave {
     attributes: SpinLock<Attributes>,
 }
 
-struct Attributes {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    atime_ns: i64,
-    mtime_ns: i64,
-    ctime_ns: i64,
-}
-
 /// The device number of a slave.
 pub const fn device_of(number: u32) -> u64 {
     device(136, number)
@@ -63,7 +54,6 @@ pub fn add(make: impl FnOnce(u32) -> Arc<Terminal>) -> Result<(u32, Arc<Terminal
     frame::admit()?;
     let directory = DIRECTORY.get().ok_or(Errno::ENOSPC)?;
     let who = access::current();
-    let now = now_ns();
     let mut slaves = SLAVES.lock();
     let number = (0..MAX)
         .find(|number| !slaves.contains_key(number))
@@ -72,14 +62,7 @@ pub fn add(make: impl FnOnce(u32) -> Arc<Terminal>) -> Result<(u32, Arc<Terminal
     let slave = Slave {
         number,
         terminal: terminal.clone(),
-        attributes: SpinLock::new(Attributes {
-            mode: 0o620,
-            uid: who.uid,
-            gid: who.gid,
-            atime_ns: now,
-            mtime_ns: now,
-            ctime_ns: now,
-        }),
+        attributes: SpinLock::new(Attributes::new(0o620, &who)),
     };
     let name = format!("{number}");
     slaves.insert(number, Place::child(directory, name.as_bytes(), Arc::new(slave)));
@@ -143,19 +126,11 @@ impl Inode for Directory {
 
 impl Inode for Slave {
     fn stat(&self) -> Stat {
-        let attributes = self.attributes.lock();
         Stat {
             dev: DEVPTS_DEVICE,
             ino: FIRST_INO + u64::from(self.number),
-            mode: S_IFCHR | attributes.mode,
-            nlink: 1,
-            uid: attributes.uid,
-            gid: attributes.gid,
             rdev: device_of(self.number),
-            atime_ns: attributes.atime_ns,
-            mtime_ns: attributes.mtime_ns,
-            ctime_ns: attributes.ctime_ns,
-            ..Stat::default()
+            ..self.attributes.lock().stat(S_IFCHR)
         }
     }
 
@@ -164,14 +139,7 @@ impl Inode for Slave {
     }
 
     fn change(&self, change: &Change) -> Result<(), Errno> {
-        let now = now_ns();
-        let mut attributes = self.attributes.lock();
-        attributes.mode = change.mode.unwrap_or(attributes.mode);
-        attributes.uid = change.uid.unwrap_or(attributes.uid);
-        attributes.gid = change.gid.unwrap_or(attributes.gid);
-        attributes.atime_ns = change.atime_ns.unwrap_or(attributes.atime_ns);
-        attributes.mtime_ns = change.mtime_ns.unwrap_or(attributes.mtime_ns);
-        attributes.ctime_ns = now;
+        self.attributes.lock().change(change);
         Ok(())
     }
 }

@@ -8,9 +8,11 @@
 //! inode's attributes, a file's pages. None is held while a file or place is dropped.
 
 pub mod access;
+mod attributes;
 mod device;
 pub mod devpts;
 mod directory;
+pub use attributes::{Attributes, Change};
 pub use device::CONSOLE as CONSOLE_DEVICE;
 pub use directory::read_directory;
 mod initramfs;
@@ -66,17 +68,6 @@ pub const PIPE_DEVICE: u64 = device(0, 3);
 pub const ANONYMOUS_DEVICE: u64 = device(0, 4);
 pub const SOCKET_DEVICE: u64 = device(0, 5);
 pub const DEVPTS_DEVICE: u64 = device(0, 6);
-
-/// What chmod(2), chown(2) and utimensat(2) change; `None` stays.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Change {
-    /// Permission bits.
-    pub mode: Option<u32>,
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
-    pub atime_ns: Option<i64>,
-    pub mtime_ns: Option<i64>,
-}
 
 /// Where a symbolic link leads.
 pub enum Link {

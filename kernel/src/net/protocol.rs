@@ -5,6 +5,7 @@ use super::address::Address;
 use super::message::{Incoming, Outgoing};
 use super::options::{OptionValue, Options};
 use super::unix::rights::Rights;
+use crate::fs::Attributes;
 use crate::mm::user::{Sink, Source};
 use crate::task;
 use alloc::sync::Arc;
@@ -41,6 +42,19 @@ impl Credentials {
             }
         })
     }
+
+    /// Of a socket made by them: everybody may do anything, and no times are kept.
+    fn attributes(self) -> Attributes {
+        Attributes {
+            mode: 0o777,
+            uid: self.uid,
+            gid: self.gid,
+            nlink: 1,
+            atime_ns: 0,
+            mtime_ns: 0,
+            ctime_ns: 0,
+        }
+    }
 }
 
 /// What every socket has, of whatever kind.
@@ -59,12 +73,14 @@ pub struct Common {
     /// SO_BINDTODEVICE: the number of the one interface it uses; 0 for all.
     pub interface: AtomicU32,
     pub maker: Credentials,
+    pub attributes: SpinLock<Attributes>,
     /// A send found no room: who is told by signals wants to hear when there is some.
     pub missed_room: AtomicBool,
 }
 
 impl Common {
     pub fn new(domain: u16, kind: u32, protocol: i32) -> Common {
+        let maker = Credentials::running();
         Common {
             domain,
             kind,
@@ -74,7 +90,8 @@ impl Common {
             options: SpinLock::new(Options::default()),
             receive_low: AtomicUsize::new(1),
             interface: AtomicU32::new(0),
-            maker: Credentials::running(),
+            maker,
+            attributes: SpinLock::new(maker.attributes()),
             missed_room: AtomicBool::new(false),
         }
     }
@@ -93,6 +110,7 @@ impl Common {
             receive_low: AtomicUsize::new(self.receive_low.load(Relaxed)),
             interface: AtomicU32::new(self.interface.load(Relaxed)),
             missed_room: AtomicBool::new(false),
+            attributes: SpinLock::new(self.maker.attributes()),
             ..*self
         }
     }

@@ -2,10 +2,10 @@
 
 use super::inet::interfaces;
 use super::message::{Incoming, Outgoing};
-use super::protocol::{Credentials, Protocol};
+use super::protocol::Protocol;
 use crate::file::signal_driven::Band;
 use crate::file::{File, OpenFile};
-use crate::fs::{SOCKET_DEVICE, Stat};
+use crate::fs::{Attributes, SOCKET_DEVICE, Stat};
 use crate::mm::user::{self, Sink, Source};
 use crate::task;
 use crate::task::thread::deadline_after;
@@ -19,6 +19,7 @@ use libsyscall::abi::fcntl::S_IFSOCK;
 use libsyscall::abi::ioctl::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCATMARK, SIOCGPGRP, SIOCSPGRP, TIOCOUTQ as SIOCOUTQ};
 use libsyscall::abi::signal::SIGPIPE;
 use libsyscall::abi::socket::*;
+use sync::SpinLock;
 
 pub struct Socket(pub Arc<dyn Protocol>);
 
@@ -151,16 +152,15 @@ impl File for Socket {
 
     fn stat(&self) -> Stat {
         let common = self.0.common();
-        let Credentials { uid, gid, .. } = common.maker;
         Stat {
             dev: SOCKET_DEVICE,
             ino: common.ino,
-            mode: S_IFSOCK | 0o777,
-            nlink: 1,
-            uid,
-            gid,
-            ..Stat::default()
+            ..common.attributes.lock().stat(S_IFSOCK)
         }
+    }
+
+    fn attributes(&self) -> Option<&SpinLock<Attributes>> {
+        Some(&self.0.common().attributes)
     }
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {

@@ -15,7 +15,7 @@ use crate::arch::PAGE_SIZE;
 use crate::file::signal_driven::Band;
 use crate::file::{File, OpenFile};
 use crate::fs::access::Credentials;
-use crate::fs::{self, PIPE_DEVICE, Place, Stat};
+use crate::fs::{self, Attributes, PIPE_DEVICE, Place, Stat};
 use crate::mm::frame::Frame;
 use crate::mm::user::{self, Sink, Source};
 use crate::task;
@@ -49,8 +49,7 @@ pub struct Pipe {
     ring: SpinLock<Ring>,
     queue: WaitQueue,
     ino: u64,
-    created_ns: i64,
-    owner: Credentials,
+    attributes: SpinLock<Attributes>,
     /// Called when a full pipe has been read from: who fills this one from an interrupt goes on then.
     drained: Option<fn()>,
 }
@@ -99,8 +98,7 @@ impl Pipe {
             }),
             queue: WaitQueue::new(),
             ino: fs::new_ino(),
-            created_ns: fs::now_ns(),
-            owner,
+            attributes: SpinLock::new(Attributes::new(0o600, &owner)),
             drained,
         })
     }
@@ -561,16 +559,13 @@ impl File for PipeEnd {
             None => Stat {
                 dev: PIPE_DEVICE,
                 ino: self.pipe.ino,
-                mode: S_IFIFO | 0o600,
-                nlink: 1,
-                uid: self.pipe.owner.uid,
-                gid: self.pipe.owner.gid,
-                atime_ns: self.pipe.created_ns,
-                mtime_ns: self.pipe.created_ns,
-                ctime_ns: self.pipe.created_ns,
-                ..Stat::default()
+                ..self.pipe.attributes.lock().stat(S_IFIFO)
             },
         }
+    }
+
+    fn attributes(&self) -> Option<&SpinLock<Attributes>> {
+        Some(&self.pipe.attributes)
     }
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {

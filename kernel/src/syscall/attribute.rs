@@ -3,7 +3,7 @@
 use super::Call;
 use super::path::{Target, target};
 use super::table::Line;
-use crate::fs::{Change, access, now_ns, watch};
+use crate::fs::{Change, access, now_ns};
 use crate::mm::user;
 use libsyscall::abi::capability::{CAP_CHOWN, CAP_FSETID};
 use libsyscall::abi::fcntl::*;
@@ -35,6 +35,7 @@ pub const CALLS: &[Line] = &[
 
 /// chmod(2): only the owner; the set-group-id bit only for the group's members.
 pub fn change_mode(target: &Target, mode: u32) -> Result<usize, Errno> {
+    let file = target.changeable()?;
     let who = access::current();
     let stat = target.stat();
     if !who.owns(&stat) {
@@ -47,12 +48,11 @@ pub fn change_mode(target: &Target, mode: u32) -> Result<usize, Errno> {
     if !who.has(CAP_FSETID) && !who.is_member(stat.gid) {
         mode &= !S_ISGID;
     }
-    let place = target.place()?;
-    place.inode().change(&Change {
+    let change = Change {
         mode: Some(mode),
         ..Change::default()
-    })?;
-    watch::at_place(place, IN_ATTRIB);
+    };
+    file.change(&change, IN_ATTRIB)?;
     Ok(0)
 }
 
@@ -78,6 +78,7 @@ fn fchmodat2(call: &mut Call) -> Result<usize, Errno> {
 
 /// chown(2): root, or the owner giving the file to a group of his. -1 leaves an id as it is.
 pub fn change_owner(target: &Target, uid: u32, gid: u32) -> Result<usize, Errno> {
+    let file = target.changeable()?;
     let who = access::current();
     let stat = target.stat();
     let keep = |id: u32| (id != u32::MAX).then_some(id);
@@ -91,17 +92,15 @@ pub fn change_owner(target: &Target, uid: u32, gid: u32) -> Result<usize, Errno>
     // A program that changes hands is set-id no more.
     let executable_group = stat.mode & 0o010 != 0;
     let lost = S_ISUID | if executable_group { S_ISGID } else { 0 };
-    let mode = (stat.kind() == S_IFREG).then_some(stat.mode & 0o7777 & !lost);
-    let place = target.place()?;
-    place.inode().change(&Change {
+    let mode = (stat.kind() != S_IFDIR).then_some(stat.mode & 0o7777 & !lost);
+    let change = Change {
         mode,
         uid,
         gid,
         ..Change::default()
-    })?;
-    if uid.is_some() || gid.is_some() {
-        watch::at_place(place, IN_ATTRIB);
-    }
+    };
+    let event = if uid.is_some() || gid.is_some() { IN_ATTRIB } else { 0 };
+    file.change(&change, event)?;
     Ok(0)
 }
 
@@ -158,6 +157,7 @@ pub fn change_times(target: &Target, times: [Timespec; 2]) -> Result<usize, Errn
     if !in_range(atime) || !in_range(mtime) {
         return Err(Errno::EINVAL);
     }
+    let file = target.changeable()?;
     let who = access::current();
     let stat = target.stat();
     if !who.owns(&stat) {
@@ -177,15 +177,13 @@ pub fn change_times(target: &Target, times: [Timespec; 2]) -> Result<usize, Errn
         mtime_ns: value(mtime),
         ..Change::default()
     };
-    let place = target.place()?;
-    place.inode().change(&change)?;
     // One time alone counts as what moves it otherwise.
     let event = match (change.atime_ns, change.mtime_ns) {
         (Some(_), None) => IN_ACCESS,
         (None, Some(_)) => IN_MODIFY,
         _ => IN_ATTRIB,
     };
-    watch::at_place(place, event);
+    file.change(&change, event)?;
     Ok(0)
 }
 

@@ -3,12 +3,13 @@
 use super::Call;
 use crate::file::OpenFile;
 use crate::fs::access::{self, Credentials};
-use crate::fs::{self, Place, Stat};
+use crate::fs::{self, Attributes, Change, Place, Stat, watch};
 use crate::mm::user;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
+use sync::SpinLock;
 
 /// Where a path relative to descriptor `directory` starts. An absolute one does not look at the descriptor.
 pub fn start(call: &Call, directory: i32, path: &[u8]) -> Result<Place, Errno> {
@@ -47,6 +48,40 @@ impl Target {
             Target::Place(place) => Ok(place),
             Target::File(open) => open.file.place().ok_or(Errno::EINVAL),
         }
+    }
+
+    /// Whose attributes can be changed; EOPNOTSUPP.
+    pub fn changeable(&self) -> Result<Changeable<'_>, Errno> {
+        let file = match self {
+            Target::Place(place) => return Ok(Changeable::Place(place)),
+            Target::File(open) => &open.file,
+        };
+        let nameless = || file.attributes().map(Changeable::Nameless);
+        let place = file.place().map(Changeable::Place);
+        place.or_else(nameless).ok_or(Errno::EOPNOTSUPP)
+    }
+}
+
+/// A file whose attributes can be changed.
+pub enum Changeable<'a> {
+    Place(&'a Place),
+    /// Of a file outside the tree.
+    Nameless(&'a SpinLock<Attributes>),
+}
+
+impl Changeable<'_> {
+    /// `event` is what inotify(7) tells of it; 0: nothing.
+    pub fn change(&self, change: &Change, event: u32) -> Result<(), Errno> {
+        match self {
+            Changeable::Place(place) => {
+                place.inode().change(change)?;
+                if event != 0 {
+                    watch::at_place(place, event);
+                }
+            }
+            Changeable::Nameless(attributes) => attributes.lock().change(change),
+        }
+        Ok(())
     }
 }
 

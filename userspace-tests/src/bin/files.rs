@@ -2,12 +2,14 @@
 
 use libsyscall::abi::{Errno, fcntl};
 use libsyscall::calls::file;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
 use userspace_tests::{Folder, tests};
 
 fn main() -> ExitCode {
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         symbolic_links,
         unlinked_file_lives_on,
         permissions_and_times,
+        attributes_without_a_name,
         descriptor_flags,
         dup_shares_the_offset,
         null_zero_full,
@@ -189,9 +192,9 @@ fn permissions_and_times() {
     let folder = Folder::new("permissions");
     let path = folder.join("file");
     fs::write(&path, b"x").expect("write");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("chmod");
     assert_eq!(fs::metadata(&path).expect("stat").mode() & 0o7777, 0o640);
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     File::options()
         .write(true)
         .open(&path)
@@ -202,6 +205,29 @@ fn permissions_and_times() {
 }
 
 /// FD_CLOEXEC belongs to the descriptor, status flags to the description (fcntl(2)).
+/// Pipes and sockets have their own, those of a pipe are both ends'.
+fn attributes_without_a_name() {
+    let (reader, writer) = io::pipe().expect("pipe");
+    let (left, right) = UnixStream::pair().expect("socketpair");
+    let (reader, writer) = (File::from(OwnedFd::from(reader)), File::from(OwnedFd::from(writer)));
+    let (left, right) = (File::from(OwnedFd::from(left)), File::from(OwnedFd::from(right)));
+    let permissions = |file: &File| file.metadata().expect("fstat").mode() & 0o7777;
+    assert_eq!((permissions(&reader), permissions(&left)), (0o600, 0o777));
+    for file in [&reader, &left] {
+        file.set_permissions(Permissions::from_mode(0o4711)).expect("fchmod");
+        assert_eq!(permissions(file), 0o4711);
+        let owner = file.metadata().expect("fstat");
+        fchown(file, Some(owner.uid()), Some(owner.gid())).expect("fchown");
+        assert_eq!(permissions(file), 0o711, "no set-id file changes hands");
+        let then = UNIX_EPOCH + Duration::from_secs(1000);
+        file.set_times(FileTimes::new().set_modified(then)).expect("futimens");
+        let after = file.metadata().expect("fstat");
+        assert_eq!((after.mtime(), after.atime()), (1000, owner.atime()));
+        assert!(after.ctime() > after.mtime());
+    }
+    assert_eq!((permissions(&writer), permissions(&right)), (0o711, 0o777));
+}
+
 fn descriptor_flags() {
     let folder = Folder::new("flags");
     let file = File::create(folder.join("file")).expect("open");

@@ -1,14 +1,18 @@
 //! AF_UNIX sockets: pairs, listeners, shutdown.
 
 use libsyscall::abi::Errno;
+use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
-use userspace_tests::{Fd, Status, checked, child, tests};
+use userspace_tests::{Fd, Status, checked, child, socket, tests};
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![
@@ -25,6 +29,7 @@ fn main() -> ExitCode {
         seq_packet_pair,
         listener,
         connect_errors,
+        mode_of_the_name,
         read_timeout,
     ])
 }
@@ -211,6 +216,26 @@ fn connect_errors() {
         ErrorKind::AddrInUse
     );
     std::fs::remove_file(path).expect("unlink");
+}
+
+/// fchmod(2) before bind(2): there is no moment at which others may connect.
+fn mode_of_the_name() {
+    let by_mode = |mode| {
+        let name = socket::path(&format!("mode-{mode:o}"));
+        let socket = Fd::unix(libc::SOCK_STREAM);
+        // SAFETY: takes numbers.
+        checked(unsafe { libc::fchmod(socket.0, mode) }).expect("fchmod");
+        socket.bind(&name).expect("bind");
+        let path = Path::new(OsStr::from_bytes(&name));
+        let found = std::fs::metadata(path).expect("stat").mode() & 0o7777;
+        std::fs::remove_file(path).expect("unlink");
+        found
+    };
+    // SAFETY: takes a number. The tests of a program run one after the other.
+    let before = unsafe { libc::umask(0o027) };
+    assert_eq!((by_mode(0o600), by_mode(0o666), by_mode(0o777)), (0o600, 0o640, 0o750));
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
 }
 
 fn read_timeout() {

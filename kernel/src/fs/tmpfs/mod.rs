@@ -15,7 +15,7 @@ pub use regular::RegularFile;
 pub use seals::Seals;
 
 use super::access::Credentials;
-use super::{Change, Inode, Link, Listed, Place, Stat, TMPFS_DEVICE, new_ino, now_ns, watch};
+use super::{Attributes, Change, Inode, Link, Listed, Place, Stat, TMPFS_DEVICE, new_ino, now_ns, watch};
 use crate::file::File;
 use crate::pipe::FifoSlot;
 use alloc::boxed::Box;
@@ -33,18 +33,6 @@ pub struct Node {
     kind: u32,
     attributes: SpinLock<Attributes>,
     content: Content,
-}
-
-#[derive(Clone, Copy)]
-struct Attributes {
-    /// Permission bits.
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    nlink: u32,
-    atime_ns: i64,
-    mtime_ns: i64,
-    ctime_ns: i64,
 }
 
 enum Content {
@@ -84,18 +72,12 @@ pub enum New<'a> {
 
 impl Node {
     fn new(kind: u32, mode: u32, owner: Credentials, nlink: u32, content: Content) -> Arc<Node> {
-        let now = now_ns();
         Arc::new(Node {
             ino: new_ino(),
             kind,
             attributes: SpinLock::new(Attributes {
-                mode,
-                uid: owner.uid,
-                gid: owner.gid,
                 nlink,
-                atime_ns: now,
-                mtime_ns: now,
-                ctime_ns: now,
+                ..Attributes::new(mode, &owner)
             }),
             content,
         })
@@ -215,10 +197,6 @@ impl Inode for Node {
         Stat {
             dev: TMPFS_DEVICE,
             ino: self.ino,
-            mode: self.kind | attributes.mode,
-            nlink: attributes.nlink,
-            uid: attributes.uid,
-            gid: attributes.gid,
             rdev: if let Content::Device(number) = self.content {
                 number
             } else {
@@ -226,9 +204,7 @@ impl Inode for Node {
             },
             size,
             blocks,
-            atime_ns: attributes.atime_ns,
-            mtime_ns: attributes.mtime_ns,
-            ctime_ns: attributes.ctime_ns,
+            ..attributes.stat(self.kind)
         }
     }
 
@@ -273,7 +249,6 @@ impl Inode for Node {
     }
 
     fn change(&self, change: &Change) -> Result<(), Errno> {
-        let now = now_ns();
         let mut attributes = self.attributes.lock();
         let mode = change.mode.unwrap_or(attributes.mode);
         if (mode ^ attributes.mode) & 0o111 != 0
@@ -282,12 +257,7 @@ impl Inode for Node {
         {
             return Err(Errno::EPERM);
         }
-        attributes.mode = mode;
-        attributes.uid = change.uid.unwrap_or(attributes.uid);
-        attributes.gid = change.gid.unwrap_or(attributes.gid);
-        attributes.atime_ns = change.atime_ns.unwrap_or(attributes.atime_ns);
-        attributes.mtime_ns = change.mtime_ns.unwrap_or(attributes.mtime_ns);
-        attributes.ctime_ns = now;
+        attributes.change(change);
         Ok(())
     }
 }

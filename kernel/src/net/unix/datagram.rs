@@ -216,7 +216,7 @@ impl Protocol for Datagram {
     }
 
     fn bind(self: Arc<Self>, at: &Address) -> Result<(), Errno> {
-        self.name().bind(SOCK_DGRAM, self.owner(), names::checked(at)?)
+        self.name().bind(&self.common, self.owner(), names::checked(at)?)
     }
 
     /// Sets the default receiver, and the only sender; AF_UNSPEC: none. EPERM where the other is connected elsewhere.

@@ -7,6 +7,7 @@ use crate::fs::access::{self, Credentials};
 use crate::fs::tmpfs::{self, New};
 use crate::fs::walk::{self, Last};
 use crate::net::address::Address;
+use crate::net::protocol::Common;
 use crate::task;
 use alloc::format;
 use alloc::sync::{Arc, Weak};
@@ -53,9 +54,10 @@ struct Bound {
 }
 
 impl Name {
-    /// bind(2) of a kind of socket, SOCK_*; an empty name stands for any abstract one. EINVAL where it has a name, EADDRINUSE where this one is taken,
+    /// bind(2) of a socket; an empty name stands for any abstract one. EINVAL where it has a name, EADDRINUSE where this one is taken,
     /// ENOSPC where all short ones are, and what making a file may say.
-    pub fn bind(&self, kind: u32, owner: Owner, name: &Arc<[u8]>) -> Result<(), Errno> {
+    pub fn bind(&self, socket: &Common, owner: Owner, name: &Arc<[u8]>) -> Result<(), Errno> {
+        let kind = socket.kind;
         let node = match name.first() {
             None => return self.autobind(kind, owner),
             Some(0) => None,
@@ -65,7 +67,9 @@ impl Name {
         if bound.is_some() {
             return Err(Errno::EINVAL);
         }
-        let key = node.map(|node| node.create()).transpose()?;
+        let key = node
+            .map(|node| node.create(socket.attributes.lock().mode))
+            .transpose()?;
         let key = key.unwrap_or_else(|| Key::Abstract(kind, name.clone()));
         enter(owner, key.clone())?;
         *bound = Some(Bound {
@@ -169,9 +173,9 @@ impl NewNode {
         Ok(NewNode { who, directory, last })
     }
 
-    /// With the caller's umask.
-    fn create(&self) -> Result<Key, Errno> {
-        let mode = 0o777 & !task::with_current(|thread| thread.process.umask());
+    /// With the socket's mode, but for the caller's umask.
+    fn create(&self, mode: u32) -> Result<Key, Errno> {
+        let mode = mode & !task::with_current(|thread| thread.process.umask());
         let created = tmpfs::create(&self.who, &self.directory, &self.last.name, New::Socket { mode });
         let stat = created
             .map_err(|error| match error {

@@ -200,7 +200,7 @@ impl Protocol for Stream {
 
     fn bind(self: Arc<Self>, at: &Address) -> Result<(), Errno> {
         let owner = Owner::Stream(Arc::downgrade(&self));
-        self.name.bind(self.kind(), owner, names::checked(at)?)
+        self.name.bind(&self.common, owner, names::checked(at)?)
     }
 
     /// EINVAL where it has no name, or is connected.
