@@ -41,7 +41,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     fs::init(boot.initramfs);
     tty::init();
     net::inet::outside::init(boot);
-    trace::wakeups::init();
+    trace::init();
     #[cfg(feature = "ktest")]
     if ktest::start() {
         sched::idle();

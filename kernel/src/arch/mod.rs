@@ -19,7 +19,7 @@
 //! - `virtio`: where the network card is.
 //!
 //! What both do alike is here, beside them: `page_table` walks and changes tables, `kernel_tables` makes the kernel's own,
-//! `frame` says how much of a frame there is, `fixups` where a fault goes on, `symbols` where the image's sections are,
+//! `frame` says how much of a frame there is, `chosen` is a static picked at boot, `fixups` where a fault goes on, `symbols` where the image's sections are,
 //! `vdso_data` what the functions of `vdso` read.
 //!
 //! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall::dispatch` only.
@@ -34,6 +34,7 @@ mod aarch64;
 #[cfg(target_arch = "aarch64")]
 pub use aarch64::*;
 
+pub mod chosen;
 mod fixups;
 mod frame;
 mod kernel_tables;

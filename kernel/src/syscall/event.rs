@@ -153,7 +153,7 @@ fn wait_for_events(
         at += size_of::<EpollEvent>();
         Ok(())
     };
-    epoll.wait(max, &mut deliver, call.thread, || deadline_ns(call))
+    epoll.wait(max, &mut deliver, call.thread(), || deadline_ns(call))
 }
 
 /// A timeout in milliseconds as a deadline; negative is for ever.
@@ -178,13 +178,13 @@ fn wait_ms(call: &Call) -> Result<usize, Errno> {
 
 fn epoll_pwait(call: &mut Call) -> Result<usize, Errno> {
     let mask = poll::read_mask(call.arg(4), call.arg(5))?;
-    poll::with_mask(call.thread, mask, || wait_ms(call))
+    poll::with_mask(call.thread(), mask, || wait_ms(call))
 }
 
 fn epoll_pwait2(call: &mut Call) -> Result<usize, Errno> {
     let deadline_ns = poll::read_deadline(call.arg(3))?;
     let mask = poll::read_mask(call.arg(4), call.arg(5))?;
-    poll::with_mask(call.thread, mask, || {
+    poll::with_mask(call.thread(), mask, || {
         wait(call, |_| deadline_ns == Some(0), |_| deadline_ns)
     })
 }
@@ -274,7 +274,7 @@ fn timerfd_gettime(call: &mut Call) -> Result<usize, Errno> {
 
 /// EPERM for a timer that wakes a sleeping machine without the privilege.
 fn check_alarm(call: &Call, is_alarm: bool) -> Result<(), Errno> {
-    if is_alarm && !call.thread.process.full_credentials().has(CAP_WAKE_ALARM) {
+    if is_alarm && !call.thread().process.full_credentials().has(CAP_WAKE_ALARM) {
         Err(Errno::EPERM)
     } else {
         Ok(())

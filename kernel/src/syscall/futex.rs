@@ -34,39 +34,39 @@ fn futex(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::ENOSYS);
     }
     match operation {
-        FUTEX_WAKE => futex::wake(call.thread, address, private, count, FUTEX_BITSET_MATCH_ANY),
+        FUTEX_WAKE => futex::wake(call.thread(), address, private, count, FUTEX_BITSET_MATCH_ANY),
         FUTEX_WAIT => wait(call, address, private, value, false, FUTEX_BITSET_MATCH_ANY),
         FUTEX_WAIT_BITSET => wait(call, address, private, value, true, call.uint(5)),
-        FUTEX_WAKE_BITSET => futex::wake(call.thread, address, private, count, call.uint(5)),
+        FUTEX_WAKE_BITSET => futex::wake(call.thread(), address, private, count, call.uint(5)),
         FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
             let counts = requeue_counts(call)?;
             let expected = (operation == FUTEX_CMP_REQUEUE).then(|| call.uint(5));
             let words = ((address, private), (call.arg(4), private));
-            let (woken, moved) = futex::requeue(call.thread, words, counts, expected)?;
+            let (woken, moved) = futex::requeue(call.thread(), words, counts, expected)?;
             Ok(woken + moved)
         }
         FUTEX_WAKE_OP => {
             let counts = (count, call.int(3).max(1) as usize);
-            futex::wake_op(call.thread, (address, call.arg(4)), private, counts, call.uint(5))
+            futex::wake_op(call.thread(), (address, call.arg(4)), private, counts, call.uint(5))
         }
         FUTEX_LOCK_PI | FUTEX_LOCK_PI2 => {
             let realtime = operation == FUTEX_LOCK_PI || flags & FUTEX_CLOCK_REALTIME != 0;
             let attempt = Attempt::Until(deadline_ns(call.arg(3), realtime)?);
-            futex::lock(call.thread, address, private, attempt).map(|()| 0)
+            futex::lock(call.thread(), address, private, attempt).map(|()| 0)
         }
-        FUTEX_TRYLOCK_PI => futex::lock(call.thread, address, private, Attempt::Once).map(|()| 0),
-        FUTEX_UNLOCK_PI => futex::unlock(call.thread, address, private).map(|()| 0),
+        FUTEX_TRYLOCK_PI => futex::lock(call.thread(), address, private, Attempt::Once).map(|()| 0),
+        FUTEX_UNLOCK_PI => futex::unlock(call.thread(), address, private).map(|()| 0),
         FUTEX_WAIT_REQUEUE_PI => {
             let deadline_ns = deadline_ns(call.arg(3), flags & FUTEX_CLOCK_REALTIME != 0)?;
             let words = (address, call.arg(4));
-            futex::wait_then_lock(call.thread, words, private, value, deadline_ns).map(|()| 0)
+            futex::wait_then_lock(call.thread(), words, private, value, deadline_ns).map(|()| 0)
         }
         FUTEX_CMP_REQUEUE_PI => {
             let (count, limit) = requeue_counts(call)?;
             if count != 1 {
                 return Err(Errno::EINVAL);
             }
-            futex::requeue_to_lock(call.thread, (address, call.arg(4)), private, limit, call.uint(5))
+            futex::requeue_to_lock(call.thread(), (address, call.arg(4)), private, limit, call.uint(5))
         }
         _ => Err(Errno::ENOSYS),
     }
@@ -101,7 +101,7 @@ fn futex_waitv(call: &mut Call) -> Result<usize, Errno> {
     for number in 0..count {
         entries.push(read_entry(waiters.wrapping_add(number * FUTEX_WAITV_SIZE))?);
     }
-    futex::wait_for_any(call.thread, &entries, deadline_ns)
+    futex::wait_for_any(call.thread(), &entries, deadline_ns)
 }
 
 const FUTEX_WAITV_SIZE: usize = 24;
@@ -147,7 +147,7 @@ fn futex_wake(call: &mut Call) -> Result<usize, Errno> {
         0 => 0,
         count => count.max(1) as usize,
     };
-    futex::wake(call.thread, call.arg(0), private, count, bitset)
+    futex::wake(call.thread(), call.arg(0), private, count, bitset)
 }
 
 /// futex_wait(2): until an absolute time.
@@ -156,7 +156,7 @@ fn futex_wait(call: &mut Call) -> Result<usize, Errno> {
     let expected = u32::try_from(call.arg(1)).map_err(|_| Errno::EINVAL)?;
     let bitset = bitset(call.arg(2))?;
     let deadline_ns = deadline_by_clock(call.arg(4), call.int(5))?;
-    futex::wait(call.thread, call.arg(0), private, expected, deadline_ns, bitset).map(|()| 0)
+    futex::wait(call.thread(), call.arg(0), private, expected, deadline_ns, bitset).map(|()| 0)
 }
 
 /// futex_requeue(2): from the first to the second of two entries, while the first has its value.
@@ -169,7 +169,7 @@ fn futex_requeue(call: &mut Call) -> Result<usize, Errno> {
     let to = read_entry(waiters.wrapping_add(FUTEX_WAITV_SIZE))?;
     let counts = requeue_counts(call)?;
     let words = (from.word(), to.word());
-    let (woken, moved) = futex::requeue(call.thread, words, counts, Some(from.expected))?;
+    let (woken, moved) = futex::requeue(call.thread(), words, counts, Some(from.expected))?;
     Ok(woken + moved)
 }
 
@@ -188,15 +188,15 @@ fn wait(
         timeout => {
             let timeout_ns = read_timespec(timeout)?;
             // An interrupted wait is taken up again with what was left of its time.
-            match call.thread.restart_deadline_ns.swap(0, Relaxed) {
+            match call.thread().restart_deadline_ns.swap(0, Relaxed) {
                 0 => Some(time::now_ns().saturating_add(timeout_ns)),
                 deadline_ns => Some(deadline_ns),
             }
         }
     };
-    match futex::wait(call.thread, address, private, expected, deadline_ns, bitset) {
+    match futex::wait(call.thread(), address, private, expected, deadline_ns, bitset) {
         Err(Errno::ERESTARTSYS) if !absolute && deadline_ns.is_some() => {
-            call.thread.restart_deadline_ns.store(deadline_ns.unwrap_or(0), Relaxed);
+            call.thread().restart_deadline_ns.store(deadline_ns.unwrap_or(0), Relaxed);
             Err(Errno::ERESTART_RESTARTBLOCK)
         }
         result => result.map(|()| 0),
@@ -210,13 +210,13 @@ fn set_robust_list(call: &mut Call) -> Result<usize, Errno> {
     if call.arg(1) != ROBUST_LIST_HEAD_SIZE {
         return Err(Errno::EINVAL);
     }
-    call.thread.robust_list.store(call.arg(0), Relaxed);
+    call.thread().robust_list.store(call.arg(0), Relaxed);
     Ok(0)
 }
 
 fn get_robust_list(call: &mut Call) -> Result<usize, Errno> {
     let thread = match call.int(0) {
-        0 => call.thread.clone(),
+        0 => call.thread().clone(),
         tid => table::thread(tid).ok_or(Errno::ESRCH)?,
     };
     user::write(call.arg(1), &(thread.robust_list.load(Relaxed) as u64))?;

@@ -28,41 +28,41 @@ pub const CALLS: &[Line] = &[
 ];
 
 fn getuid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.full_credentials().uid.real as usize)
+    Ok(call.thread().process.full_credentials().uid.real as usize)
 }
 
 fn geteuid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.full_credentials().uid.effective as usize)
+    Ok(call.thread().process.full_credentials().uid.effective as usize)
 }
 
 fn getgid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.full_credentials().gid.real as usize)
+    Ok(call.thread().process.full_credentials().gid.real as usize)
 }
 
 fn getegid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.full_credentials().gid.effective as usize)
+    Ok(call.thread().process.full_credentials().gid.effective as usize)
 }
 
 fn setuid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
+    let mut credentials = call.thread().process.full_credentials();
     credentials.change_user(|ids, any| ids.set(call.uint(0), any))?;
     Ok(0)
 }
 
 fn setgid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
+    let mut credentials = call.thread().process.full_credentials();
     let privileged = credentials.has(CAP_SETGID);
     credentials.gid.set(call.uint(0), privileged).map(|()| 0)
 }
 
 fn setreuid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
+    let mut credentials = call.thread().process.full_credentials();
     credentials.change_user(|ids, any| ids.set_two(call.uint(0), call.uint(1), any))?;
     Ok(0)
 }
 
 fn setregid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
+    let mut credentials = call.thread().process.full_credentials();
     let privileged = credentials.has(CAP_SETGID);
     credentials
         .gid
@@ -71,13 +71,13 @@ fn setregid(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn setresuid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
+    let mut credentials = call.thread().process.full_credentials();
     credentials.change_user(|ids, any| ids.set_all(call.uint(0), call.uint(1), call.uint(2), any))?;
     Ok(0)
 }
 
 fn setresgid(call: &mut Call) -> Result<usize, Errno> {
-    let mut credentials = call.thread.process.full_credentials();
+    let mut credentials = call.thread().process.full_credentials();
     let privileged = credentials.has(CAP_SETGID);
     credentials
         .gid
@@ -86,7 +86,7 @@ fn setresgid(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn getresuid(call: &mut Call) -> Result<usize, Errno> {
-    let ids = call.thread.process.full_credentials().uid;
+    let ids = call.thread().process.full_credentials().uid;
     for (n, id) in [ids.real, ids.effective, ids.saved].into_iter().enumerate() {
         user::write(call.arg(n), &id)?;
     }
@@ -94,7 +94,7 @@ fn getresuid(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn getresgid(call: &mut Call) -> Result<usize, Errno> {
-    let ids = call.thread.process.full_credentials().gid;
+    let ids = call.thread().process.full_credentials().gid;
     for (n, id) in [ids.real, ids.effective, ids.saved].into_iter().enumerate() {
         user::write(call.arg(n), &id)?;
     }
@@ -105,7 +105,7 @@ fn getresgid(call: &mut Call) -> Result<usize, Errno> {
 const GROUPS_MAX: usize = 65536;
 
 fn getgroups(call: &mut Call) -> Result<usize, Errno> {
-    let groups = call.thread.process.full_credentials().groups.clone();
+    let groups = call.thread().process.full_credentials().groups.clone();
     let room = usize::try_from(call.int(0)).map_err(|_| Errno::EINVAL)?;
     if room != 0 {
         if room < groups.len() {
@@ -119,7 +119,7 @@ fn getgroups(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn setgroups(call: &mut Call) -> Result<usize, Errno> {
-    if !call.thread.process.full_credentials().has(CAP_SETGID) {
+    if !call.thread().process.full_credentials().has(CAP_SETGID) {
         return Err(Errno::EPERM);
     }
     let count = call.arg(0);
@@ -129,7 +129,7 @@ fn setgroups(call: &mut Call) -> Result<usize, Errno> {
     let groups: Vec<u32> = (0..count)
         .map(|index| user::read(call.arg(1) + index * size_of::<u32>()))
         .collect::<Result<_, _>>()?;
-    call.thread.process.full_credentials().groups = groups.into();
+    call.thread().process.full_credentials().groups = groups.into();
     Ok(0)
 }
 
@@ -157,7 +157,7 @@ fn capget(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     let process = match pid {
-        0 => call.thread.process.clone(),
+        0 => call.thread().process.clone(),
         tid => table::thread(tid).ok_or(Errno::ESRCH)?.process.clone(),
     };
     let sets = process.full_credentials().capabilities;
@@ -175,7 +175,7 @@ fn capget(call: &mut Call) -> Result<usize, Errno> {
 
 fn capset(call: &mut Call) -> Result<usize, Errno> {
     let (pid, halves) = capability_header(call)?;
-    if pid != 0 && pid != call.thread.tid() {
+    if pid != 0 && pid != call.thread().tid() {
         return Err(Errno::EPERM);
     }
     let [mut effective, mut permitted, mut inheritable] = [0; 3];
@@ -186,7 +186,7 @@ fn capset(call: &mut Call) -> Result<usize, Errno> {
         permitted |= whole(data.permitted);
         inheritable |= whole(data.inheritable);
     }
-    let mut credentials = call.thread.process.full_credentials();
+    let mut credentials = call.thread().process.full_credentials();
     credentials.capabilities.set(effective, permitted, inheritable)?;
     Ok(0)
 }

@@ -66,8 +66,8 @@ pub fn record(call: &Call, open: &OpenFile, command: u32) -> Result<usize, Errno
         Owner::Description(open.id())
     } else {
         Owner::Table {
-            id: call.thread.process.files().id(),
-            pid: call.thread.process.pid,
+            id: call.thread().process.files().id(),
+            pid: call.thread().process.pid,
         }
     };
     let range = range(open, &flock, owner)?;

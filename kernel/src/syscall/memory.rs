@@ -96,7 +96,7 @@ fn mmap(call: &mut Call) -> Result<usize, Errno> {
     } else {
         Placement::Anywhere
     };
-    let space = call.thread.process.space();
+    let space = call.thread().process.space();
     let start = space.map(address, len, mapping, placement)?;
     if flags & (MAP_POPULATE | MAP_LOCKED) != 0 && flags & MAP_NONBLOCK == 0 {
         // mmap(2): the call does not fail where populating does.
@@ -135,7 +135,7 @@ fn map_file(call: &Call, prot: Protection, shared: bool, offset: u64, len: usize
 }
 
 fn munmap(call: &mut Call) -> Result<usize, Errno> {
-    call.thread.process.space().unmap(call.arg(0), call.arg(1)).map(|()| 0)
+    call.thread().process.space().unmap(call.arg(0), call.arg(1)).map(|()| 0)
 }
 
 fn mprotect(call: &mut Call) -> Result<usize, Errno> {
@@ -144,7 +144,7 @@ fn mprotect(call: &mut Call) -> Result<usize, Errno> {
     if bits & !(PROT_READ | PROT_WRITE | PROT_EXEC) != 0 {
         return Err(Errno::EINVAL);
     }
-    call.thread
+    call.thread()
         .process
         .space()
         .protect(call.arg(0), call.arg(1), protection(bits))
@@ -153,14 +153,14 @@ fn mprotect(call: &mut Call) -> Result<usize, Errno> {
 
 fn mremap(call: &mut Call) -> Result<usize, Errno> {
     let flags = RemapFlags::from_bits(call.arg(3)).ok_or(Errno::EINVAL)?;
-    call.thread
+    call.thread()
         .process
         .space()
         .remap(call.arg(0), call.arg(1), call.arg(2), flags, call.arg(4))
 }
 
 fn madvise(call: &mut Call) -> Result<usize, Errno> {
-    call.thread
+    call.thread()
         .process
         .space()
         .advise(call.arg(0), call.arg(1), call.int(2))
@@ -168,7 +168,7 @@ fn madvise(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn brk(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.space().set_heap_end(call.arg(0)))
+    Ok(call.thread().process.space().set_heap_end(call.arg(0)))
 }
 
 /// A page range of user space; ENOMEM where it leaves it.
@@ -192,7 +192,7 @@ fn msync(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     let range = pages(call.arg(0), call.arg(1))?;
-    if call.thread.process.space().covers(range) {
+    if call.thread().process.space().covers(range) {
         Ok(0)
     } else {
         Err(Errno::ENOMEM)
@@ -202,7 +202,7 @@ fn msync(call: &mut Call) -> Result<usize, Errno> {
 /// mincore(2).
 fn mincore(call: &mut Call) -> Result<usize, Errno> {
     let range = pages(call.arg(0), call.arg(1))?;
-    let space = call.thread.process.space();
+    let space = call.thread().process.space();
     let mut bytes = [0; 64];
     for (number, start) in range.clone().step_by(bytes.len() * PAGE_SIZE).enumerate() {
         let count = ((range.end - start) / PAGE_SIZE).min(bytes.len());
@@ -217,7 +217,7 @@ fn mincore(call: &mut Call) -> Result<usize, Errno> {
 fn lock(call: &Call, address: usize, len: usize, on_fault: bool) -> Result<usize, Errno> {
     let start = address & !(PAGE_SIZE - 1);
     let range = pages(start, len.checked_add(address - start).ok_or(Errno::EINVAL)?)?;
-    let space = call.thread.process.space();
+    let space = call.thread().process.space();
     if !space.covers(range.clone()) {
         return Err(Errno::ENOMEM);
     }
@@ -252,7 +252,7 @@ fn mlockall(call: &mut Call) -> Result<usize, Errno> {
     if flags & !(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0 || flags & (MCL_CURRENT | MCL_FUTURE) == 0 {
         return Err(Errno::EINVAL);
     }
-    let space = call.thread.process.space();
+    let space = call.thread().process.space();
     if flags & MCL_CURRENT != 0 && flags & MCL_ONFAULT == 0 {
         // As on Linux, what can't be populated is no error here.
         let _ = space.populate(space.extent());
@@ -270,7 +270,7 @@ fn membarrier(call: &mut Call) -> Result<usize, Errno> {
     if call.uint(1) != 0 {
         return Err(Errno::EINVAL);
     }
-    let space = call.thread.process.space();
+    let space = call.thread().process.space();
     match call.int(0) {
         MEMBARRIER_CMD_QUERY => Ok((MEMBARRIER_CMD_GLOBAL
             | MEMBARRIER_CMD_GLOBAL_EXPEDITED

@@ -23,7 +23,7 @@ mod socket;
 mod splice;
 mod stat;
 pub mod system;
-mod table;
+pub mod table;
 mod thread;
 mod time;
 mod timer;
@@ -31,23 +31,27 @@ mod tree;
 
 use crate::arch::trap::TrapFrame;
 use crate::file::OpenFile;
-use crate::task::thread::{TRACE, WORK};
-use crate::task::{self, Thread};
+use crate::task::{self, Thread, current};
 use crate::{println, trace};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use libsyscall::abi::{Errno, nr};
 
-/// One system call in flight.
-pub struct Call<'a> {
-    pub frame: &'a mut TrapFrame,
-    pub thread: &'a Arc<Thread>,
+/// One system call of the running thread, in flight: the registers that it was made with.
+#[repr(transparent)]
+pub struct Call {
+    pub frame: TrapFrame,
 }
 
 /// A system call: its result, or its error.
 pub type Handler = fn(&mut Call) -> Result<usize, Errno>;
 
-impl Call<'_> {
+impl Call {
+    /// Who makes it.
+    #[inline]
+    pub fn thread(&self) -> &Arc<Thread> {
+        current::maker(self)
+    }
     /// Argument `n` as it is.
     #[inline]
     pub fn arg(&self, n: usize) -> usize {
@@ -75,7 +79,7 @@ impl Call<'_> {
     /// The open file of descriptor argument `n`; EBADF.
     #[inline]
     pub fn file(&self, n: usize) -> Result<Arc<OpenFile>, Errno> {
-        self.thread.process.files().get(self.int(n))
+        self.thread().process.files().get(self.int(n))
     }
     /// Lends the open file of descriptor argument `n` to `f`, which closes no descriptor: EBADF.
     #[inline]
@@ -97,68 +101,59 @@ impl Call<'_> {
 /// Errors from here on stay inside the kernel: they say how the call is to be taken up again.
 const FIRST_INSIDE_ERROR: usize = 512;
 
-/// From the machine's entry: one call of the running thread. Where what follows the call needs registers that the entry
-/// has not saved, it asks for them and leaves the rest to [`dispatch_whole`].
-pub fn dispatch(frame: &mut TrapFrame) {
-    task::with_current(|thread| {
-        if thread.has_flag(TRACE) {
-            return traced(frame, thread);
-        }
-        let result = invoke(&mut Call { frame, thread });
-        finish(frame, thread, result);
-    });
-}
-
-/// Every register is in the frame now, for the reason that [`TrapFrame::make_whole`] was given: makes the call, where that
-/// is EWHOLEFRAME, or goes on behind it.
-pub fn dispatch_whole(frame: &mut TrapFrame, reason: Option<Errno>) {
-    if reason == Some(Errno::EWHOLEFRAME) {
-        dispatch(frame);
-    } else {
-        task::with_current(|thread| task::signal::before_user(thread, frame, reason));
-    }
-}
-
+/// From the machine's entry: one call of the running thread, and what its result register is to hold. The entry then looks
+/// at the thread's flags: where there is [`task::thread::WORK`], it saves the registers that it has not saved yet, and goes on with
+/// [`finish`].
 #[inline]
-fn finish(frame: &mut TrapFrame, thread: &Arc<Thread>, result: Result<usize, Errno>) {
-    let restart = match result {
-        Ok(value) => {
-            frame.set_result(value as isize);
-            None
-        }
-        Err(error) => {
-            frame.set_result(-(error.0 as isize));
-            (error.0 >= FIRST_INSIDE_ERROR).then_some(error)
-        }
-    };
-    if thread.has_flag(WORK) || restart.is_some() {
-        before_user(frame, thread, restart);
-    }
+pub fn dispatch(frame: &mut TrapFrame) -> isize {
+    encode(invoke(current::call(frame)))
 }
 
-#[cold]
-fn before_user(frame: &mut TrapFrame, thread: &Arc<Thread>, restart: Option<Errno>) {
-    if frame.is_whole() {
-        task::signal::before_user(thread, frame, restart);
-    } else {
-        frame.make_whole(restart);
-    }
-}
-
-/// `--trace`: a line for the call, which therefore is made once only.
-#[cold]
-fn traced(frame: &mut TrapFrame, thread: &Arc<Thread>) {
-    if frame.is_whole() {
-        let result = trace::traced(&mut Call { frame, thread }, invoke);
-        finish(frame, thread, result);
-    } else {
-        frame.make_whole(Some(Errno::EWHOLEFRAME));
-    }
+/// Every register is in the frame now: makes the call, where it was broken off for that, and does what is left to do before
+/// user code goes on.
+pub fn finish(frame: &mut TrapFrame, result: isize) {
+    task::with_current(|thread| {
+        frame.set_result(result);
+        let mut unfinished = thread.take_unfinished();
+        if unfinished == Some(Errno::EWHOLEFRAME) {
+            let result = dispatch(frame);
+            frame.set_result(result);
+            unfinished = thread.take_unfinished();
+        }
+        task::signal::before_user(thread, frame, unfinished);
+    });
 }
 
 #[inline]
 fn invoke(call: &mut Call) -> Result<usize, Errno> {
-    table::handler(call.frame.syscall_number())(call)
+    match table::entry(call.frame.syscall_number()) {
+        Some(handler) => handler(call),
+        None => unknown(call),
+    }
+}
+
+/// `--trace`: a line for the call, which therefore is made once only.
+fn traced(call: &mut Call) -> Result<usize, Errno> {
+    call.need_whole_frame()?;
+    let handler = table::handler(call.frame.syscall_number());
+    trace::traced(call, handler)
+}
+
+/// A result as the program's register has it.
+#[inline]
+fn encode(result: Result<usize, Errno>) -> isize {
+    match result {
+        Ok(value) => value as isize,
+        Err(error) if error.0 < FIRST_INSIDE_ERROR => -(error.0 as isize),
+        Err(error) => leave_unfinished(error),
+    }
+}
+
+/// A call that did not come to its end; what it leaves in the result's register is not for the program.
+#[cold]
+fn leave_unfinished(error: Errno) -> isize {
+    task::with_current(|thread| thread.set_unfinished(error));
+    -(error.0 as isize)
 }
 
 /// Calls that have been named as missing: a bit each.
@@ -173,7 +168,7 @@ fn unknown(call: &mut Call) -> Result<usize, Errno> {
         .get(number / 64)
         .is_some_and(|word| word.fetch_or(bit, Relaxed) & bit == 0);
     if first {
-        let program = call.thread.name();
+        let program = call.thread().name();
         let name = nr::name(number).unwrap_or("no call of this machine");
         println!("vigil: {program} made system call {number} ({name}), which Vigil does not have: ENOSYS");
     }

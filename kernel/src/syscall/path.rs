@@ -17,12 +17,12 @@ pub fn start(call: &Call, directory: i32, path: &[u8]) -> Result<Place, Errno> {
         return Ok(fs::root());
     }
     if directory == AT_FDCWD {
-        return Ok(call.thread.process.cwd());
+        return Ok(call.thread().process.cwd());
     }
-    let open = call.thread.process.files().get_any(directory)?;
+    let open = call.thread().process.files().get_any(directory)?;
     if path.is_empty() {
         // Not looked at: the empty path is ENOENT wherever it starts.
-        return Ok(call.thread.process.cwd());
+        return Ok(call.thread().process.cwd());
     }
     open.file.place().cloned().ok_or(Errno::ENOTDIR)
 }
@@ -105,9 +105,9 @@ pub fn target_as(who: &Credentials, call: &Call, directory: i32, path: usize, fl
 pub fn target_of(who: &Credentials, call: &Call, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
         if directory == AT_FDCWD {
-            return Ok(Target::Place(call.thread.process.cwd()));
+            return Ok(Target::Place(call.thread().process.cwd()));
         }
-        return Ok(Target::File(call.thread.process.files().get_any(directory)?));
+        return Ok(Target::File(call.thread().process.files().get_any(directory)?));
     }
     let at = start(call, directory, path)?;
     Ok(Target::Place(fs::resolve_as(

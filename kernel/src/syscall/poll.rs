@@ -105,7 +105,7 @@ impl Polled {
 
 fn poll_fds(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
     let (address, count) = (call.arg(0), call.uint(1) as usize);
-    if count > call.thread.process.file_limit() {
+    if count > call.thread().process.file_limit() {
         return Err(Errno::EINVAL);
     }
     let mut polled = Polled::with_capacity(count)?;
@@ -115,13 +115,13 @@ fn poll_fds(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
             polled.items.push(PollItem::settled(EventMask::empty()));
         } else {
             polled.push(
-                call.thread,
+                call.thread(),
                 fd,
                 (EventMask::from_bits_truncate(u32::from(events as u16)) - EventMask::PRIVATE) | EventMask::ALWAYS,
             );
         }
     }
-    let result = polled.wait(call.thread, deadline_ns);
+    let result = polled.wait(call.thread(), deadline_ns);
     for (at, item) in polled.items.iter().enumerate() {
         let field = core::mem::offset_of!(PollFd, revents);
         user::write(address + at * size_of::<PollFd>() + field, &(item.ready.bits() as u16))?;
@@ -139,7 +139,7 @@ fn poll(call: &mut Call) -> Result<usize, Errno> {
     };
     let result = poll_fds(call, deadline_ns);
     if result == Err(Errno::ERESTARTNOHAND) {
-        call.thread.restart_deadline_ns.store(deadline_ns.unwrap_or(0), Relaxed);
+        call.thread().restart_deadline_ns.store(deadline_ns.unwrap_or(0), Relaxed);
         return Err(Errno::ERESTART_RESTARTBLOCK);
     }
     result
@@ -165,7 +165,7 @@ fn with_time_left(
 fn ppoll(call: &mut Call) -> Result<usize, Errno> {
     let deadline_ns = read_deadline(call.arg(2))?;
     let mask = read_mask(call.arg(3), call.arg(4))?;
-    let result = with_mask(call.thread, mask, || poll_fds(call, deadline_ns));
+    let result = with_mask(call.thread(), mask, || poll_fds(call, deadline_ns));
     with_time_left(result, deadline_ns, |left_ns| write_timespec(call.arg(2), left_ns))
 }
 
@@ -210,7 +210,7 @@ fn has(set: &Option<Vec<u64>>, fd: usize) -> bool {
 fn select_fds(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
     let count = usize::try_from(call.int(0)).map_err(|_| Errno::EINVAL)?;
     // Descriptors past the table's largest can't be open: no more than that is looked at.
-    let count = count.min(call.thread.process.files().capacity());
+    let count = count.min(call.thread().process.files().capacity());
     let words = count.div_ceil(WORD_BITS);
     let addresses = [call.arg(1), call.arg(2), call.arg(3)];
     let mut sets: Sets = [None, None, None];
@@ -232,13 +232,13 @@ fn select_fds(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
         polled.items.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         polled.open.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         numbers.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        polled.push(call.thread, fd as i32, interest);
+        polled.push(call.thread(), fd as i32, interest);
         numbers.push(fd);
         if polled.items.last().is_some_and(|item| item.ready == EventMask::NVAL) {
             return Err(Errno::EBADF);
         }
     }
-    polled.wait(call.thread, deadline_ns)?;
+    polled.wait(call.thread(), deadline_ns)?;
     let mut total = 0;
     for ((set, mask), address) in sets.iter_mut().zip(SETS).zip(addresses) {
         let Some(asked) = set else { continue };
@@ -285,6 +285,6 @@ fn pselect6(call: &mut Call) -> Result<usize, Errno> {
     };
     let deadline_ns = read_deadline(call.arg(4))?;
     let mask = read_mask(mask, size)?;
-    let result = with_mask(call.thread, mask, || select_fds(call, deadline_ns));
+    let result = with_mask(call.thread(), mask, || select_fds(call, deadline_ns));
     with_time_left(result, deadline_ns, |left_ns| write_timespec(call.arg(4), left_ns))
 }

@@ -10,7 +10,7 @@ use crate::task::credentials::Ids;
 use crate::task::process::Limit;
 use crate::task::thread::TIMER_SLACK_NS;
 use crate::task::wait::{self, Whose};
-use crate::task::{Process, execve, exit, kinship, pidfd, table};
+use crate::task::{Process, execve, exit, kinship, pidfd, table, with_current};
 use alloc::format;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
@@ -44,17 +44,17 @@ pub const CALLS: &[Line] = &[
 ];
 
 fn getpid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.pid as usize)
+    Ok(call.thread().process.pid as usize)
 }
 
 fn getppid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.parent_id() as usize)
+    Ok(call.thread().process.parent_id() as usize)
 }
 
 /// A process by number, 0 for the caller's: ESRCH.
 fn target(call: &Call, pid: i32) -> Result<Arc<Process>, Errno> {
     match pid {
-        0 => Ok(call.thread.process.clone()),
+        0 => Ok(call.thread().process.clone()),
         pid => table::process(pid).ok_or(Errno::ESRCH),
     }
 }
@@ -65,7 +65,7 @@ fn getpgid(call: &mut Call) -> Result<usize, Errno> {
 
 #[cfg(target_arch = "x86_64")]
 fn getpgrp(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.group() as usize)
+    Ok(call.thread().process.group() as usize)
 }
 
 fn getsid(call: &mut Call) -> Result<usize, Errno> {
@@ -73,15 +73,15 @@ fn getsid(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn setpgid(call: &mut Call) -> Result<usize, Errno> {
-    kinship::set_group(&call.thread.process, call.int(0), call.int(1)).map(|()| 0)
+    kinship::set_group(&call.thread().process, call.int(0), call.int(1)).map(|()| 0)
 }
 
 fn setsid(call: &mut Call) -> Result<usize, Errno> {
-    kinship::new_session(&call.thread.process).map(|session| session as usize)
+    kinship::new_session(&call.thread().process).map(|session| session as usize)
 }
 
 fn exit_group(call: &mut Call) -> Result<usize, Errno> {
-    exit::exit_group(call.thread, call.int(0))
+    exit::exit_group(call.thread(), call.int(0))
 }
 
 fn execve(call: &mut Call) -> Result<usize, Errno> {
@@ -103,6 +103,7 @@ fn execute(
     flags: u32,
     (arguments, environment): (usize, usize),
 ) -> Result<usize, Errno> {
+    call.need_whole_frame()?;
     let name = user::read_path(path)?;
     let target = path::target_of(&access::current(), call, directory, &name, flags)?;
     let place = target.place().map_err(|_| Errno::EACCES)?.clone();
@@ -115,7 +116,7 @@ fn execute(
     } else {
         name
     };
-    execve::execve(call.thread, call.frame, &place, &name, arguments, environment)
+    with_current(|thread| execve::execve(thread, &mut call.frame, &place, &name, arguments, environment))
 }
 
 fn wait4(call: &mut Call) -> Result<usize, Errno> {
@@ -127,11 +128,11 @@ fn wait4(call: &mut Call) -> Result<usize, Errno> {
         // -i32::MIN is no process group.
         i32::MIN => return Err(Errno::ESRCH),
         -1 => Whose::Any,
-        0 => Whose::Group(call.thread.process.group()),
+        0 => Whose::Group(call.thread().process.group()),
         group if group < 0 => Whose::Group(-group),
         pid => Whose::Process(pid),
     };
-    let Some(told) = wait::wait(call.thread, whose, options | WEXITED)? else {
+    let Some(told) = wait::wait(call.thread(), whose, options | WEXITED)? else {
         return Ok(0);
     };
     if call.arg(1) != 0 {
@@ -174,7 +175,7 @@ fn wait_for_id(call: &Call) -> Result<Option<wait::Told>, Errno> {
     let whose = match call.int(0) {
         P_ALL => Whose::Any,
         P_PID if call.int(1) > 0 => Whose::Process(call.int(1)),
-        P_PGID if call.int(1) == 0 => Whose::Group(call.thread.process.group()),
+        P_PGID if call.int(1) == 0 => Whose::Group(call.thread().process.group()),
         P_PGID if call.int(1) > 0 => Whose::Group(call.int(1)),
         P_PIDFD if call.int(1) >= 0 => {
             let open = call.file(1)?;
@@ -184,17 +185,17 @@ fn wait_for_id(call: &Call) -> Result<Option<wait::Told>, Errno> {
         _ => return Err(Errno::EINVAL),
     };
     if !nonblocking || options & WNOHANG != 0 {
-        return wait::wait(call.thread, whose, options);
+        return wait::wait(call.thread(), whose, options);
     }
     // pidfd_open(2), PIDFD_NONBLOCK.
-    match wait::wait(call.thread, whose, options | WNOHANG)? {
+    match wait::wait(call.thread(), whose, options | WNOHANG)? {
         None => Err(Errno::EAGAIN),
         told => Ok(told),
     }
 }
 
 fn pidfd_open(call: &mut Call) -> Result<usize, Errno> {
-    pidfd::open(call.thread, call.int(0), call.uint(1))
+    pidfd::open(call.thread(), call.int(0), call.uint(1))
 }
 
 fn pidfd_send_signal(call: &mut Call) -> Result<usize, Errno> {
@@ -207,7 +208,7 @@ fn pidfd_send_signal(call: &mut Call) -> Result<usize, Errno> {
         Some(process) => process?,
         None => pidfd::process_of(&open)?,
     };
-    pidfd::send_signal(call.thread, &process, call.uint(1), call.arg(2)).map(|()| 0)
+    pidfd::send_signal(call.thread(), &process, call.uint(1), call.arg(2)).map(|()| 0)
 }
 
 fn pidfd_getfd(call: &mut Call) -> Result<usize, Errno> {
@@ -216,7 +217,7 @@ fn pidfd_getfd(call: &mut Call) -> Result<usize, Errno> {
     }
     let open = call.file(0)?;
     let process = pidfd::process_of(&open)?;
-    pidfd::take_descriptor(call.thread, &process, call.int(1))
+    pidfd::take_descriptor(call.thread(), &process, call.int(1))
 }
 
 fn resource(number: usize) -> Result<usize, Errno> {
@@ -229,13 +230,13 @@ fn resource(number: usize) -> Result<usize, Errno> {
 
 fn set_limit(call: &Call, process: &Process, resource: usize, address: usize) -> Result<(), Errno> {
     let [soft, hard]: [u64; 2] = user::read(address)?;
-    let privileged = call.thread.process.full_credentials().has(CAP_SYS_RESOURCE);
+    let privileged = call.thread().process.full_credentials().has(CAP_SYS_RESOURCE);
     process.set_limit(resource, Limit { soft, hard }, privileged)
 }
 
 /// prlimit(2): another process's limits are for the same user and for user 0. EPERM.
 fn may_see_limits(call: &Call, target: &Process) -> Result<(), Errno> {
-    let own = &call.thread.process;
+    let own = &call.thread().process;
     if core::ptr::eq(&**own, target) {
         return Ok(());
     }
@@ -262,19 +263,19 @@ fn prlimit64(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn getrlimit(call: &mut Call) -> Result<usize, Errno> {
-    let limit = call.thread.process.limit(resource(call.arg(0))?);
+    let limit = call.thread().process.limit(resource(call.arg(0))?);
     user::write(call.arg(1), &[limit.soft, limit.hard])?;
     Ok(0)
 }
 
 fn setrlimit(call: &mut Call) -> Result<usize, Errno> {
     let resource = resource(call.arg(0))?;
-    set_limit(call, &call.thread.process, resource, call.arg(1))?;
+    set_limit(call, &call.thread().process, resource, call.arg(1))?;
     Ok(0)
 }
 
 fn prctl(call: &mut Call) -> Result<usize, Errno> {
-    let thread = call.thread;
+    let thread = call.thread();
     match call.int(0) {
         PR_SET_NAME => {
             let mut name = [0; 16];

@@ -38,7 +38,7 @@ const MAX_PRIORITY: i32 = 99;
 /// A thread by number, 0 for the caller.
 fn target(call: &Call, tid: i32) -> Result<Arc<Thread>, Errno> {
     match tid {
-        0 => Ok(call.thread.clone()),
+        0 => Ok(call.thread().clone()),
         tid if tid < 0 => Err(Errno::EINVAL),
         tid => table::thread(tid).ok_or(Errno::ESRCH),
     }
@@ -109,7 +109,7 @@ fn with_priority(call: &Call, tid: i32, param: usize) -> Result<(Arc<Thread>, i3
 
 /// Whether the caller may set how `thread` is scheduled: EPERM.
 fn may_schedule(call: &Call, thread: &Thread) -> Result<usize, Errno> {
-    let bearer = call.thread.process.full_credentials().clone();
+    let bearer = call.thread().process.full_credentials().clone();
     let uid = thread.process.full_credentials().uid;
     if bearer.has(CAP_SYS_NICE) || [uid.real, uid.effective].contains(&bearer.uid.effective) {
         Ok(0)
@@ -160,7 +160,7 @@ fn sched_get_priority_min(call: &mut Call) -> Result<usize, Errno> {
 
 /// The processes that PRIO_PROCESS, PRIO_PGRP or PRIO_USER and `who` name: EINVAL, ESRCH.
 fn prioritised(call: &Call) -> Result<Vec<Arc<Process>>, Errno> {
-    let own = &call.thread.process;
+    let own = &call.thread().process;
     let who = call.int(1);
     let processes = match call.int(0) {
         0 if who == 0 => alloc::vec![own.clone()],
@@ -198,7 +198,7 @@ fn getpriority(call: &mut Call) -> Result<usize, Errno> {
 /// The value is kept and given back; the scheduler treats all alike.
 fn setpriority(call: &mut Call) -> Result<usize, Errno> {
     let nice = call.int(2).clamp(-20, 19);
-    let privileged = call.thread.process.full_credentials().has(CAP_SYS_NICE);
+    let privileged = call.thread().process.full_credentials().has(CAP_SYS_NICE);
     for process in prioritised(call)? {
         if nice < process.nice.load(Relaxed) && !privileged {
             return Err(Errno::EACCES);

@@ -6,7 +6,7 @@ use super::time::read_timespec;
 use crate::mm::user;
 use crate::task::signal::AlternateStack;
 use crate::task::signal::{Action, Info, UNSTOPPABLE, bit};
-use crate::task::{Process, Thread, table};
+use crate::task::{Process, Thread, table, with_current};
 use crate::time;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -67,7 +67,7 @@ fn rt_sigaction(call: &mut Call) -> Result<usize, Errno> {
     if action.is_some() && bit(signal) & UNSTOPPABLE != 0 {
         return Err(Errno::EINVAL);
     }
-    let former = call.thread.process.set_action(signal, action);
+    let former = call.thread().process.set_action(signal, action);
     if call.arg(2) != 0 {
         let words = [former.handler as u64, former.flags, former.restorer as u64, former.mask];
         user::write(call.arg(2), &words)?;
@@ -77,7 +77,7 @@ fn rt_sigaction(call: &mut Call) -> Result<usize, Errno> {
 
 fn rt_sigprocmask(call: &mut Call) -> Result<usize, Errno> {
     check_set_size(call.arg(3))?;
-    let former = call.thread.signals.mask();
+    let former = call.thread().signals.mask();
     if call.arg(1) != 0 {
         let set: u64 = user::read(call.arg(1))?;
         let mask = match call.int(0) {
@@ -86,7 +86,7 @@ fn rt_sigprocmask(call: &mut Call) -> Result<usize, Errno> {
             SIG_SETMASK => set,
             _ => return Err(Errno::EINVAL),
         };
-        call.thread.set_mask(mask);
+        call.thread().set_mask(mask);
     }
     if call.arg(2) != 0 {
         user::write(call.arg(2), &former)?;
@@ -98,7 +98,7 @@ fn rt_sigpending(call: &mut Call) -> Result<usize, Errno> {
     if call.arg(1) > SIGSET_SIZE {
         return Err(Errno::EINVAL);
     }
-    let pending = call.thread.process.pending_for(call.thread) & call.thread.signals.mask();
+    let pending = call.thread().process.pending_for(call.thread()) & call.thread().signals.mask();
     user::write_bytes(call.arg(0), &pending.to_le_bytes()[..call.arg(1)])?;
     Ok(0)
 }
@@ -112,15 +112,15 @@ fn sleep_for_handler(thread: &Arc<Thread>) -> Errno {
 fn rt_sigsuspend(call: &mut Call) -> Result<usize, Errno> {
     check_set_size(call.arg(1))?;
     let mask: u64 = user::read(call.arg(0))?;
-    call.thread.begin_temporary_mask(mask);
-    let error = sleep_for_handler(call.thread);
-    call.thread.end_temporary_mask(true);
+    call.thread().begin_temporary_mask(mask);
+    let error = sleep_for_handler(call.thread());
+    call.thread().end_temporary_mask(true);
     Err(error)
 }
 
 #[cfg(target_arch = "x86_64")]
 fn pause(call: &mut Call) -> Result<usize, Errno> {
-    Err(sleep_for_handler(call.thread))
+    Err(sleep_for_handler(call.thread()))
 }
 
 fn rt_sigtimedwait(call: &mut Call) -> Result<usize, Errno> {
@@ -130,7 +130,7 @@ fn rt_sigtimedwait(call: &mut Call) -> Result<usize, Errno> {
         0 => None,
         timeout => Some(time::now_ns().saturating_add(read_timespec(timeout)?)),
     };
-    let (thread, process) = (call.thread, &call.thread.process);
+    let (thread, process) = (call.thread(), &call.thread().process);
     let taken = loop {
         if let Some(info) = process.take_signal(thread, wanted) {
             break Ok(info);
@@ -159,7 +159,7 @@ fn queued_info(call: &Call, address: usize, pid: i32) -> Result<Info, Errno> {
     let mut bytes = [0; SIGINFO_SIZE];
     user::read_bytes(address, &mut bytes)?;
     let info = Info::from_bytes(0, &bytes);
-    if (info.code >= 0 || info.code == SI_TKILL) && pid != call.thread.process.pid {
+    if (info.code >= 0 || info.code == SI_TKILL) && pid != call.thread().process.pid {
         return Err(Errno::EPERM);
     }
     Ok(info)
@@ -193,7 +193,8 @@ fn rt_tgsigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn rt_sigreturn(call: &mut Call) -> Result<usize, Errno> {
-    call.thread.leave_handler(call.frame);
+    call.need_whole_frame()?;
+    with_current(|thread| thread.leave_handler(&mut call.frame));
     // All registers come from the signal frame, the result's too.
     Ok(call.frame.result() as usize)
 }
@@ -201,7 +202,7 @@ fn rt_sigreturn(call: &mut Call) -> Result<usize, Errno> {
 /// stack_t: sp, flags (an int and its gap), size.
 fn sigaltstack(call: &mut Call) -> Result<usize, Errno> {
     let sp = call.frame.sp();
-    let old = call.thread.signals.alternate();
+    let old = call.thread().signals.alternate();
     let new: Option<[u64; 3]> = match call.arg(0) {
         0 => None,
         address => Some(user::read(address)?),
@@ -212,7 +213,7 @@ fn sigaltstack(call: &mut Call) -> Result<usize, Errno> {
             flags: flags as u32,
             size: size as usize,
         };
-        call.thread.signals.set_alternate(old.changed(new, sp)?);
+        call.thread().signals.set_alternate(old.changed(new, sp)?);
     }
     if call.arg(1) != 0 {
         let stack = [old.base as u64, old.shown_flags(sp).into(), old.size as u64];
@@ -228,7 +229,7 @@ fn to_send(call: &Call, target: &Process, number: i32) -> Result<Option<u32>, Er
         0 => None,
         _ => Some(signal_of(number)?),
     };
-    let own = &call.thread.process;
+    let own = &call.thread().process;
     if core::ptr::eq(&**own, target) || (signal == Some(SIGCONT) && own.session() == target.session()) {
         return Ok(signal);
     }
@@ -239,7 +240,7 @@ fn to_send(call: &Call, target: &Process, number: i32) -> Result<Option<u32>, Er
 
 fn kill(call: &mut Call) -> Result<usize, Errno> {
     let (pid, number) = (call.int(0), call.int(1));
-    let own = &call.thread.process;
+    let own = &call.thread().process;
     let targets: Vec<Arc<Process>> = match pid {
         1.. => table::process(pid).into_iter().collect(),
         0 => table::group(own.group()),

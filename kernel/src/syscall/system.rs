@@ -64,7 +64,7 @@ fn uname(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn sethostname(call: &mut Call) -> Result<usize, Errno> {
-    if !call.thread.process.full_credentials().has(CAP_SYS_ADMIN) {
+    if !call.thread().process.full_credentials().has(CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     let len = call.arg(1);
@@ -94,10 +94,10 @@ fn sysinfo(call: &mut Call) -> Result<usize, Errno> {
 
 /// getrusage(2).
 fn getrusage(call: &mut Call) -> Result<usize, Errno> {
-    let process = &call.thread.process;
+    let process = &call.thread().process;
     let usage = match call.int(0) {
         RUSAGE_SELF => process.usage(),
-        RUSAGE_THREAD => call.thread.usage(),
+        RUSAGE_THREAD => call.thread().usage(),
         RUSAGE_CHILDREN => process.children_usage(),
         _ => return Err(Errno::EINVAL),
     };

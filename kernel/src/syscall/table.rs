@@ -2,6 +2,7 @@
 //! compile time, and a number listed twice stops the build.
 
 use super::Handler;
+use crate::arch::chosen::Chosen;
 
 /// Numbers the table has room for; both machines stay below.
 const TABLE_LEN: usize = 512;
@@ -57,8 +58,22 @@ const fn build() -> [Handler; TABLE_LEN] {
     table
 }
 
-/// The call of a number; ENOSYS's where Vigil has none.
+/// What the entry looks in: a kernel that traces has every call go through that.
+static CHOSEN: Chosen<[Handler; TABLE_LEN]> = Chosen::new(&TABLE);
+
+/// From now on every call is traced.
+pub fn trace() {
+    static TRACED: [Handler; TABLE_LEN] = [super::traced; TABLE_LEN];
+    CHOSEN.choose(&TRACED);
+}
+
+/// What the entry is to make of a number; `None` where the table has no room for it.
 #[inline]
+pub fn entry(number: usize) -> Option<Handler> {
+    CHOSEN.get().get(number).copied()
+}
+
+/// The call of a number; ENOSYS's where Vigil has none.
 pub fn handler(number: usize) -> Handler {
     TABLE.get(number).copied().unwrap_or(super::unknown)
 }

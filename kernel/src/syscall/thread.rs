@@ -35,7 +35,7 @@ fn not_here(_call: &mut Call) -> Result<usize, Errno> {
 /// The new thread gets the caller's registers, all of them.
 fn make(call: &mut Call, wish: &Wish) -> Result<usize, Errno> {
     call.need_whole_frame()?;
-    clone::clone(call.thread, call.frame, wish)
+    clone::clone(call.thread(), &call.frame, wish)
 }
 
 /// unshare(2) of what processes share here: descriptors. A working directory is each process's own anyway. EINVAL for
@@ -46,7 +46,7 @@ fn unshare(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     if flags != 0 {
-        call.thread.process.unshare_files()?;
+        call.thread().process.unshare_files()?;
     }
     Ok(0)
 }
@@ -146,16 +146,16 @@ fn vfork(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn exit(call: &mut Call) -> Result<usize, Errno> {
-    exit::exit_alone(call.thread, call.int(0))
+    exit::exit_alone(call.thread(), call.int(0))
 }
 
 fn gettid(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.tid() as usize)
+    Ok(call.thread().tid() as usize)
 }
 
 fn set_tid_address(call: &mut Call) -> Result<usize, Errno> {
-    call.thread.clear_child_tid.store(call.arg(0), Relaxed);
-    Ok(call.thread.tid() as usize)
+    call.thread().clear_child_tid.store(call.arg(0), Relaxed);
+    Ok(call.thread().tid() as usize)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -163,10 +163,10 @@ fn arch_prctl(call: &mut Call) -> Result<usize, Errno> {
     const ARCH_SET_FS: i32 = 0x1002;
     const ARCH_GET_FS: i32 = 0x1003;
     match call.int(0) {
-        ARCH_SET_FS if call.arg(1) < crate::arch::USER_END => call.thread.arch().set_tls(call.arg(1)),
+        ARCH_SET_FS if call.arg(1) < crate::arch::USER_END => call.thread().arch().set_tls(call.arg(1)),
         // arch_prctl(2): EPERM for an address outside the process's space.
         ARCH_SET_FS => return Err(Errno::EPERM),
-        ARCH_GET_FS => user::write(call.arg(1), &(call.thread.arch().tls() as u64))?,
+        ARCH_GET_FS => user::write(call.arg(1), &(call.thread().arch().tls() as u64))?,
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

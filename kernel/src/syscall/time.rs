@@ -77,7 +77,7 @@ fn read_clock(call: &Call, clock: i32) -> Result<u64, Errno> {
 
 /// A clock of CPU time: EINVAL where there is none.
 pub fn cpu_clock(call: &Call, clock: i32) -> Result<Clock, Errno> {
-    let own = call.thread;
+    let own = call.thread();
     match clock {
         CLOCK_PROCESS_CPUTIME_ID => Ok(Clock::Process(Arc::downgrade(&own.process))),
         CLOCK_THREAD_CPUTIME_ID => Ok(Clock::Thread(Arc::downgrade(own))),
@@ -109,7 +109,7 @@ fn clock_settime(call: &mut Call) -> Result<usize, Errno> {
     if call.int(0) != CLOCK_REALTIME {
         return Err(Errno::EINVAL);
     }
-    if !call.thread.process.full_credentials().has(CAP_SYS_TIME) {
+    if !call.thread().process.full_credentials().has(CAP_SYS_TIME) {
         return Err(Errno::EPERM);
     }
     time::set_realtime_ns(new_ns);
@@ -147,7 +147,7 @@ fn time(call: &mut Call) -> Result<usize, Errno> {
 fn times(call: &mut Call) -> Result<usize, Errno> {
     let ticks = |ns: u64| ns / (NANOSECONDS / CLOCK_TICKS);
     if call.arg(0) != 0 {
-        let process = &call.thread.process;
+        let process = &call.thread().process;
         // All CPU time counts as user time.
         user::write(
             call.arg(0),
@@ -160,7 +160,7 @@ fn times(call: &mut Call) -> Result<usize, Errno> {
 /// Sleeps to a deadline. Interrupted, a relative sleep writes what is left and can be taken up again.
 fn sleep(call: &Call, deadline_ns: u64, remaining: Option<usize>) -> Result<usize, Errno> {
     loop {
-        match call.thread.park_until(Some(deadline_ns)) {
+        match call.thread().park_until(Some(deadline_ns)) {
             Unparked::TimedOut => return Ok(0),
             Unparked::Woken => {}
             Unparked::Interrupted => break,
@@ -172,15 +172,15 @@ fn sleep(call: &Call, deadline_ns: u64, remaining: Option<usize>) -> Result<usiz
     if remaining != 0 {
         write_timespec(remaining, deadline_ns.saturating_sub(time::now_ns()))?;
     }
-    call.thread.restart_deadline_ns.store(deadline_ns, Relaxed);
+    call.thread().restart_deadline_ns.store(deadline_ns, Relaxed);
     Err(Errno::ERESTART_RESTARTBLOCK)
 }
 
 /// Sleeps until CLOCK_REALTIME reads `goal_ns`, also where that clock is set meanwhile.
 fn sleep_to_realtime(call: &Call, goal_ns: u64) -> Result<usize, Errno> {
-    let entry = time::CLOCK_SET.add(call.thread.clone(), 0, EventMask::IN)?;
+    let entry = time::CLOCK_SET.add(call.thread().clone(), 0, EventMask::IN)?;
     let result = loop {
-        match call.thread.park_until(Some(time::from_realtime_ns(goal_ns))) {
+        match call.thread().park_until(Some(time::from_realtime_ns(goal_ns))) {
             Unparked::TimedOut if time::realtime_ns() >= goal_ns => break Ok(0),
             Unparked::TimedOut | Unparked::Woken => {}
             Unparked::Interrupted => break Err(Errno::ERESTARTNOHAND),
@@ -192,7 +192,7 @@ fn sleep_to_realtime(call: &Call, goal_ns: u64) -> Result<usize, Errno> {
 
 /// The deadline of a relative sleep: a new one, or that of the sleep a stop interrupted.
 pub fn relative_deadline(call: &Call, duration_ns: u64) -> u64 {
-    match call.thread.restart_deadline_ns.swap(0, Relaxed) {
+    match call.thread().restart_deadline_ns.swap(0, Relaxed) {
         0 => time::now_ns().saturating_add(duration_ns),
         deadline_ns => deadline_ns,
     }

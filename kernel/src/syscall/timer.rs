@@ -27,7 +27,7 @@ pub const CALLS: &[Line] = &[
 
 /// The interval timer that the first argument names: EINVAL.
 fn interval_timer(call: &Call) -> Result<Arc<SignalTimer>, Errno> {
-    let process = &call.thread.process;
+    let process = &call.thread().process;
     match call.int(0) {
         which @ (ITIMER_REAL | ITIMER_VIRTUAL | ITIMER_PROF) => process.timers.interval(which, process),
         _ => Err(Errno::EINVAL),
@@ -90,7 +90,7 @@ fn setitimer(call: &mut Call) -> Result<usize, Errno> {
 
 #[cfg(target_arch = "x86_64")]
 fn alarm(call: &mut Call) -> Result<usize, Errno> {
-    let timer = call.thread.process.timers.interval(ITIMER_REAL, &call.thread.process)?;
+    let timer = call.thread().process.timers.interval(ITIMER_REAL, &call.thread().process)?;
     let former = timer.set(setting_from_now(&timer, call.uint(0) as u64 * NANOSECONDS, 0));
     match times_of(&timer, former) {
         (_, 0) => Ok(0),
@@ -101,7 +101,7 @@ fn alarm(call: &mut Call) -> Result<usize, Errno> {
 
 /// timer_create(2)'s clock: EINVAL where there is none, EOPNOTSUPP for one without timers.
 fn timer_clock(call: &Call, clock: i32) -> Result<Clock, Errno> {
-    let is_privileged = || call.thread.process.full_credentials().has(CAP_WAKE_ALARM);
+    let is_privileged = || call.thread().process.full_credentials().has(CAP_WAKE_ALARM);
     match clock {
         CLOCK_MONOTONIC | CLOCK_BOOTTIME => Ok(Clock::Monotonic),
         CLOCK_REALTIME | CLOCK_TAI => Ok(Clock::Realtime),
@@ -127,7 +127,7 @@ fn read_request(call: &Call, clock: Clock, address: usize) -> Result<Request, Er
     let [value, kind, thread]: [u64; 3] = user::read(address)?;
     let (signal, notify) = (kind as u32, (kind >> 32) as u32);
     let thread = if notify & SIGEV_THREAD_ID != 0 {
-        let thread = table::thread(thread as i32).filter(|thread| thread.process.pid == call.thread.process.pid);
+        let thread = table::thread(thread as i32).filter(|thread| thread.process.pid == call.thread().process.pid);
         Some(Arc::downgrade(&thread.ok_or(Errno::EINVAL)?))
     } else {
         None
@@ -149,7 +149,7 @@ fn timer_create(call: &mut Call) -> Result<usize, Errno> {
     let clock = timer_clock(call, call.int(0))?;
     let request = read_request(call, clock, call.arg(1))?;
     frame::admit()?;
-    let process = &call.thread.process;
+    let process = &call.thread().process;
     let limit = process.limit(RLIMIT_SIGPENDING).soft;
     let number = process.timers.create(process, request, limit)?;
     if let Err(error) = user::write(call.arg(2), &number) {
@@ -168,7 +168,7 @@ fn write_itimerspec(address: usize, timer: &SignalTimer, setting: Setting) -> Re
 fn timer_settime(call: &mut Call) -> Result<usize, Errno> {
     let [interval, value]: [[i64; 2]; 2] = user::read(call.arg(2))?;
     let (interval_ns, value_ns) = (timespec_ns(interval)?, timespec_ns(value)?);
-    let timer = call.thread.process.timers.get(call.int(0))?;
+    let timer = call.thread().process.timers.get(call.int(0))?;
     let new = if call.int(1) & TIMER_ABSTIME != 0 && value_ns != 0 {
         Setting {
             // A moment of 0 would say disarmed; what lies before the start of the clock has passed.
@@ -186,16 +186,16 @@ fn timer_settime(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn timer_gettime(call: &mut Call) -> Result<usize, Errno> {
-    let timer = call.thread.process.timers.get(call.int(0))?;
+    let timer = call.thread().process.timers.get(call.int(0))?;
     write_itimerspec(call.arg(1), &timer, timer.setting())?;
     Ok(0)
 }
 
 fn timer_getoverrun(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread.process.timers.get(call.int(0))?.overrun() as usize)
+    Ok(call.thread().process.timers.get(call.int(0))?.overrun() as usize)
 }
 
 fn timer_delete(call: &mut Call) -> Result<usize, Errno> {
-    call.thread.process.timers.delete(call.int(0))?;
+    call.thread().process.timers.delete(call.int(0))?;
     Ok(0)
 }

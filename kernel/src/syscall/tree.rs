@@ -62,7 +62,7 @@ impl Named {
 }
 
 fn masked(call: &Call, mode: u32) -> u32 {
-    mode & 0o7777 & !call.thread.process.umask()
+    mode & 0o7777 & !call.thread().process.umask()
 }
 
 fn mkdirat(call: &mut Call) -> Result<usize, Errno> {
@@ -240,7 +240,7 @@ fn getdents64(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn getcwd(call: &mut Call) -> Result<usize, Errno> {
-    let mut path = call.thread.process.cwd().path().ok_or(Errno::ENOENT)?;
+    let mut path = call.thread().process.cwd().path().ok_or(Errno::ENOENT)?;
     path.push(0);
     if path.len() > call.arg(1) {
         return Err(Errno::ERANGE);
@@ -255,7 +255,7 @@ fn change_directory(call: &Call, place: &Place) -> Result<usize, Errno> {
         return Err(Errno::ENOTDIR);
     }
     access::current().check(&stat, X_OK)?;
-    call.thread.process.set_cwd(place.clone());
+    call.thread().process.set_cwd(place.clone());
     Ok(0)
 }
 
@@ -264,7 +264,7 @@ fn chdir(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn fchdir(call: &mut Call) -> Result<usize, Errno> {
-    let open = call.thread.process.files().get_any(call.int(0))?;
+    let open = call.thread().process.files().get_any(call.int(0))?;
     change_directory(call, open.file.place().ok_or(Errno::ENOTDIR)?)
 }
 

@@ -13,9 +13,10 @@ use super::thread::{Leaving, Thread};
 use crate::arch::trap::TrapFrame;
 use crate::arch::{self, MAX_CPUS, cpu};
 use crate::file::{FdTable, OpenFile};
+use crate::syscall::Call;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr;
 use core::sync::atomic::{
     AtomicPtr,
@@ -34,6 +35,42 @@ pub fn with_current<R>(f: impl FnOnce(&Arc<Thread>) -> R) -> R {
     // code, which is that thread, runs. `ManuallyDrop` leaves the share there.
     let thread = ManuallyDrop::new(unsafe { Arc::from_raw(word) });
     f(&thread)
+}
+
+/// A thread's share of itself, uncounted: for references to a share of the running thread, which need one that lies
+/// somewhere.
+pub(super) struct OwnShare(MaybeUninit<ManuallyDrop<Arc<Thread>>>);
+
+impl OwnShare {
+    pub const fn none() -> OwnShare {
+        OwnShare(MaybeUninit::uninit())
+    }
+
+    /// Gives a new thread, which nobody else has yet, its share of itself.
+    pub fn set(thread: &mut Arc<Thread>) {
+        // SAFETY: the share is never dropped, so the count need not know of it; it lies in the thread itself, and is gone
+        // when the thread is.
+        let share = unsafe { Arc::from_raw(Arc::as_ptr(thread)) };
+        let share = ManuallyDrop::new(share);
+        if let Some(thread) = Arc::get_mut(thread) {
+            thread.own_share.0.write(share);
+        }
+    }
+}
+
+/// A frame of the running thread as the system call it makes.
+#[inline]
+pub fn call(frame: &mut TrapFrame) -> &mut Call {
+    // SAFETY: a call is the same as its frame.
+    unsafe { &mut *ptr::from_mut(frame).cast() }
+}
+
+/// The thread that makes a call.
+#[inline]
+pub fn maker(_call: &Call) -> &Arc<Thread> {
+    // SAFETY: a call is made by the thread that runs, on its own stack, so the thread stays as long as the call. Every
+    // thread got its share of itself when it was made.
+    unsafe { (*cpu::current().cast::<Thread>()).own_share.0.assume_init_ref() }
 }
 
 /// The running thread's open file of a number, lent to `f`, which closes no descriptor: EBADF.

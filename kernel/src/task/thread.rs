@@ -4,6 +4,7 @@
 //! takes a notification or sleeps; `unpark` leaves one or makes the sleeper runnable.
 
 use super::signal::{Pending, ThreadSignals};
+use super::current::OwnShare;
 use super::{Process, current, sched};
 use crate::arch::context::ArchThread;
 use crate::arch::trap::TrapFrame;
@@ -13,6 +14,7 @@ use crate::time::{self, now_ns};
 use crate::trace::wakeups::{self, Note};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::mem::offset_of;
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
@@ -38,10 +40,12 @@ pub const KILL: u32 = 4;
 pub const STOP: u32 = 8;
 /// The signal mask is a temporary one (sigsuspend, epoll_pwait) and goes back to the saved one.
 pub const RESTORE_MASK: u32 = 16;
-/// System calls are traced.
-pub const TRACE: u32 = 32;
+/// A system call did not come to its end: [`Thread::take_unfinished`].
+const UNFINISHED: u32 = 32;
 /// Any of these is dealt with before user code goes on.
-pub const WORK: u32 = RESCHEDULE | SIGNAL | KILL | STOP | RESTORE_MASK;
+pub const WORK: u32 = RESCHEDULE | SIGNAL | KILL | STOP | RESTORE_MASK | UNFINISHED;
+/// Where the machine's system-call entry finds [`Thread::flags`].
+pub const FLAGS_OFFSET: usize = offset_of!(Thread, flags);
 /// Any of these ends a sleep.
 const INTERRUPT: u32 = SIGNAL | KILL | STOP;
 
@@ -57,6 +61,7 @@ pub enum Leaving {
 }
 
 pub struct Thread {
+    pub(super) own_share: OwnShare,
     /// Its number; execve(2) gives the surviving thread that of the process.
     tid: AtomicI32,
     pub process: Arc<Process>,
@@ -92,6 +97,8 @@ pub struct Thread {
     pub robust_list: AtomicUsize,
     /// Futex state, see `futex.rs`.
     pub(super) futex: super::futex::WaitState,
+    /// The error that a system call ended with instead, where it is UNFINISHED.
+    unfinished: AtomicUsize,
     /// The deadline of an interrupted sleep, which its restart takes up again.
     pub restart_deadline_ns: AtomicU64,
     /// In wait4(2) or waitid(2): to be woken when a child changes.
@@ -116,17 +123,13 @@ impl Thread {
         let space_id = process.space_id();
         let timer = Timer::new()?;
         sched::make_room()?;
-        let trace = if crate::boot::command_line::parameters().trace {
-            TRACE
-        } else {
-            0
-        };
         process.add_thread_count();
-        Ok(Arc::new(Thread {
+        let mut thread = Arc::new(Thread {
+            own_share: OwnShare::none(),
             tid: AtomicI32::new(tid),
             arch,
             stack,
-            flags: AtomicU32::new(trace),
+            flags: AtomicU32::new(0),
             parking: AtomicU32::new(EMPTY),
             on_cpu: AtomicBool::new(false),
             cpu: AtomicUsize::new(crate::arch::cpu::id()),
@@ -140,6 +143,7 @@ impl Thread {
             clear_child_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
             futex: super::futex::WaitState::default(),
+            unfinished: AtomicUsize::new(0),
             restart_deadline_ns: AtomicU64::new(0),
             waits_for_child: AtomicBool::new(false),
             death_signal: AtomicU32::new(0),
@@ -147,7 +151,9 @@ impl Thread {
             name: SpinLock::new([0; 16]),
             woken_by: SpinLock::new(None),
             process,
-        }))
+        });
+        OwnShare::set(&mut thread);
+        Ok(thread)
     }
 
     /// The code that runs already on this CPU, as its idle thread.
@@ -292,6 +298,22 @@ impl Thread {
 
     pub fn clear(&self, flag: u32) {
         self.flags.fetch_and(!flag, AcqRel);
+    }
+
+    /// The running thread's system call did not come to its end: it is to be made again, with a whole frame or after a
+    /// signal.
+    pub fn set_unfinished(&self, error: Errno) {
+        self.unfinished.store(error.0, Relaxed);
+        self.flags.fetch_or(UNFINISHED, AcqRel);
+    }
+
+    /// Why its system call did not come to its end, if that is so.
+    pub fn take_unfinished(&self) -> Option<Errno> {
+        if !self.has_flag(UNFINISHED) {
+            return None;
+        }
+        self.clear(UNFINISHED);
+        Some(Errno(self.unfinished.load(Relaxed)))
     }
 
     pub fn has_ended(&self) -> bool {

@@ -3,23 +3,32 @@
 //!
 //! Wake-ups have a trace of their own, in [`wakeups`].
 //!
-//! A thread that is traced has its TRACE flag, so that a kernel that does not trace pays one test a call.
+//! A kernel that traces has another table of calls, so one that does not pays nothing.
 
 pub mod wakeups;
 
+use crate::boot::command_line::parameters;
 use crate::mm::user;
 use crate::println;
-use crate::syscall::Call;
+use crate::syscall::{Call, Handler, table};
 use alloc::string::String;
 use core::fmt::Write;
 use libsyscall::abi::{Errno, nr};
 
-/// Makes the call and prints it. A call that never returns (exit, or one that is killed) is printed when it begins.
+/// Begins to trace what the command line asks for.
+pub fn init() {
+    if parameters().trace {
+        table::trace();
+    }
+    wakeups::init();
+}
+
+/// Has `handler` make the call, and prints it. A call that never returns (exit, or one that is killed) is printed when it begins.
 #[cold]
 #[inline(never)]
-pub fn traced(call: &mut Call, invoke: fn(&mut Call) -> Result<usize, Errno>) -> Result<usize, Errno> {
+pub fn traced(call: &mut Call, handler: Handler) -> Result<usize, Errno> {
     let number = call.frame.syscall_number();
-    let (pid, tid) = (call.thread.process.pid, call.thread.tid());
+    let (pid, tid) = (call.thread().process.pid, call.thread().tid());
     let mut line = String::new();
     // A String can't fail to be written to.
     let _ = write!(line, "[{pid} {tid}] ");
@@ -29,11 +38,11 @@ pub fn traced(call: &mut Call, invoke: fn(&mut Call) -> Result<usize, Errno>) ->
     }
     if matches!(number, nr::EXIT | nr::EXIT_GROUP) {
         println!("{line}({}) = ?", call.int(0));
-        return invoke(call);
+        return handler(call);
     }
     let arguments = [0, 1, 2, 3, 4, 5].map(|n| call.arg(n));
     let before = decode(number, &arguments, None);
-    let result = invoke(call);
+    let result = handler(call);
     line.push_str(&decode_after(number, &arguments, before, result));
     match result {
         Ok(value) if is_address(number) => println!("{line} = {value:#x}"),

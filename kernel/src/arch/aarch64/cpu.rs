@@ -15,6 +15,7 @@ const EMERGENCY_STACK_SIZE: usize = 8192;
 /// From the block's start to the emergency stack's top, for the vectors.
 pub(super) const EMERGENCY_STACK_END: usize = EMERGENCY_STACK_SIZE;
 const _: () = assert!(core::mem::offset_of!(Block, emergency_stack) == 0);
+pub(super) const CURRENT_OFFSET: usize = core::mem::offset_of!(Block, current);
 
 /// A CPU's own block; TPIDR_EL1 points to it.
 #[repr(C, align(16))]

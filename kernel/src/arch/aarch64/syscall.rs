@@ -3,11 +3,11 @@
 use super::trap::TrapFrame;
 
 /// From the assembler, with the C calling convention.
-pub(super) extern "C" fn enter(frame: &mut TrapFrame) {
-    crate::syscall::dispatch(frame);
+pub(super) extern "C" fn enter(frame: &mut TrapFrame) -> isize {
+    crate::syscall::dispatch(frame)
 }
 
-/// The same for a call that wants every register in its frame.
-pub(super) extern "C" fn enter_whole(frame: &mut TrapFrame, full: u64) {
-    crate::syscall::dispatch_whole(frame, TrapFrame::reason(full));
+/// The same where more is to be done; every register is in the frame now.
+pub(super) extern "C" fn finish(frame: &mut TrapFrame, result: isize) {
+    crate::syscall::finish(frame, result);
 }

@@ -2,6 +2,7 @@
 
 use super::{cpu, fpu, gic, syscall, uaccess};
 use crate::arch::frame::{FAST, WHOLE};
+use crate::task::thread;
 use crate::trap::{Access, Exception};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
@@ -120,8 +121,7 @@ global_asm!(
     stp x28, x29, [sp, #224]
     .endm
 
-    .macro restore_spoiled
-    ldp x0, x1, [sp]
+    .macro restore_from_x2
     ldp x2, x3, [sp, #16]
     ldp x4, x5, [sp, #32]
     ldp x6, x7, [sp, #48]
@@ -156,7 +156,8 @@ global_asm!(
     ldp x20, x21, [sp, #{pc}]
     msr elr_el1, x20
     msr spsr_el1, x21
-    restore_spoiled
+    ldp x0, x1, [sp]
+    restore_from_x2
     ldp x18, x19, [sp, #144]
     ldp x20, x21, [sp, #160]
     ldp x22, x23, [sp, #176]
@@ -230,8 +231,8 @@ global_asm!(
     .cfi_sections .debug_frame
     .cfi_startproc
     .cfi_undefined x30
-    // A system call saves what the kernel's code may spoil. What that keeps comes back by itself; the few calls that read
-    // it ask for it, and then everything is as after a trap.
+    // A system call saves what the kernel's code may spoil. What that keeps comes back by itself; where something is left
+    // to do before user code goes on it is saved too, and then everything is as after a trap.
     .balign 64
     user_synchronous:
     sub sp, sp, #{frame}
@@ -249,25 +250,27 @@ global_asm!(
     stp x0, xzr, [sp, #{original_x0}]
     mov x0, sp
     bl {syscall}
-    ldr x1, [sp, #{full}]
-    cbnz x1, 2f
+    mrs x1, tpidr_el1
+    ldr x1, [x1, #{current}]
+    ldr w1, [x1, #{flags}]
+    tst w1, #{work}
+    b.ne 2f
     ldp x9, x10, [sp, #{pc}]
     ldp x30, x11, [sp, #240]
     msr elr_el1, x9
     msr spsr_el1, x10
     msr sp_el0, x11
-    restore_spoiled
+    ldr x1, [sp, #8]
+    restore_from_x2
     ldr x18, [sp, #144]
     add sp, sp, #{frame}
     eret
 
-    // Either something else rewrote the frame (exec, a signal's return), or the call wants the rest of the registers.
     2:
-    cmp x1, #{whole}
-    b.eq trap_return
     save_kept
+    mov x1, x0
     mov x0, sp
-    bl {syscall_whole}
+    bl {syscall_finish}
     b trap_return
     3:
     str x0, [sp, #{original_x0}]
@@ -310,7 +313,10 @@ global_asm!(
     whole = const WHOLE,
     svc = const CLASS_SVC,
     syscall = sym syscall::enter,
-    syscall_whole = sym syscall::enter_whole,
+    syscall_finish = sym syscall::finish,
+    current = const cpu::CURRENT_OFFSET,
+    flags = const thread::FLAGS_OFFSET,
+    work = const thread::WORK,
     user_exception = sym user_exception,
     user_interrupt = sym user_interrupt,
     kernel_exception = sym kernel_exception,

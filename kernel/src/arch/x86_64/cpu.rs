@@ -43,6 +43,7 @@ static BLOCKS: [Block; MAX_CPUS] = [const {
 }; MAX_CPUS];
 
 pub(super) const FRAME_BASE_OFFSET: usize = offset_of!(Block, frame_base);
+pub(super) const CURRENT_OFFSET: usize = offset_of!(Block, current);
 pub(super) const USER_STACK_OFFSET: usize = offset_of!(Block, user_stack);
 
 /// Sets up the block of the CPU this runs on.

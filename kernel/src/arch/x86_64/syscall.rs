@@ -3,6 +3,7 @@
 use super::{cpu, trap};
 use crate::arch::frame::{FAST, WHOLE};
 use crate::arch::trap::TrapFrame;
+use crate::task::thread;
 use core::arch::global_asm;
 use core::mem::offset_of;
 use x86_64::VirtAddr;
@@ -31,18 +32,18 @@ pub(super) fn init_cpu() {
 }
 
 /// From the assembler, with the C calling convention.
-extern "C" fn enter(frame: &mut TrapFrame) {
-    crate::syscall::dispatch(frame);
+extern "C" fn enter(frame: &mut TrapFrame) -> isize {
+    crate::syscall::dispatch(frame)
 }
 
-/// The same for a call that wants every register in its frame.
-extern "C" fn enter_whole(frame: &mut TrapFrame, full: u64) {
-    crate::syscall::dispatch_whole(frame, TrapFrame::reason(full));
+/// The same where more is to be done; every register is in the frame now.
+extern "C" fn finish(frame: &mut TrapFrame, result: isize) {
+    crate::syscall::finish(frame, result);
 }
 
 // The frame is on top of the stack, and a call fills in what it needs: what `sysretq` takes and the registers that a C
-// function may spoil. Those it keeps come back by themselves; the few calls that read them ask for them, and then
-// everything is as after a trap. CS and SS are always the same in user mode, so the words of the last trap are right.
+// function may spoil. Those it keeps come back by themselves; where something is left to do before user code goes on they
+// are saved too, and then everything is as after a trap. CS and SS are always the same in user mode, so the words of the last trap are right.
 global_asm!(
     r#"
     .text
@@ -66,11 +67,11 @@ global_asm!(
     mov rdi, rsp
     call {enter}
 
-    cmp qword ptr [rsp + {full}], {fast}
-    jne 2f
+    mov rcx, gs:[{current}]
+    test dword ptr [rcx + {flags}], {work}
+    jnz 2f
     mov rcx, [rsp + {rip}]
     mov r11, [rsp + {rflags}]
-    mov rax, [rsp + {rax}]
     mov rdi, [rsp + {rdi}]
     mov rsi, [rsp + {rsi}]
     mov rdx, [rsp + {rdx}]
@@ -81,11 +82,8 @@ global_asm!(
     swapgs
     sysretq
 
-    // Either something else rewrote the frame (exec, a signal's return), or the call wants the rest of the registers.
     2:
-    mov rsi, [rsp + {full}]
-    cmp rsi, {whole}
-    je trap_return
+    mov rsi, rax
     mov rcx, [rsp + {rip}]
     mov [rsp + {rcx}], rcx
     mov r11, [rsp + {rflags}]
@@ -98,15 +96,17 @@ global_asm!(
     mov [rsp + {r15}], r15
     mov qword ptr [rsp + {full}], {whole}
     mov rdi, rsp
-    call {enter_whole}
+    call {finish}
     jmp trap_return
 "#,
     user_stack = const cpu::USER_STACK_OFFSET,
     frame_base = const cpu::FRAME_BASE_OFFSET,
+    current = const cpu::CURRENT_OFFSET,
+    flags = const thread::FLAGS_OFFSET,
+    work = const thread::WORK,
     rip = const offset_of!(TrapFrame, rip),
     rflags = const offset_of!(TrapFrame, rflags),
     original_rax = const offset_of!(TrapFrame, original_rax),
-    rax = const offset_of!(TrapFrame, rax),
     rcx = const offset_of!(TrapFrame, rcx),
     rdi = const offset_of!(TrapFrame, rdi),
     rsi = const offset_of!(TrapFrame, rsi),
@@ -126,5 +126,5 @@ global_asm!(
     fast = const FAST,
     whole = const WHOLE,
     enter = sym enter,
-    enter_whole = sym enter_whole,
+    finish = sym finish,
 );

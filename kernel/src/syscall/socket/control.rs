@@ -74,7 +74,7 @@ fn read_rights(call: &Call, at: usize, len: usize, files: &mut Vec<Arc<OpenFile>
     files.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
     for index in 0..count {
         let fd: i32 = user::read(at + index * size_of::<i32>())?;
-        files.push(call.thread.process.files().get_any(fd)?);
+        files.push(call.thread().process.files().get_any(fd)?);
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ fn read_credentials(call: &Call, at: usize, len: usize) -> Result<Credentials, E
         return Err(Errno::EINVAL);
     }
     let [pid, uid, gid]: [u32; 3] = user::read(at)?;
-    let process = &call.thread.process;
+    let process = &call.thread().process;
     let own = process.full_credentials();
     let has = |ids: crate::task::credentials::Ids, id| [ids.real, ids.effective, ids.saved].contains(&id);
     let may_say = (pid as i32 == process.pid || own.has(CAP_SYS_ADMIN))
@@ -169,7 +169,7 @@ pub fn write(
 
 /// Gives descriptors to as many descriptions as there is room for, in the message and in the table; whether to all.
 fn write_rights(call: &Call, writer: &mut Writer, rights: Rights, cloexec: bool) -> Result<bool, Errno> {
-    let process = &call.thread.process;
+    let process = &call.thread().process;
     let files = rights.land();
     let room = (writer.room - writer.written).saturating_sub(HEADER_LEN) / size_of::<i32>();
     let count = files.len();
