@@ -196,7 +196,9 @@ fn wait(
     };
     match futex::wait(call.thread(), address, private, expected, deadline_ns, bitset) {
         Err(Errno::ERESTARTSYS) if !absolute && deadline_ns.is_some() => {
-            call.thread().restart_deadline_ns.store(deadline_ns.unwrap_or(0), Relaxed);
+            call.thread()
+                .restart_deadline_ns
+                .store(deadline_ns.unwrap_or(0), Relaxed);
             Err(Errno::ERESTART_RESTARTBLOCK)
         }
         result => result.map(|()| 0),

@@ -135,7 +135,11 @@ fn map_file(call: &Call, prot: Protection, shared: bool, offset: u64, len: usize
 }
 
 fn munmap(call: &mut Call) -> Result<usize, Errno> {
-    call.thread().process.space().unmap(call.arg(0), call.arg(1)).map(|()| 0)
+    call.thread()
+        .process
+        .space()
+        .unmap(call.arg(0), call.arg(1))
+        .map(|()| 0)
 }
 
 fn mprotect(call: &mut Call) -> Result<usize, Errno> {

@@ -139,7 +139,9 @@ fn poll(call: &mut Call) -> Result<usize, Errno> {
     };
     let result = poll_fds(call, deadline_ns);
     if result == Err(Errno::ERESTARTNOHAND) {
-        call.thread().restart_deadline_ns.store(deadline_ns.unwrap_or(0), Relaxed);
+        call.thread()
+            .restart_deadline_ns
+            .store(deadline_ns.unwrap_or(0), Relaxed);
         return Err(Errno::ERESTART_RESTARTBLOCK);
     }
     result

@@ -90,7 +90,11 @@ fn setitimer(call: &mut Call) -> Result<usize, Errno> {
 
 #[cfg(target_arch = "x86_64")]
 fn alarm(call: &mut Call) -> Result<usize, Errno> {
-    let timer = call.thread().process.timers.interval(ITIMER_REAL, &call.thread().process)?;
+    let timer = call
+        .thread()
+        .process
+        .timers
+        .interval(ITIMER_REAL, &call.thread().process)?;
     let former = timer.set(setting_from_now(&timer, call.uint(0) as u64 * NANOSECONDS, 0));
     match times_of(&timer, former) {
         (_, 0) => Ok(0),

@@ -3,8 +3,8 @@
 //! Sleeping is parking with a token (`docs/adr/0002`): the word [`Thread::parking`] is empty, notified or parked. `park`
 //! takes a notification or sleeps; `unpark` leaves one or makes the sleeper runnable.
 
-use super::signal::{Pending, ThreadSignals};
 use super::current::OwnShare;
+use super::signal::{Pending, ThreadSignals};
 use super::{Process, current, sched};
 use crate::arch::context::ArchThread;
 use crate::arch::trap::TrapFrame;
