@@ -59,7 +59,8 @@ pub fn user_exception(frame: &mut TrapFrame, exception: Exception) {
 fn signal_of(thread: &task::Thread, frame: &TrapFrame, exception: Exception) -> Option<Info> {
     let ip = frame.ip();
     let info = match exception {
-        Exception::PageFault { address, access } => match thread.process.space().handle_fault(address, access) {
+        Exception::PageFault { address, access } => match task::with_space(|space| space.handle_fault(address, access))
+        {
             Ok(()) => {
                 thread.faults.fetch_add(1, Relaxed);
                 return None;

@@ -6,6 +6,7 @@
 use crate::Region;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// Regions in a chunk. The most that are moved for one more; and of two neighbouring chunks more than half is in use.
 const CHUNK: usize = 16;
@@ -21,6 +22,9 @@ pub struct Chunks<A> {
     /// None is empty.
     chunks: Vec<Vec<Region<A>>>,
     len: usize,
+    /// What was found last, where the next search looks first: a call looks for one place several times, and the next call
+    /// is often about the same. A hint, which may be old.
+    last: Cell<Place>,
 }
 
 impl<A> Chunks<A> {
@@ -28,6 +32,7 @@ impl<A> Chunks<A> {
         Chunks {
             chunks: Vec::new(),
             len: 0,
+            last: Cell::new(Place { chunk: 0, index: 0 }),
         }
     }
 
@@ -60,6 +65,29 @@ impl<A> Chunks<A> {
     /// The first region that ends after `address`: the one that holds it, or else the next.
     #[inline]
     pub fn ending_after(&self, address: usize) -> Place {
+        let last = self.last.get();
+        if self.is_ending_after(last, address) {
+            return last;
+        }
+        let place = self.search(address);
+        self.last.set(place);
+        place
+    }
+
+    /// Whether this is what [`Chunks::ending_after`] looks for. False too where the region before would have to be looked up.
+    #[inline]
+    fn is_ending_after(&self, place: Place, address: usize) -> bool {
+        let Some(regions) = self.chunks.get(place.chunk) else {
+            return false;
+        };
+        let Some(region) = regions.get(place.index) else {
+            return false;
+        };
+        region.range.end > address
+            && (region.range.start <= address || place.index > 0 && regions[place.index - 1].range.end <= address)
+    }
+
+    fn search(&self, address: usize) -> Place {
         let ends_before = |region: &Region<A>| region.range.end <= address;
         let chunk = self
             .chunks
@@ -142,7 +170,9 @@ impl<A> Chunks<A> {
             }
         }
         self.chunks[chunk].insert(index, region);
-        Place { chunk, index }
+        let place = Place { chunk, index };
+        self.last.set(place);
+        place
     }
 
     /// Takes the region at `place` out; and where the next one is then.
@@ -168,6 +198,8 @@ impl<A> Chunks<A> {
         if self.chunks.get(chunk).is_some_and(|regions| index == regions.len()) {
             (chunk, index) = (chunk + 1, 0);
         }
-        (removed, Place { chunk, index })
+        let next = Place { chunk, index };
+        self.last.set(next);
+        (removed, next)
     }
 }

@@ -12,7 +12,6 @@ extern crate alloc;
 mod chunks;
 
 use alloc::collections::TryReserveError;
-use alloc::vec::Vec;
 use chunks::{Chunks, Place};
 use core::ops::Range;
 
@@ -31,43 +30,6 @@ pub trait Attributes: Clone {
 pub struct Region<A> {
     pub range: Range<usize>,
     pub attributes: A,
-}
-
-/// What was taken out, in order.
-#[derive(Debug)]
-pub struct Removed<A> {
-    /// Mostly there is one, which needs no list.
-    first: Option<Region<A>>,
-    more: Vec<Region<A>>,
-}
-
-impl<A> Removed<A> {
-    const NOTHING: Self = Removed {
-        first: None,
-        more: Vec::new(),
-    };
-
-    fn push(&mut self, range: Range<usize>, attributes: A) {
-        let region = Region { range, attributes };
-        match self.first {
-            None => self.first = Some(region),
-            Some(_) => self.more.push(region),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Region<A>> {
-        self.first.iter().chain(&self.more)
-    }
-}
-
-impl<A> Default for Removed<A> {
-    fn default() -> Self {
-        Removed::NOTHING
-    }
 }
 
 /// All regions of an address space, by start.
@@ -122,10 +84,15 @@ impl<A: Attributes> RegionMap<A> {
 
     /// All regions that share a byte with `range`, in order, whole.
     pub fn overlapping(&self, range: Range<usize>) -> impl Iterator<Item = (Range<usize>, &A)> {
-        self.regions
-            .from(self.regions.ending_after(range.start))
-            .take_while(move |region| region.range.start < range.end)
-            .map(Region::parts)
+        let mut place = self.regions.ending_after(range.start);
+        core::iter::from_fn(move || {
+            let region = self
+                .regions
+                .get(place)
+                .filter(|region| region.range.start < range.end)?;
+            place = self.regions.after(place);
+            Some(region.parts())
+        })
     }
 
     /// Every region, in order.
@@ -177,9 +144,8 @@ impl<A: Attributes> RegionMap<A> {
         self.regions.insert(next, Region { range, attributes });
     }
 
-    /// Takes everything in `range` out, splitting what reaches over its borders.
-    pub fn remove(&mut self, range: Range<usize>) -> Removed<A> {
-        let mut removed = Removed::NOTHING;
+    /// Takes everything in `range` out, splitting what reaches over its borders; each piece goes to `take`, in order.
+    pub fn remove(&mut self, range: Range<usize>, mut take: impl FnMut(Range<usize>, A)) {
         let mut place = self.regions.ending_after(range.start);
         if let Some(region) = self.regions.get_mut(place)
             && region.range.start < range.start
@@ -194,10 +160,10 @@ impl<A: Attributes> RegionMap<A> {
                 };
                 let after = self.regions.after(place);
                 self.regions.insert(after, behind);
-                removed.push(range, attributes);
-                return removed;
+                take(range, attributes);
+                return;
             }
-            removed.push(range.start..end, attributes);
+            take(range.start..end, attributes);
             place = self.regions.after(place);
         }
         while let Some(region) = self.regions.get_mut(place)
@@ -206,19 +172,21 @@ impl<A: Attributes> RegionMap<A> {
             if region.range.end > range.end {
                 let advanced = region.attributes.advanced(range.end - region.range.start);
                 let attributes = core::mem::replace(&mut region.attributes, advanced);
-                removed.push(region.range.start..range.end, attributes);
+                take(region.range.start..range.end, attributes);
                 region.range.start = range.end;
                 break;
             }
             let (region, next) = self.regions.remove(place);
-            removed.push(region.range, region.attributes);
+            take(region.range, region.attributes);
             place = next;
         }
-        removed
     }
 
     /// Changes the attributes of everything in `range`, splitting at its borders and joining again.
     pub fn update(&mut self, range: Range<usize>, mut change: impl FnMut(&mut A)) {
+        if self.update_start(&range, &mut change) {
+            return;
+        }
         self.split(range.end);
         self.split(range.start);
         let mut place = self.regions.ending_after(range.start);
@@ -229,6 +197,37 @@ impl<A: Attributes> RegionMap<A> {
             place = self.join(place);
         }
         self.join(place);
+    }
+
+    /// [`RegionMap::update`] of the start of a region, as of a stack's guard; whether the range is one.
+    fn update_start(&mut self, range: &Range<usize>, change: &mut impl FnMut(&mut A)) -> bool {
+        let place = self.regions.ending_after(range.start);
+        let Some(region) = self.regions.get_mut(place) else {
+            return false;
+        };
+        if region.range.start != range.start || region.range.end <= range.end {
+            return false;
+        }
+        let mut attributes = region.attributes.clone();
+        change(&mut attributes);
+        let rest = region.attributes.advanced(range.len());
+        if attributes.continues(range.len(), &rest) {
+            // It was so already.
+            return true;
+        }
+        region.range.start = range.end;
+        region.attributes = rest;
+        if let Some(before) = self.regions.before(place)
+            && let Some(region) = self.regions.get_mut(before)
+            && region.is_continued_by(range.start, &attributes)
+        {
+            region.range.end = range.end;
+            region.attributes.absorb(&attributes);
+            return true;
+        }
+        let range = range.clone();
+        self.regions.insert(place, Region { range, attributes });
+        true
     }
 
     /// The highest vacant range of `len` bytes inside `window`, by its start.

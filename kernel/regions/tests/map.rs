@@ -59,9 +59,9 @@ fn a_file_joins_only_at_its_next_offset() {
 fn removing_the_middle_splits() {
     let mut map = RegionMap::default();
     map.insert(10..40, file(0));
-    let removed = map.remove(20..30);
-    let removed: Vec<_> = removed.iter().map(|region| region.attributes).collect();
-    assert_eq!(removed, [file(10)]);
+    let mut removed = Vec::new();
+    map.remove(20..30, |range, attributes| removed.push((range, attributes)));
+    assert_eq!(removed, [(20..30, file(10))]);
     assert_eq!(ranges(&map), [(10, 20, file(0)), (30, 40, file(20))]);
 }
 
@@ -141,7 +141,8 @@ fn random_calls(seed: u64, space: usize, longest: usize) {
         };
         match random.below(3) {
             0 => {
-                let removed: usize = map.remove(start..end).iter().map(|region| region.range.len()).sum();
+                let mut removed = 0;
+                map.remove(start..end, |range, _| removed += range.len());
                 assert_eq!(removed, model[start..end].iter().flatten().count());
                 map.insert(start..end, mapping);
                 for (step, slot) in model[start..end].iter_mut().enumerate() {
@@ -149,7 +150,7 @@ fn random_calls(seed: u64, space: usize, longest: usize) {
                 }
             }
             1 => {
-                map.remove(start..end);
+                map.remove(start..end, |_, _| ());
                 model[start..end].fill(None);
             }
             _ => {

@@ -96,13 +96,14 @@ fn mmap(call: &mut Call) -> Result<usize, Errno> {
     } else {
         Placement::Anywhere
     };
-    let space = call.thread().process.space();
-    let start = space.map(address, len, mapping, placement)?;
-    if flags & (MAP_POPULATE | MAP_LOCKED) != 0 && flags & MAP_NONBLOCK == 0 {
-        // mmap(2): the call does not fail where populating does.
-        let _ = space.populate(start..start + len);
-    }
-    Ok(start)
+    task::with_space(|space| {
+        let start = space.map(address, len, mapping, placement)?;
+        if flags & (MAP_POPULATE | MAP_LOCKED) != 0 && flags & MAP_NONBLOCK == 0 {
+            // mmap(2): the call does not fail where populating does.
+            let _ = space.populate(start..start + len);
+        }
+        Ok(start)
+    })
 }
 
 /// EACCES: a descriptor that can't be read, or shared writing through one not open for both. EPERM: shared writing of a file
@@ -135,11 +136,8 @@ fn map_file(call: &Call, prot: Protection, shared: bool, offset: u64, len: usize
 }
 
 fn munmap(call: &mut Call) -> Result<usize, Errno> {
-    call.thread()
-        .process
-        .space()
-        .unmap(call.arg(0), call.arg(1))
-        .map(|()| 0)
+    task::with_space(|space| space.unmap(call.arg(0), call.arg(1)))?;
+    Ok(0)
 }
 
 fn mprotect(call: &mut Call) -> Result<usize, Errno> {
@@ -148,31 +146,22 @@ fn mprotect(call: &mut Call) -> Result<usize, Errno> {
     if bits & !(PROT_READ | PROT_WRITE | PROT_EXEC) != 0 {
         return Err(Errno::EINVAL);
     }
-    call.thread()
-        .process
-        .space()
-        .protect(call.arg(0), call.arg(1), protection(bits))
-        .map(|()| 0)
+    task::with_space(|space| space.protect(call.arg(0), call.arg(1), protection(bits)))?;
+    Ok(0)
 }
 
 fn mremap(call: &mut Call) -> Result<usize, Errno> {
     let flags = RemapFlags::from_bits(call.arg(3)).ok_or(Errno::EINVAL)?;
-    call.thread()
-        .process
-        .space()
-        .remap(call.arg(0), call.arg(1), call.arg(2), flags, call.arg(4))
+    task::with_space(|space| space.remap(call.arg(0), call.arg(1), call.arg(2), flags, call.arg(4)))
 }
 
 fn madvise(call: &mut Call) -> Result<usize, Errno> {
-    call.thread()
-        .process
-        .space()
-        .advise(call.arg(0), call.arg(1), call.int(2))
-        .map(|()| 0)
+    task::with_space(|space| space.advise(call.arg(0), call.arg(1), call.int(2)))?;
+    Ok(0)
 }
 
 fn brk(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread().process.space().set_heap_end(call.arg(0)))
+    Ok(task::with_space(|space| space.set_heap_end(call.arg(0))))
 }
 
 /// A page range of user space; ENOMEM where it leaves it.

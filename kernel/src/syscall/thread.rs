@@ -75,6 +75,8 @@ fn clone(call: &mut Call) -> Result<usize, Errno> {
 const CLONE_ARGS_WORDS: usize = 11;
 
 fn clone3(call: &mut Call) -> Result<usize, Errno> {
+    // Before the arguments are read: they would be twice.
+    call.need_whole_frame()?;
     let size = call.arg(1);
     if size < CLONE_ARGS_SIZE_VER0 {
         return Err(Errno::EINVAL);
@@ -82,10 +84,15 @@ fn clone3(call: &mut Call) -> Result<usize, Errno> {
     if size > crate::arch::PAGE_SIZE {
         return Err(Errno::E2BIG);
     }
-    let mut words = [0u64; CLONE_ARGS_WORDS];
-    for (index, word) in words.iter_mut().enumerate().take(size / 8) {
-        *word = user::read(call.arg(0) + index * 8)?;
-    }
+    let words: [u64; CLONE_ARGS_WORDS] = if size >= 8 * CLONE_ARGS_WORDS {
+        user::read(call.arg(0))?
+    } else {
+        let mut words = [0; CLONE_ARGS_WORDS];
+        for (index, word) in words.iter_mut().enumerate().take(size / 8) {
+            *word = user::read(call.arg(0) + index * 8)?;
+        }
+        words
+    };
     // clone3(2), E2BIG: what is beyond this kernel's knowledge must be zero.
     for index in CLONE_ARGS_WORDS..size / 8 {
         if user::read::<u64>(call.arg(0) + index * 8)? != 0 {

@@ -13,6 +13,7 @@ use super::thread::{Leaving, Thread};
 use crate::arch::trap::TrapFrame;
 use crate::arch::{self, MAX_CPUS, cpu};
 use crate::file::{FdTable, OpenFile};
+use crate::mm::space::AddressSpace;
 use crate::syscall::Call;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -71,6 +72,17 @@ pub fn maker(_call: &Call) -> &Arc<Thread> {
     // SAFETY: a call is made by the thread that runs, on its own stack, so the thread stays as long as the call. Every
     // thread got its share of itself when it was made.
     unsafe { (*cpu::current().cast::<Thread>()).own_share.0.assume_init_ref() }
+}
+
+/// The running thread's address space, lent: neither its lock nor a share is taken.
+#[inline]
+pub fn with_space<R>(f: impl FnOnce(&AddressSpace) -> R) -> R {
+    with_current(|thread| {
+        // SAFETY: a process's space is replaced by its only thread (execve(2)) or its last (its end). While the running
+        // thread is in `f`, which does neither, it stays what it is.
+        let space = unsafe { &*thread.process.space_slot() };
+        f(space.as_ref().expect("a running process has an address space"))
+    })
 }
 
 /// The running thread's open file of a number, lent to `f`, which closes no descriptor: EBADF.

@@ -48,7 +48,7 @@ pub(super) fn leave_memory(thread: &Arc<Thread>) {
     futex::release_held(thread, false);
     let clear = thread.clear_child_tid.swap(0, Relaxed);
     if clear != 0 && user::write(clear, &0u32).is_ok() {
-        futex::wake_shared(clear, 1);
+        futex::wake_shared(thread, clear, 1);
     }
 }
 

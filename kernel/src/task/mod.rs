@@ -31,7 +31,7 @@ pub mod thread;
 pub mod usage;
 pub mod wait;
 
-pub use current::{with_current, with_file, with_two_files};
+pub use current::{with_current, with_file, with_space, with_two_files};
 pub use process::Process;
 pub use sched::{in_steps, preempt_point};
 pub use thread::Thread;

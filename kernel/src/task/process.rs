@@ -1,7 +1,7 @@
 //! A process: what its threads share.
 
 use super::credentials::Credentials;
-use super::signal::ProcessSignals;
+use super::signal::{Pending, ProcessSignals};
 use super::usage::Usage;
 use super::{Thread, sched, table};
 use crate::file::{FdTable, TableHolder};
@@ -42,6 +42,8 @@ pub struct Process {
     pub has_executed: AtomicBool,
 
     pub(super) signals: SpinLock<ProcessSignals>,
+    /// Signals for any of its threads.
+    pub(super) pending: Pending,
     pub(super) signal_arrivals: WaitQueue,
     /// Signal to the parent at the end; SIGCHLD but for clone(2)'s word.
     pub exit_signal: AtomicU32,
@@ -163,6 +165,7 @@ impl Process {
             is_adopted: AtomicBool::new(false),
             has_executed: AtomicBool::new(false),
             signals: SpinLock::default(),
+            pending: Pending::default(),
             signal_arrivals: WaitQueue::new(),
             exit_signal: AtomicU32::new(libsyscall::abi::signal::SIGCHLD),
             ending: AtomicI32::new(ALIVE),
@@ -270,6 +273,12 @@ impl Process {
     /// The address space of a process that runs.
     pub fn space(&self) -> Arc<AddressSpace> {
         self.try_space().expect("a running process has an address space")
+    }
+
+    /// Where its address space stands, for [`super::with_space`].
+    #[inline]
+    pub(super) fn space_slot(&self) -> *const Option<Arc<AddressSpace>> {
+        self.space.as_ptr()
     }
 
     /// The address space; `None` for zombies and the kernel.

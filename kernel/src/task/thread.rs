@@ -427,7 +427,7 @@ impl Thread {
     }
 
     /// Its own pending signals, for the process's signal code.
-    pub(super) fn pending(&self) -> &SpinLock<Pending> {
+    pub(super) fn pending(&self) -> &Pending {
         &self.signals.pending
     }
 }

@@ -13,6 +13,7 @@ use userspace_tests::{Status, checked, child, tests};
 fn main() -> ExitCode {
     userspace_tests::run(tests![
         none_is_one,
+        shared_objects_are_told_apart,
         moved_waiters,
         moved_while_equal,
         wake_with_operation,
@@ -107,6 +108,21 @@ fn none_is_one() {
             assert_eq!(waiter.join().expect("waiter"), Ok(0));
         });
     }
+}
+
+/// Objects of shared memory that were made one after the other, and the same place in each.
+fn shared_objects_are_told_apart() {
+    let words = [(); 3].map(|()| {
+        // SAFETY: new memory, which stays; zeroes are a word.
+        unsafe { &(*shared()).word }
+    });
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| futex(words[1], FUTEX_WAIT, 0, 0, words[1], 0));
+        until(|| futex(words[1], FUTEX_REQUEUE, 0, i32::MAX as usize, words[1], 0) == Ok(1));
+        let wake = |word| futex(word, FUTEX_WAKE, 1, 0, word, 0);
+        assert_eq!(words.map(wake), [Ok(0), Ok(1), Ok(0)]);
+        assert_eq!(waiter.join().expect("waiter"), Ok(0));
+    });
 }
 
 fn moved_waiters() {

@@ -1,14 +1,14 @@
-//! FP/SIMD state: saved only by threads that used it, restored at the first use.
+//! FP/SIMD state: saved only by threads that used it, restored for those that have lately, for others at the first use.
 //!
 //! While a thread runs, CPACR_EL1 traps user FP/SIMD until its state is in the registers; the first instruction then
 //! comes to [`first_use`]. A CPU remembers whose state its registers hold, so a thread that comes back to registers nobody
 //! else used goes on without restoring.
 
 use super::cpu;
-use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
 
 /// The registers v0 to v31, then FPSR and FPCR.
@@ -25,7 +25,13 @@ pub(super) struct Area {
     state: UnsafeCell<*mut State>,
     /// The CPU that last held this state in its registers, plus one.
     last_cpu: AtomicUsize,
+    /// How often more it is restored before its first use, see [`EAGER`].
+    eager: AtomicU8,
 }
+
+/// So many times a thread's state is restored as soon as it has the CPU, once it was used: a trap costs more, and who used
+/// it will again. Then one trap finds out whether it still does.
+const EAGER: u8 = 16;
 
 // SAFETY: touched by the CPU that runs the thread, or by the one that creates it before it runs.
 unsafe impl Send for Area {}
@@ -38,6 +44,7 @@ impl Area {
         Area {
             state: UnsafeCell::new(core::ptr::null_mut()),
             last_cpu: AtomicUsize::new(0),
+            eager: AtomicU8::new(0),
         }
     }
 
@@ -51,6 +58,7 @@ impl Area {
         Ok(Area {
             state: UnsafeCell::new(state),
             last_cpu: AtomicUsize::new(0),
+            eager: AtomicU8::new(0),
         })
     }
 
@@ -150,8 +158,15 @@ pub(super) fn switch(from: &Area, to: &Area) {
         }
         *block.fpu_area.get() = to;
         let kept = *block.fpu_owner.get() == to.address() && to.last_cpu.load(Ordering::Relaxed) == cpu::id() + 1;
-        if kept != was_live {
-            set_open(kept);
+        let eager = to.eager.load(Ordering::Relaxed);
+        let goes_on = kept || eager > 0;
+        if goes_on != was_live {
+            set_open(goes_on);
+        }
+        if goes_on && !kept {
+            to.eager.store(eager - 1, Ordering::Relaxed);
+            fpu_restore(to.pointer());
+            *block.fpu_owner.get() = to.address();
         }
     }
 }
@@ -160,6 +175,7 @@ pub(super) fn switch(from: &Area, to: &Area) {
 pub(super) fn first_use() {
     set_open(true);
     let area = running();
+    area.eager.store(EAGER, Ordering::Relaxed);
     // SAFETY: the running thread's own area; the registers are open now.
     unsafe {
         fpu_restore(area.pointer());
@@ -205,10 +221,23 @@ pub(super) fn reset_running() {
 
 /// A copy of the running thread's state, for its child.
 pub(super) fn copy_of_running() -> Result<Area, Errno> {
-    let copy = Area::fresh()?;
-    // SAFETY: nobody else has the copy yet.
-    unsafe { *copy.pointer() = get() };
-    Ok(copy)
+    let area = running();
+    if live() {
+        // SAFETY: the running thread's own area.
+        unsafe { fpu_save(area.pointer()) };
+    }
+    // SAFETY: the layout's size is not 0.
+    let state: *mut State = unsafe { alloc(Layout::new::<State>()) }.cast();
+    if state.is_null() {
+        return Err(Errno::ENOMEM);
+    }
+    // SAFETY: the running thread's own, and a new one.
+    unsafe { state.copy_from_nonoverlapping(area.pointer(), 1) };
+    Ok(Area {
+        state: UnsafeCell::new(state),
+        last_cpu: AtomicUsize::new(0),
+        eager: AtomicU8::new(area.eager.load(Ordering::Relaxed)),
+    })
 }
 
 /// The FPE_* code of a floating-point exception, by its syndrome.

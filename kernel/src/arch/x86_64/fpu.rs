@@ -1,14 +1,14 @@
-//! FP/SIMD state: saved only by threads that used it, restored at the first use.
+//! FP/SIMD state: saved only by threads that used it, restored for those that have lately, for others at the first use.
 //!
 //! While a thread runs, CR0.TS is set until its state is in the registers; the first FP/SIMD instruction then traps
 //! ([`first_use`]). A CPU remembers whose state its registers hold, so a thread that comes back to registers nobody else
 //! used goes on without restoring.
 
 use super::cpu;
-use alloc::alloc::{Layout, alloc_zeroed, dealloc};
+use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
@@ -28,7 +28,13 @@ pub(super) struct Area {
     bytes: UnsafeCell<*mut u8>,
     /// The CPU that last held this state in its registers, plus one.
     last_cpu: AtomicUsize,
+    /// How often more it is restored before its first use, see [`EAGER`].
+    eager: AtomicU8,
 }
+
+/// So many times a thread's state is restored as soon as it has the CPU, once it was used: a trap costs more, and who used
+/// it will again. Then one trap finds out whether it still does.
+const EAGER: u8 = 16;
 
 // SAFETY: touched by the CPU that runs the thread, or by the one that creates it before it runs.
 unsafe impl Send for Area {}
@@ -45,6 +51,7 @@ impl Area {
         Area {
             bytes: UnsafeCell::new(core::ptr::null_mut()),
             last_cpu: AtomicUsize::new(0),
+            eager: AtomicU8::new(0),
         }
     }
 
@@ -58,6 +65,7 @@ impl Area {
         let area = Area {
             bytes: UnsafeCell::new(bytes),
             last_cpu: AtomicUsize::new(0),
+            eager: AtomicU8::new(0),
         };
         area.set_fresh();
         Ok(area)
@@ -195,8 +203,15 @@ pub(super) fn switch(from: &Area, to: &Area) {
         }
         *block.fpu_area.get() = to;
         let kept = *block.fpu_owner.get() == to.address() && to.last_cpu.load(Ordering::Relaxed) == cpu::id() + 1;
-        if kept != was_live {
-            set_task_switched(!kept);
+        let eager = to.eager.load(Ordering::Relaxed);
+        let goes_on = kept || eager > 0;
+        if goes_on != was_live {
+            set_task_switched(!goes_on);
+        }
+        if goes_on && !kept {
+            to.eager.store(eager - 1, Ordering::Relaxed);
+            restore(to);
+            *block.fpu_owner.get() = to.address();
         }
     }
 }
@@ -208,6 +223,7 @@ pub(super) fn first_use() {
     // SAFETY: this CPU's block; the running thread's area lives as long as the thread runs.
     unsafe {
         let area = &**block.fpu_area.get();
+        area.eager.store(EAGER, Ordering::Relaxed);
         restore(area);
         *block.fpu_owner.get() = area.address();
     }
@@ -230,10 +246,18 @@ fn forget() {
 /// A copy of the running thread's state, for its child.
 pub(super) fn copy_of_running(area: &Area) -> Result<Area, Errno> {
     settle(area);
-    let copy = Area::fresh()?;
-    // SAFETY: both are this thread's to touch now.
-    unsafe { copy.bytes().copy_from_slice(area.bytes()) };
-    Ok(copy)
+    // SAFETY: the layout's size is not 0.
+    let bytes = unsafe { alloc(layout()) };
+    if bytes.is_null() {
+        return Err(Errno::ENOMEM);
+    }
+    // SAFETY: the running thread's own area, which is no kernel thread's, and a new one of the same size.
+    unsafe { bytes.copy_from_nonoverlapping(*area.bytes.get(), AREA_SIZE.load(Ordering::Relaxed)) };
+    Ok(Area {
+        bytes: UnsafeCell::new(bytes),
+        last_cpu: AtomicUsize::new(0),
+        eager: AtomicU8::new(area.eager.load(Ordering::Relaxed)),
+    })
 }
 
 /// execve(2) and the start of a signal handler: a fresh state for the running thread.

@@ -5,10 +5,10 @@ use crate::arch::paging::{PageFlags, Verdict};
 use crate::arch::{PAGE_SIZE, USER_END};
 use crate::mm::frame;
 use crate::task;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
-use regions::Removed;
 
 /// Where mmap(2) may put a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,9 @@ impl AddressSpace {
         };
         if let Some(mappers) = mapping.mappers() {
             mappers.add(self);
+        }
+        if !mapping.backing.is_private() {
+            self.has_shared.store(true, Ordering::Relaxed);
         }
         inner.add(start..start + len, mapping);
         Ok(start)
@@ -296,23 +299,30 @@ impl Inner {
             .sum()
     }
 
-    /// Removes what is mapped in a range, pages and regions; the regions, to be dropped without the lock.
-    pub(super) fn take_out(&mut self, space: &AddressSpace, range: Range<usize>) -> Removed<Mapping> {
-        let removed = self.regions.remove(range.clone());
-        if range.end >= self.searched_to {
-            self.searched_to = self.map_top;
-            self.no_gap_of = 0;
-        }
-        if !removed.is_empty() {
-            for region in removed.iter() {
-                self.mapped -= region.range.len();
-                if region.attributes.is_data() {
-                    self.data -= region.range.len();
-                }
+    /// Removes what is mapped in a range, pages and regions; the files, to be let go without the lock.
+    pub(super) fn take_out(&mut self, space: &AddressSpace, range: Range<usize>) -> Vec<Backing> {
+        let mut files = Vec::new();
+        let (mut mapped, mut data) = (0, 0);
+        self.regions.remove(range.clone(), |part, mapping| {
+            mapped += part.len();
+            if mapping.is_data() {
+                data += part.len();
             }
+            if mapping.backing.file().is_some() {
+                files.push(mapping.backing);
+            }
+        });
+        if range.end >= self.searched_to {
+            // The gap there is now ends where the next region starts; above that one nothing has changed.
+            let next = self.regions.next_from(range.end);
+            self.searched_to = next.map_or(self.map_top, |(next, _)| next.start.min(self.map_top));
+        }
+        if mapped != 0 {
+            self.mapped -= mapped;
+            self.data -= data;
             self.drop_pages(space, range);
         }
-        removed
+        files
     }
 
     fn change_protection(&mut self, space: &AddressSpace, range: Range<usize>, protection: Protection) {

@@ -5,6 +5,7 @@ use crate::arch::USER_END;
 use crate::mm::frame::{self, Frame};
 use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
+use core::sync::atomic::Ordering;
 use libsyscall::abi::Errno;
 
 impl AddressSpace {
@@ -15,6 +16,9 @@ impl AddressSpace {
             AddressSpace::with_layout(parent.stack_top, parent.map_top)?
         };
         child.limits.copy_from(&self.limits);
+        child
+            .has_shared
+            .store(self.has_shared.load(Ordering::Relaxed), Ordering::Relaxed);
         let result = self.share_with(&child);
         // What had been shared up to an error is read-only too.
         self.forget(0..USER_END);

@@ -68,6 +68,8 @@ pub struct AddressSpace {
     pub limits: SpaceLimits,
     /// membarrier(2): MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED was called.
     pub expedited: AtomicBool,
+    /// Shared memory has been mapped into it once: a futex's key may be an object's.
+    has_shared: AtomicBool,
 }
 
 /// Soft limits of getrlimit(2), in bytes, where memory is mapped.
@@ -162,6 +164,7 @@ impl AddressSpace {
             dying: AtomicBool::new(false),
             limits: SpaceLimits::new(),
             expedited: AtomicBool::new(false),
+            has_shared: AtomicBool::new(false),
         }))
     }
 
@@ -286,7 +289,18 @@ impl AddressSpace {
         }
     }
 
-    /// A key of a shared futex: what the page at `address` is, the same for all who map it; private pages by space.
+    /// [`AddressSpace::futex_key`] of a word that has just been read or written, and so is mapped.
+    #[inline]
+    pub fn futex_key_of_touched(&self, address: usize) -> Result<(u64, u64), Errno> {
+        if self.has_shared.load(Ordering::Relaxed) {
+            self.futex_key(address)
+        } else {
+            Ok((self.id, address as u64))
+        }
+    }
+
+    /// A key of a shared futex: what the page at `address` is, the same for all who map it; private pages by space. The
+    /// first number's top bit is free. EFAULT where nothing is mapped.
     pub fn futex_key(&self, address: usize) -> Result<(u64, u64), Errno> {
         let (file, place) = {
             let inner = self.inner.lock();
@@ -297,8 +311,8 @@ impl AddressSpace {
             }
         };
         let (device, inode, _) = file.identity();
-        // The top bit keeps objects apart from spaces.
-        Ok((1 << 63 | device << 40 | inode, place))
+        // The bit keeps objects apart from spaces.
+        Ok((1 << 62 | device << 40 | inode, place))
     }
 }
 
@@ -348,7 +362,7 @@ impl Inner {
     /// Takes all pages of a range out of the tables and gives their frames back, when `space` has forgotten them.
     fn drop_pages(&mut self, space: &AddressSpace, range: Range<usize>) {
         let mut batch = Batch {
-            frames: [MaybeUninit::uninit(); Batch::ROOM],
+            frames: [const { MaybeUninit::uninit() }; Batch::ROOM],
             len: 0,
             pages: 0..0,
         };

@@ -5,10 +5,11 @@ use super::{AddressSpace, Backing, Inner, LOWEST, Mapping};
 use crate::arch::paging::{PageFlags, Verdict};
 use crate::arch::{PAGE_SIZE, USER_END};
 use crate::mm::frame;
+use alloc::vec::Vec;
 use bitflags::bitflags;
 use core::ops::Range;
 use libsyscall::abi::Errno;
-use regions::{Attributes, Removed};
+use regions::Attributes;
 
 bitflags! {
     /// mremap(2)'s flags.
@@ -53,7 +54,7 @@ impl AddressSpace {
         };
         frame::admit()?;
         // Files are let go after the lock: what lay at the target, and the old place.
-        let mut replaced = Removed::default();
+        let mut replaced = Vec::new();
         let mut inner = self.inner.lock();
         let (region, mapping) = inner.regions.find(old.start).ok_or(Errno::EFAULT)?;
         let mapping = mapping.advanced(old.start - region.start);
@@ -123,7 +124,7 @@ impl Inner {
         new: Range<usize>,
         mapping: Mapping,
         keep: bool,
-    ) -> Result<Removed<Mapping>, Errno> {
+    ) -> Result<Vec<Backing>, Errno> {
         let kept = old.start..old.end.min(old.start + new.len());
         if let Err(at) = self.move_pages(kept.clone(), new.start) {
             // Back again, to tables that exist.
@@ -137,7 +138,7 @@ impl Inner {
         space.forget(kept);
         self.add(new, mapping);
         if keep || old.is_empty() {
-            return Ok(Removed::default());
+            return Ok(Vec::new());
         }
         Ok(self.take_out(space, old))
     }

@@ -29,6 +29,7 @@ pub use robust::release_held;
 pub use several::{Entry, wait_for_any};
 
 use super::thread::Thread;
+use super::with_space;
 use crate::arch::USER_END;
 use crate::arch::uaccess;
 use alloc::sync::Arc;
@@ -99,24 +100,48 @@ pub struct WaitState {
 impl Key {
     /// The key of the word at `address`: EINVAL where misaligned, EFAULT.
     pub fn of(thread: &Thread, address: usize, private: bool) -> Result<Key, Errno> {
-        if !address.is_multiple_of(4) {
-            return Err(Errno::EINVAL);
-        }
-        if address >= USER_END {
-            return Err(Errno::EFAULT);
-        }
+        check(address)?;
         if private {
-            // Marked, so that it never equals a shared key.
-            return Ok(Key(thread.space_id.load(Relaxed) as u64 | 1, address as u64));
+            return Ok(Key::private(thread, address));
         }
-        let (object, place) = thread.process.space().futex_key(address)?;
-        Ok(Key(object & !1, place))
+        let (object, place) = with_space(|space| space.futex_key(address))?;
+        Ok(Key::shared(object, place))
+    }
+
+    /// [`Key::of`] a checked word that the running thread has just read or written.
+    #[inline]
+    fn of_touched(thread: &Thread, address: usize, private: bool) -> Result<Key, Errno> {
+        if private {
+            return Ok(Key::private(thread, address));
+        }
+        let (object, place) = with_space(|space| space.futex_key_of_touched(address))?;
+        Ok(Key::shared(object, place))
+    }
+
+    fn private(thread: &Thread, address: usize) -> Key {
+        // Odd, so that it never equals a shared key.
+        Key(thread.space_id.load(Relaxed) as u64 | 1, address as u64)
+    }
+
+    fn shared(object: u64, place: u64) -> Key {
+        Key(object << 1, place)
     }
 
     fn bucket(self) -> usize {
         let mixed = (self.0 ^ self.1.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 56) as usize % BUCKETS
     }
+}
+
+/// EINVAL where misaligned, EFAULT.
+fn check(address: usize) -> Result<(), Errno> {
+    if !address.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    if address >= USER_END {
+        return Err(Errno::EFAULT);
+    }
+    Ok(())
 }
 
 /// Reads the word; a fault is mended before, not under a lock.
@@ -143,9 +168,10 @@ pub fn wait(
     if bitset == 0 {
         return Err(Errno::EINVAL);
     }
-    let key = Key::of(thread, address, private)?;
+    check(address)?;
     // Mends a fault outside the lock; what is read counts only under it.
     load(address)?;
+    let key = Key::of_touched(thread, address, private)?;
     {
         let mut bucket = TABLE[key.bucket()].lock();
         if load(address)? != expected {
@@ -235,12 +261,15 @@ pub fn wake(thread: &Thread, address: usize, private: bool, count: usize, bitset
     wake_in(&mut TABLE[key.bucket()].lock(), key, count, bitset)
 }
 
-/// Wakes waiters of a shared word of the running process, as the kernel does at a thread's end.
-pub fn wake_shared(address: usize, count: usize) {
-    super::with_current(|thread| {
-        // A bad address has no waiters.
-        let _ = wake(thread, address, false, count, FUTEX_BITSET_MATCH_ANY);
-    });
+/// Wakes waiters of a shared word that the running thread has just written, as the kernel does at a thread's end.
+pub fn wake_shared(thread: &Thread, address: usize, count: usize) {
+    let wake = || {
+        check(address)?;
+        let key = Key::of_touched(thread, address, false)?;
+        wake_in(&mut TABLE[key.bucket()].lock(), key, count, FUTEX_BITSET_MATCH_ANY)
+    };
+    // A bad address has no waiters.
+    let _ = wake();
 }
 
 /// Waiters per word, for the state dump.

@@ -68,7 +68,7 @@ fn release_dead(thread: &Thread, entry: usize, offset: usize, pending: bool) {
     };
     if pending && is_plain && old & FUTEX_TID_MASK == 0 {
         // Given back, but perhaps nobody was woken any more.
-        wake_shared(address, 1);
+        wake_shared(thread, address, 1);
         return;
     }
     loop {
@@ -83,6 +83,6 @@ fn release_dead(thread: &Thread, entry: usize, offset: usize, pending: bool) {
         }
     }
     if is_plain && old & FUTEX_WAITERS != 0 {
-        wake_shared(address, 1);
+        wake_shared(thread, address, 1);
     }
 }

@@ -23,7 +23,7 @@ impl Thread {
     fn next_signal(&self) -> Option<(Info, Disposition)> {
         let mut signals = self.process.signals.lock();
         let wanted = !self.signals.mask();
-        let Some(info) = self.process.take_pending(&mut signals, self, wanted) else {
+        let Some(info) = self.process.take_pending(&signals, self, wanted) else {
             self.clear(SIGNAL);
             return None;
         };

@@ -1,7 +1,7 @@
 //! Signals: what is pending, what a process does about each, and the way into a handler.
 //!
 //! Each thread has a mask and signals of its own; the process has signals for any of its threads, and the actions. All of
-//! a process's pending signals and actions are guarded by its one signal lock (`Process::signals`); a thread's mask is
+//! a process's pending signals and actions change under its one signal lock (`Process::signals`); a thread's mask is
 //! written by the thread itself. The `SIGNAL` flag of a thread is the hint that something may be deliverable to it: set
 //! after a signal is queued, cleared by the thread when it finds nothing.
 //!
@@ -23,7 +23,8 @@ pub use pending::Pending;
 use super::thread::{RESTORE_MASK, Thread};
 use core::sync::atomic::{
     AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+    fence,
 };
 use libsyscall::abi::signal::*;
 use sync::SpinLock;
@@ -58,8 +59,7 @@ pub struct ThreadSignals {
     saved_mask: AtomicU64,
     /// Blocked signals that wake the thread nevertheless: it waits for them itself.
     awaited: AtomicU64,
-    /// Guarded by the process's signal lock as well; its own lock is never contended.
-    pub(super) pending: SpinLock<Pending>,
+    pub(super) pending: Pending,
     alternate: SpinLock<AlternateStack>,
 }
 
@@ -69,7 +69,7 @@ impl ThreadSignals {
             mask: AtomicU64::new(mask),
             saved_mask: AtomicU64::new(0),
             awaited: AtomicU64::new(0),
-            pending: SpinLock::default(),
+            pending: Pending::default(),
             alternate: SpinLock::new(AlternateStack::NONE),
         }
     }
@@ -100,7 +100,6 @@ impl ThreadSignals {
 /// A process's part, under its signal lock.
 pub struct ProcessSignals {
     actions: [Action; SIGNAL_COUNT as usize],
-    pending: Pending,
     /// The process is stopped by job control.
     stopped: bool,
 }
@@ -109,7 +108,6 @@ impl Default for ProcessSignals {
     fn default() -> ProcessSignals {
         ProcessSignals {
             actions: [Action::default(); 64],
-            pending: Pending::default(),
             stopped: false,
         }
     }
@@ -120,7 +118,7 @@ impl ProcessSignals {
         self.actions[signal as usize - 1]
     }
 
-    /// fork(2): the actions; nothing is pending.
+    /// fork(2): the actions.
     pub fn inherited(&self) -> ProcessSignals {
         ProcessSignals {
             actions: self.actions,
@@ -168,7 +166,21 @@ impl Thread {
         self.waking_changed(former);
     }
 
+    /// Nearly always nothing is pending, which is seen without the lock: whoever queues a signal looks for a thread that it
+    /// wakes afterwards.
+    ///
+    /// | changes its mask | queues a signal |
+    /// |---|---|
+    /// | stores the mask | puts the signal into the queue |
+    /// | --- full fence --- | --- full fence --- |
+    /// | reads what is pending | reads the masks |
+    ///
+    /// So the thread sees the signal, or the sender the new mask.
     fn waking_changed(&self, former: u64) {
+        fence(SeqCst);
+        if self.process.pending_for(self) == 0 {
+            return;
+        }
         self.process.refresh_signal_flag(self);
         let no_longer = former & !self.signals.waking();
         if no_longer & self.process.pending_for(self) != 0 {

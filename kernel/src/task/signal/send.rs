@@ -3,7 +3,10 @@
 use super::{Action, Info, ProcessSignals, STOPS, UNSTOPPABLE, bit};
 use crate::task::thread::{SIGNAL, STOP, Thread};
 use crate::task::{Process, exit, wait};
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::sync::atomic::{
+    Ordering::{Relaxed, Release, SeqCst},
+    fence,
+};
 use event::WaitQueue;
 use libsyscall::abi::Errno;
 use libsyscall::abi::process::RLIMIT_SIGPENDING;
@@ -18,9 +21,9 @@ impl Process {
             action.mask &= !UNSTOPPABLE;
             signals.actions[signal as usize - 1] = action;
             if signals.ignores(signal) {
-                signals.pending.discard(bit(signal));
+                self.pending.discard(bit(signal));
                 for thread in self.threads().iter() {
-                    thread.pending().lock().discard(bit(signal));
+                    thread.pending().discard(bit(signal));
                 }
                 drop(signals);
                 self.timers.discarded(bit(signal));
@@ -65,10 +68,8 @@ impl Process {
             _ => 0,
         };
         if voided != 0 {
-            signals.pending.discard(voided);
-            threads
-                .iter()
-                .for_each(|thread| thread.pending().lock().discard(voided));
+            self.pending.discard(voided);
+            threads.iter().for_each(|thread| thread.pending().discard(voided));
         }
         let mut continued = false;
         if signal == SIGCONT {
@@ -81,7 +82,7 @@ impl Process {
             }
         }
         let wakes = |thread: &Thread| thread.signals.waking() & bit(signal) != 0;
-        let target = match to {
+        let target = || match to {
             Some(thread) => threads.iter().find(|other| core::ptr::eq(&***other, thread)),
             // Rather the thread that runs now: it needs no waking.
             None => threads
@@ -90,17 +91,19 @@ impl Process {
                 .or_else(|| threads.iter().find(|thread| wakes(thread))),
         };
         // Nobody ignores a signal he blocks, also while he waits for it: signalfd(2) and sigwaitinfo(2) are to see it.
-        let blocked = target.is_none_or(|thread| thread.signals.mask() & bit(signal) != 0);
+        let blocked = target().is_none_or(|thread| thread.signals.mask() & bit(signal) != 0);
         let limit = self.limit(RLIMIT_SIGPENDING).soft;
         let queued = if signals.ignores(signal) && !blocked {
             Ok(false)
         } else {
             match to {
-                Some(thread) => thread.pending().lock().push(info, limit),
-                None => signals.pending.push(info, limit),
+                Some(thread) => thread.pending().push(info, limit),
+                None => self.pending.push(info, limit),
             }
         };
-        if let Some(thread) = target
+        // First queued, then asked who takes it: see `Thread::waking_changed`.
+        fence(SeqCst);
+        if let Some(thread) = target()
             && wakes(thread)
         {
             thread.raise(SIGNAL);
@@ -123,23 +126,23 @@ impl Process {
     /// Has a thread that does not block them look at the process's pending signals: the one meant to has blocked them or
     /// ended.
     pub(in crate::task) fn offer_signals(&self) {
-        let signals = self.signals.lock();
-        if signals.pending.set() != 0 {
-            let threads = self.threads();
-            if let Some(thread) = threads
-                .iter()
-                .find(|thread| signals.pending.set() & thread.signals.waking() != 0)
-            {
-                thread.raise(SIGNAL);
-            }
+        if self.pending.set() == 0 {
+            return;
+        }
+        let _signals = self.signals.lock();
+        let threads = self.threads();
+        if let Some(thread) = threads
+            .iter()
+            .find(|thread| self.pending.set() & thread.signals.waking() != 0)
+        {
+            thread.raise(SIGNAL);
         }
     }
 
     /// Whether a signal is there that wakes `thread`; its flag is set right.
     pub(in crate::task) fn refresh_signal_flag(&self, thread: &Thread) -> bool {
-        let signals = self.signals.lock();
-        let pending = signals.pending.set() | thread.pending().lock().set();
-        let wakes = pending & thread.signals.waking() != 0;
+        let _signals = self.signals.lock();
+        let wakes = self.pending_for(thread) & thread.signals.waking() != 0;
         if wakes {
             thread.flags.fetch_or(SIGNAL, Relaxed);
         } else {
@@ -150,20 +153,19 @@ impl Process {
 
     /// Signals pending for a thread: its own and the process's.
     pub fn pending_for(&self, thread: &Thread) -> u64 {
-        let signals = self.signals.lock();
-        signals.pending.set() | thread.pending().lock().set()
+        self.pending.set() | thread.pending().set()
     }
 
     /// Takes a pending signal among `wanted`: rt_sigtimedwait(2), signalfd(2).
     pub fn take_signal(&self, thread: &Thread, wanted: u64) -> Option<Info> {
-        self.take_pending(&mut self.signals.lock(), thread, wanted)
+        self.take_pending(&self.signals.lock(), thread, wanted)
     }
 
     /// Takes a pending signal; one whose timer does not want it any more is passed over.
-    pub(super) fn take_pending(&self, signals: &mut ProcessSignals, thread: &Thread, wanted: u64) -> Option<Info> {
+    pub(super) fn take_pending(&self, _lock: &ProcessSignals, thread: &Thread, wanted: u64) -> Option<Info> {
         loop {
-            let own = thread.pending().lock().take(wanted);
-            let mut info = own.or_else(|| signals.pending.take(wanted))?;
+            let own = thread.pending().take(wanted);
+            let mut info = own.or_else(|| self.pending.take(wanted))?;
             let origin = info.origin;
             if origin.is_none_or(|origin| self.timers.taken(origin, &mut info)) {
                 return Some(info);
@@ -189,10 +191,8 @@ impl Thread {
                 signals.actions[info.signal as usize - 1] = Action::default();
                 self.signals.mask.store(self.signals.mask() & !bit, Release);
             }
-            let mut pending = self.pending().lock();
-            pending.discard(bit);
-            if pending.push(info, u64::MAX).is_err() {
-                drop(pending);
+            self.pending().discard(bit);
+            if self.pending().push(info, u64::MAX).is_err() {
                 drop(signals);
                 exit::end_group(&self.process, info.signal as i32);
                 return;
