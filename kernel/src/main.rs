@@ -16,6 +16,7 @@ mod fs;
 #[cfg(feature = "ktest")]
 mod ktest;
 mod mm;
+mod mqueue;
 mod net;
 mod per_user;
 mod pipe;

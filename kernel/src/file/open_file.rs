@@ -65,7 +65,7 @@ impl OpenFile {
             named: file.seekable() || file.place().is_some(),
             epoll: file.epoll().cloned(),
             readable: flags & (O_ACCMODE | O_PATH) & !O_RDWR == 0,
-            writable: flags & O_ACCMODE != O_RDONLY && flags & O_PATH == 0,
+            writable: matches!(flags & (O_ACCMODE | O_PATH), O_WRONLY | O_RDWR),
             file,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             flags: AtomicU32::new(flags & !CREATION),

@@ -5,6 +5,7 @@
 
 use super::{OpenFile, lock};
 use crate::mm::frame;
+use crate::mqueue;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -275,7 +276,7 @@ impl FdTable {
         let former = slots.put(fd as usize, file, cloexec);
         drop(slots);
         if let Some(former) = &former {
-            lock::closed(former, self.id);
+            self.closed(former);
         }
         Ok(former)
     }
@@ -283,8 +284,15 @@ impl FdTable {
     pub fn close(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
         self.check_nothing_lent();
         let former = self.slots.lock().take(fd as usize).ok_or(Errno::EBADF)?;
-        lock::closed(&former, self.id);
+        self.closed(&former);
         Ok(former)
+    }
+
+    /// A descriptor of the description has been closed here, whether or not it was the last.
+    #[inline]
+    fn closed(&self, open: &OpenFile) {
+        lock::closed(open, self.id);
+        mqueue::closed(open);
     }
 
     /// FD_CLOEXEC of a descriptor.
@@ -335,7 +343,7 @@ impl FdTable {
         self.check_nothing_lent();
         let slots = core::mem::take(&mut *self.slots.lock());
         for open in slots.files.iter().flatten() {
-            lock::closed(open, self.id);
+            self.closed(open);
         }
         slots.files.into_iter().rev().for_each(drop);
         crate::net::unix::rights::collect();

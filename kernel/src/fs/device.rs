@@ -5,6 +5,7 @@ use super::tmpfs::{self, New};
 use super::{Place, Stat, devpts};
 use crate::file::{File, OpenFile};
 use crate::mm::user::{Sink, Source};
+use crate::mqueue;
 use crate::task::in_steps;
 use crate::tty;
 use alloc::string::String;
@@ -64,7 +65,8 @@ pub fn populate(root: &Place) -> Result<(), Errno> {
         keep_existing(tmpfs::create(&ROOT, &dev, name, New::SymbolicLink { target }))?;
     }
     keep_existing(tmpfs::create(&ROOT, &dev, b"shm", New::Directory { mode: 0o1777 }))?;
-    devpts::mount(&dev)
+    devpts::mount(&dev)?;
+    mqueue::mount(&dev)
 }
 
 /// Opens a character device; ENXIO for a number that nothing answers to.

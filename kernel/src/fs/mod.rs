@@ -1,4 +1,5 @@
-//! The one tree of names: tmpfs at the root, with /dev in it and /proc on it.
+//! The one tree of names: tmpfs at the root, with /dev in it and /proc on it; terminals and message queues have directories of
+//! their own in /dev.
 //!
 //! A [`Place`] is a name in the tree with the [`Inode`] it leads to; it knows its parent, so `..`, getcwd(2) and
 //! /proc/self/fd follow renames. [`walk`] turns paths into places, [`open`] places into files, [`tmpfs`] keeps what
@@ -11,7 +12,7 @@ pub mod access;
 mod attributes;
 mod device;
 pub mod devpts;
-mod directory;
+pub mod directory;
 pub use attributes::{Attributes, Change};
 pub use device::CONSOLE as CONSOLE_DEVICE;
 pub use directory::read_directory;
@@ -27,6 +28,7 @@ pub mod watch;
 
 use crate::file::File;
 use crate::mm::user::Sink;
+use access::Credentials;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -35,6 +37,7 @@ use libsyscall::abi::fcntl::*;
 pub use open::{open, open_place};
 pub use place::Place;
 use spin::Once;
+use tmpfs::New;
 pub use walk::{Bounds, resolve, resolve_as};
 
 /// stat(2)'s answer, before the machine's layout.
@@ -68,6 +71,7 @@ pub const PIPE_DEVICE: u64 = device(0, 3);
 pub const ANONYMOUS_DEVICE: u64 = device(0, 4);
 pub const SOCKET_DEVICE: u64 = device(0, 5);
 pub const DEVPTS_DEVICE: u64 = device(0, 6);
+pub const MQUEUE_DEVICE: u64 = device(0, 7);
 
 /// Where a symbolic link leads.
 pub enum Link {
@@ -98,6 +102,14 @@ pub trait Inode: Any + Send + Sync {
     /// Gives the names from position `from` on (without `.` and `..`) until `give` says false. Positions start at 2.
     fn list(&self, _this: &Place, _from: u64, _give: &mut dyn FnMut(Listed) -> bool) -> Result<(), Errno> {
         Err(Errno::ENOTDIR)
+    }
+    /// Makes `name` in the directory `this` where that is not tmpfs's, if `who` may.
+    fn create(&self, _who: &Credentials, _this: &Place, _name: &[u8], _new: &New) -> Result<Place, Errno> {
+        Err(Errno::ENOENT)
+    }
+    /// Removes `name` from it likewise: unlink(2), or rmdir(2) where `_directory_wanted`.
+    fn remove(&self, _who: &Credentials, _this: &Place, _name: &[u8], _directory_wanted: bool) -> Result<(), Errno> {
+        Err(Errno::EPERM)
     }
     /// readlink(2).
     fn follow(&self) -> Result<Link, Errno> {

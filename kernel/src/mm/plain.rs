@@ -1,7 +1,7 @@
 //! The structures of the ABI that cross the border to user memory as they lie.
 
 use super::user::Plain;
-use libsyscall::abi::{capability, epoll, fcntl, ioctl, netlink, socket, stat};
+use libsyscall::abi::{capability, epoll, fcntl, ioctl, mqueue, netlink, socket, stat};
 
 /// Structures without padding, of integers only.
 macro_rules! plain {
@@ -30,6 +30,7 @@ plain! {
     ioctl::Termios,
     ioctl::Termios2,
     ioctl::Winsize,
+    mqueue::MqAttr,
     netlink::NetlinkHeader,
     netlink::LinkMessage,
     netlink::AddressMessage,

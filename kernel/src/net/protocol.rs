@@ -3,6 +3,7 @@
 
 use super::address::Address;
 use super::message::{Incoming, Outgoing};
+use super::netlink::NetlinkSocket;
 use super::options::{OptionValue, Options};
 use super::unix::rights::Rights;
 use crate::fs::Attributes;
@@ -119,6 +120,11 @@ impl Common {
 /// A kind of socket: what is there at once, one method a call. `EAGAIN` where the caller would have to wait.
 pub trait Protocol: Pollable {
     fn common(&self) -> &Common;
+
+    /// The netlink socket, where it is one.
+    fn netlink(self: Arc<Self>) -> Option<Arc<NetlinkSocket>> {
+        None
+    }
 
     /// bind(2). The address is of this domain, or unspecified.
     fn bind(self: Arc<Self>, at: &Address) -> Result<(), Errno>;

@@ -11,6 +11,7 @@ mod inotify;
 mod legacy_files;
 mod lock;
 mod memory;
+mod mqueue;
 mod owner;
 mod path;
 mod poll;

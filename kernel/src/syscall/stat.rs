@@ -150,6 +150,7 @@ fn write_statfs(target: &Target, to: usize) -> Result<usize, Errno> {
             fs::PROC_DEVICE => abi::PROC_SUPER_MAGIC,
             fs::DEVPTS_DEVICE => abi::DEVPTS_SUPER_MAGIC,
             fs::PIPE_DEVICE => abi::PIPEFS_MAGIC,
+            fs::MQUEUE_DEVICE => abi::MQUEUE_MAGIC,
             _ => abi::ANON_INODE_FS_MAGIC,
         },
         f_bsize: PAGE_SIZE as i64,

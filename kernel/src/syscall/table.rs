@@ -20,6 +20,7 @@ const FAMILIES: &[&[Line]] = &[
     super::lock::CALLS,
     super::poll::CALLS,
     super::memory::CALLS,
+    super::mqueue::CALLS,
     super::identity::CALLS,
     super::process::CALLS,
     super::process_memory::CALLS,

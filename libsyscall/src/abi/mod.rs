@@ -8,6 +8,7 @@ pub mod fcntl;
 pub mod inotify;
 pub mod ioctl;
 pub mod memory;
+pub mod mqueue;
 pub mod netlink;
 pub mod nr;
 pub mod process;

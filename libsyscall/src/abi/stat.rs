@@ -131,6 +131,7 @@ const _: () = assert!(size_of::<Statfs>() == 120);
 pub const TMPFS_MAGIC: i64 = 0x0102_1994;
 pub const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 pub const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+pub const MQUEUE_MAGIC: i64 = 0x1980_0202;
 pub const PIPEFS_MAGIC: i64 = 0x5049_5045;
 pub const ANON_INODE_FS_MAGIC: i64 = 0x0904_1934;
 

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         registrations,
         timer_descriptors,
         signal_descriptors,
+        message_queues,
         pipes,
         unix_pairs,
         unix_listeners,
@@ -142,6 +143,27 @@ fn signal_descriptors() {
             libc::sigemptyset(&mut set);
             libc::sigaddset(&mut set, libc::SIGUSR1);
             libc::close(checked(libc::signalfd(-1, &set, 0)).expect("signalfd"));
+        }
+    });
+}
+
+fn message_queues() {
+    gives_back(|| {
+        // SAFETY: the name and the message are this function's; the descriptor is closed once, which ends the request.
+        unsafe {
+            let name = c"vigil-leaks".as_ptr();
+            let flags = libc::O_CREAT | libc::O_RDWR | libc::O_NONBLOCK;
+            let queue = libc::syscall(libc::SYS_mq_open, name, flags, 0o600, 0);
+            let queue = checked(queue).expect("mq_open") as i32;
+            checked(libc::syscall(libc::SYS_mq_unlink, name)).expect("mq_unlink");
+            for priority in [1, 0] {
+                let sent = libc::syscall(libc::SYS_mq_timedsend, queue, name, 8, priority, 0);
+                checked(sent).expect("mq_send");
+            }
+            let mut request: libc::sigevent = std::mem::zeroed();
+            request.sigev_notify = libc::SIGEV_NONE;
+            checked(libc::syscall(libc::SYS_mq_notify, queue, &request)).expect("mq_notify");
+            libc::close(queue);
         }
     });
 }

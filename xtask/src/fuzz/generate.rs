@@ -14,6 +14,7 @@ enum Kind {
     Packet,
     Timer,
     Signal,
+    Queue,
 }
 
 struct Known {
@@ -43,6 +44,7 @@ const KINDS: &[(usize, Kind)] = &[
     (3, Kind::Packet),
     (3, Kind::Timer),
     (3, Kind::Signal),
+    (3, Kind::Queue),
 ];
 
 /// Program `number` of a seed, line by line.
@@ -175,6 +177,10 @@ impl Generator {
             Kind::Signal => {
                 let set = self.signals();
                 (&[("sg", Kind::Signal)], format!("signalfd -1 {set} {flags}"))
+            }
+            Kind::Queue => {
+                let maximum = self.random.weighted(&[(30, 1), (40, 2), (27, 3), (2, 0), (1, -1)]);
+                (&[("mq", Kind::Queue)], format!("queue {maximum} {flags}"))
             }
         };
         let names: Vec<String> = prefixes.iter().map(|(prefix, _)| format!("{prefix}{number}")).collect();
@@ -324,7 +330,16 @@ impl Generator {
                 let size = self.random.weighted(&[(80, 128), (10, 300), (5, 127), (5, 0)]);
                 format!("read {fd} {size}")
             }
-            Kind::PipeRead | Kind::PipeWrite | Kind::Stream | Kind::Packet => self.transfer(&fd),
+            Kind::Queue if self.random.chance(50) => {
+                let size = self.random.weighted(&[(80, 1), (10, 16), (5, 17), (5, 0)]);
+                let priority = self.random.weighted(&[(50, 0), (40, 1), (8, 32767), (2, 32768)]);
+                format!("post {fd} {size} {priority}")
+            }
+            Kind::Queue if self.random.chance(90) => {
+                let size = self.random.weighted(&[(90, 16), (5, 15), (5, 100)]);
+                format!("take {fd} {size}")
+            }
+            Kind::Queue | Kind::PipeRead | Kind::PipeWrite | Kind::Stream | Kind::Packet => self.transfer(&fd),
         };
         self.say(line);
     }

@@ -51,6 +51,7 @@ const PROGRAMS: &[&str] = &[
     "signalfd",
     "pidfd",
     "inotify",
+    "mqueue",
     "select",
     "pointers",
     "terminal",

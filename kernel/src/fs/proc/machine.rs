@@ -5,6 +5,7 @@ use crate::arch::{PAGE_SIZE, cpu};
 use crate::file::table::NUMBERS_MAX;
 use crate::fs::watch;
 use crate::mm::{frame, heap};
+use crate::mqueue::limits;
 use crate::pipe;
 use crate::syscall::system;
 use crate::task::{sched, table};
@@ -27,7 +28,7 @@ pub const ROOT: &[Item] = &[
     },
     Item {
         name: "filesystems",
-        what: What::Text(|text| text.push_str("nodev\tproc\nnodev\ttmpfs\nnodev\tpipefs\n")),
+        what: What::Text(|text| text.push_str("nodev\tproc\nnodev\ttmpfs\nnodev\tpipefs\nnodev\tmqueue\n")),
     },
     Item {
         name: "loadavg",
@@ -99,6 +100,10 @@ const SYS_FS: &[Item] = &[
         name: "inotify",
         what: What::Directory(SYS_FS_INOTIFY),
     },
+    Item {
+        name: "mqueue",
+        what: What::Directory(SYS_FS_MQUEUE),
+    },
     // A user with CAP_SYS_RESOURCE is not held to it, and others are held to their descriptors only.
     Item {
         name: "pipe-user-pages-soft",
@@ -123,6 +128,44 @@ const SYS_FS_INOTIFY: &[Item] = &[
     Item {
         name: "max_user_watches",
         what: What::Text(|text| line(text, watch::WATCHES_MAX)),
+    },
+];
+
+const SYS_FS_MQUEUE: &[Item] = &[
+    Item {
+        name: "msg_default",
+        what: What::Setting(
+            |text| line(text, limits::MSG_DEFAULT.get() as usize),
+            |text| limits::MSG_DEFAULT.set(text),
+        ),
+    },
+    Item {
+        name: "msg_max",
+        what: What::Setting(
+            |text| line(text, limits::MSG_MAX.get() as usize),
+            |text| limits::MSG_MAX.set(text),
+        ),
+    },
+    Item {
+        name: "msgsize_default",
+        what: What::Setting(
+            |text| line(text, limits::MSGSIZE_DEFAULT.get() as usize),
+            |text| limits::MSGSIZE_DEFAULT.set(text),
+        ),
+    },
+    Item {
+        name: "msgsize_max",
+        what: What::Setting(
+            |text| line(text, limits::MSGSIZE_MAX.get() as usize),
+            |text| limits::MSGSIZE_MAX.set(text),
+        ),
+    },
+    Item {
+        name: "queues_max",
+        what: What::Setting(
+            |text| line(text, limits::QUEUES_MAX.get() as usize),
+            |text| limits::QUEUES_MAX.set(text),
+        ),
     },
 ];
 
@@ -261,8 +304,10 @@ fn version(text: &mut String) {
 
 pub fn mounts(text: &mut String) {
     text.push_str("tmpfs / tmpfs rw,relatime 0 0\nproc /proc proc rw,relatime 0 0\n");
+    text.push_str("mqueue /dev/mqueue mqueue rw,relatime 0 0\n");
 }
 
 pub fn mount_info(text: &mut String) {
     text.push_str("1 0 0:1 / / rw,relatime - tmpfs tmpfs rw\n2 1 0:2 / /proc rw,relatime - proc proc rw\n");
+    text.push_str("3 1 0:7 / /dev/mqueue rw,relatime - mqueue mqueue rw\n");
 }

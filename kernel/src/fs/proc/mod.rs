@@ -47,9 +47,11 @@ enum What {
     },
     /// A text of the machine's.
     Text(fn(&mut String)),
+    /// One that can be written, at once and whole.
+    Setting(fn(&mut String), fn(&str) -> Result<(), Errno>),
     /// A text about the subject; ESRCH where it has ended.
     SubjectText(fn(&Subject, &mut String) -> Result<(), Errno>),
-    /// A text about the subject that can be written, at once and whole.
+    /// One that can be written likewise.
     SubjectSetting(
         fn(&Subject, &mut String) -> Result<(), Errno>,
         fn(&Subject, &str) -> Result<(), Errno>,
@@ -67,7 +69,7 @@ impl What {
             What::Descriptor { link: true, .. } => S_IFLNK | 0o700,
             What::Descriptor { link: false, .. } => S_IFREG | 0o400,
             What::Text(_) | What::SubjectText(_) => S_IFREG | 0o444,
-            What::SubjectSetting(..) => S_IFREG | 0o644,
+            What::Setting(..) | What::SubjectSetting(..) => S_IFREG | 0o644,
             What::Link(_) | What::SubjectLink(_) => S_IFLNK | 0o777,
         }
     }
@@ -193,7 +195,7 @@ impl ProcInode {
         let mut text = String::new();
         let mut next = None;
         match self.what {
-            What::Text(write) => write(&mut text),
+            What::Text(write) | What::Setting(write, _) => write(&mut text),
             What::SubjectText(write) | What::SubjectSetting(write, _) => write(self.subject()?, &mut text)?,
             What::Descriptor { fd, .. } => next = descriptors::describe(self.subject()?, fd, from, &mut text)?,
             _ => return Err(Errno::EISDIR),
@@ -293,7 +295,7 @@ impl Inode for ProcInode {
     /// A setting has no length to cut.
     fn truncate(&self, _size: u64) -> Result<(), Errno> {
         match self.what {
-            What::SubjectSetting(..) => Ok(()),
+            What::Setting(..) | What::SubjectSetting(..) => Ok(()),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -377,13 +379,14 @@ impl File for TextFile {
     }
 
     fn write_at(&self, _offset: u64, from: &mut Source) -> Result<usize, Errno> {
-        let What::SubjectSetting(_, set) = self.inode.what else {
-            return Err(Errno::EINVAL);
-        };
         let mut bytes = [0; SETTING_MAX];
         let len = from.get(&mut bytes)?;
         let text = core::str::from_utf8(&bytes[..len]).map_err(|_| Errno::EINVAL)?;
-        set(self.inode.subject()?, text)?;
+        match self.inode.what {
+            What::Setting(_, set) => set(text)?,
+            What::SubjectSetting(_, set) => set(self.inode.subject()?, text)?,
+            _ => return Err(Errno::EINVAL),
+        }
         Ok(len)
     }
 

@@ -60,9 +60,20 @@ impl<'a> Parent<'a> {
     }
 }
 
+/// The directory's inode where another filesystem has it, which knows how its names change.
+fn elsewhere(directory: &Place) -> Result<Option<&Arc<dyn Inode>>, Errno> {
+    if directory.stat().kind() != S_IFDIR {
+        return Err(Errno::ENOTDIR);
+    }
+    Ok(Node::of(directory).is_none().then(|| directory.inode()))
+}
+
 /// Makes `name` in `directory`. EEXIST where it is there already.
 pub fn create(who: &Credentials, directory: &Place, name: &[u8], new: New) -> Result<Place, Errno> {
     frame::admit().map_err(|_| Errno::ENOSPC)?;
+    if let Some(inode) = elsewhere(directory)? {
+        return inode.create(who, directory, name, &new);
+    }
     let parent = Parent::new(who, directory, Errno::ENOENT)?;
     let parent_stat = directory.stat();
     let mut owner = *who;
@@ -116,6 +127,9 @@ pub fn link(who: &Credentials, target: &Place, directory: &Place, name: &[u8]) -
 
 /// unlink(2), or rmdir(2) where `directory_wanted`.
 pub fn remove(who: &Credentials, directory: &Place, name: &[u8], directory_wanted: bool) -> Result<(), Errno> {
+    if let Some(inode) = elsewhere(directory)? {
+        return inode.remove(who, directory, name, directory_wanted);
+    }
     let parent = Parent::new(who, directory, Errno::EPERM)?;
     let removed;
     {

@@ -168,6 +168,11 @@ impl AddressSpace {
         }))
     }
 
+    /// Never used twice.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// One past the stack's highest byte.
     pub fn stack_top(&self) -> usize {
         self.inner.lock().stack_top

@@ -12,6 +12,8 @@ use super::address::{Address, Netlink};
 use super::message::{Incoming, Outgoing};
 use super::options::OptionValue;
 use super::protocol::{Common, Protocol};
+use super::socket::Socket;
+use crate::file::OpenFile;
 use crate::mm::frame;
 use crate::mm::user::{Sink, Source};
 use crate::task;
@@ -73,7 +75,7 @@ pub fn create(kind: u32, protocol: i32) -> Result<Arc<dyn Protocol>, Errno> {
     }))
 }
 
-struct NetlinkSocket {
+pub struct NetlinkSocket {
     common: Common,
     inner: SpinLock<Inner>,
 }
@@ -136,6 +138,41 @@ impl NetlinkSocket {
     }
 }
 
+/// Room in a socket's buffer, taken for a message before there is one: that will never be lost.
+pub struct Promise {
+    socket: Arc<NetlinkSocket>,
+    cost: usize,
+}
+
+impl Promise {
+    /// For a message of `len` bytes from the kernel on descriptor `open`: ENOTSOCK, EINVAL where the socket is of another
+    /// kind. However little room is left: there are few who promise.
+    pub fn new(open: &OpenFile, len: usize) -> Result<Promise, Errno> {
+        let socket = open.downcast::<Socket>().ok_or(Errno::ENOTSOCK)?.0.clone();
+        let socket = socket.netlink().ok_or(Errno::EINVAL)?;
+        let cost = MESSAGE_COST + len;
+        socket.inner.lock().used += cost;
+        Ok(Promise { socket, cost })
+    }
+
+    /// Sends the message, of as many bytes as were promised.
+    pub fn keep(self, message: &[u8]) {
+        let mut inner = self.socket.inner.lock();
+        // What is promised goes with `self`, after the message has its own.
+        inner.used += self.cost;
+        inner.answers.push_back(message.to_vec());
+        drop(inner);
+        self.socket.common.queue.wake(EventMask::READABLE);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        let mut inner = self.socket.inner.lock();
+        inner.used -= self.cost;
+    }
+}
+
 impl Pollable for NetlinkSocket {
     fn readiness(&self) -> EventMask {
         let inner = self.inner.lock();
@@ -157,6 +194,10 @@ impl Pollable for NetlinkSocket {
 impl Protocol for NetlinkSocket {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn netlink(self: Arc<Self>) -> Option<Arc<NetlinkSocket>> {
+        Some(self)
     }
 
     /// EINVAL where it has another port, EADDRINUSE.
@@ -322,8 +363,9 @@ impl Protocol for NetlinkSocket {
 
     fn close(&self) {
         let mut inner = self.inner.lock();
-        inner.answers = VecDeque::new();
-        inner.used = 0;
+        for answer in core::mem::take(&mut inner.answers) {
+            inner.used -= MESSAGE_COST + answer.len();
+        }
         let port = inner.port.take();
         drop(inner);
         if let Some(port) = port {

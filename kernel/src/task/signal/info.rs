@@ -92,11 +92,16 @@ impl Info {
         self
     }
 
+    /// si_value of SI_MESGQ and SI_TIMER.
+    pub fn with_value(mut self, value: u64) -> Info {
+        self.payload[8..16].copy_from_slice(&value.to_ne_bytes());
+        self
+    }
+
     /// si_timerid and si_value of SI_TIMER.
     pub fn with_timer(mut self, number: i32, value: u64) -> Info {
         self.payload[..4].copy_from_slice(&number.to_ne_bytes());
-        self.payload[8..16].copy_from_slice(&value.to_ne_bytes());
-        self
+        self.with_value(value)
     }
 
     /// si_overrun of SI_TIMER.

@@ -5,11 +5,15 @@ use crate::words;
 use libsyscall::abi::event::{EpollEvent, PollFd};
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::ioctl::FIONREAD;
+use libsyscall::abi::mqueue::MqAttr;
 use libsyscall::abi::signal::SIGSET_SIZE;
 use libsyscall::abi::{Errno, nr};
 use libsyscall::calls::event::{self, Timespec};
 use libsyscall::calls::{file, process, raw};
+use std::ffi::CString;
 
+/// Bytes of a queue's messages at most.
+const QUEUE_MESSAGE: i64 = 16;
 const EVENT_SIZE: usize = size_of::<EpollEvent>();
 /// Far enough away never to come.
 const FAR_S: i64 = 1000;
@@ -49,6 +53,7 @@ impl Interpreter<'_> {
                 let kind = number(kind)? as usize | bits(flags)? as usize;
                 self.two(|ends| call(nr::SOCKETPAIR, [libc::AF_UNIX as usize, kind, 0, ends]))
             }
+            ["queue", maximum, flags] => Ok(vec![self.queue(number(maximum)?, bits(flags)?)? as i32]),
             ["dup", fd] => one(call(nr::DUP, [self.fd(fd)? as usize])),
             ["dupfd", fd, from] => one(file::fcntl(self.fd(fd)?, F_DUPFD, number(from)? as usize)),
             ["dup3", fd, to, flags] => one(call(
@@ -70,6 +75,22 @@ impl Interpreter<'_> {
         let address = core::ptr::from_ref(&set) as usize;
         let arguments = [self.fd(old)? as usize, address, SIGSET_SIZE, bits(flags)? as usize];
         Ok(call(nr::SIGNALFD4, arguments)?)
+    }
+
+    /// A message queue, whose name is gone at once.
+    fn queue(&self, maximum: i64, flags: u32) -> Result<usize, Refused> {
+        let name = CString::new(format!("vigil-differ-{}", process::getpid())).map_err(|_| Refused::NotUnderstood)?;
+        let size = MqAttr {
+            mq_maxmsg: maximum,
+            mq_msgsize: QUEUE_MESSAGE,
+            ..MqAttr::default()
+        };
+        let address = core::ptr::from_ref(&size) as usize;
+        let flags = (O_RDWR | O_CREAT | flags) as usize;
+        let queue = call(nr::MQ_OPEN, [name.as_ptr() as usize, flags, 0o600, address]);
+        // Where the queue could not be made its name is not there.
+        let _ = call(nr::MQ_UNLINK, [name.as_ptr() as usize]);
+        Ok(queue?)
     }
 
     /// All other calls.
@@ -108,6 +129,21 @@ impl Interpreter<'_> {
                 let address = self.edge.with_room(len);
                 let count = call(nr::SENDTO, [fd as usize, address, len, flags as usize, 0, 0]);
                 self.sent(count)
+            }
+            ["post", fd, len, priority] => {
+                let (fd, len) = (self.unblocking(fd)?, number(len)? as usize);
+                self.fill(len);
+                let address = self.edge.with_room(len);
+                done(call(
+                    nr::MQ_TIMEDSEND,
+                    [fd as usize, address, len, number(priority)? as usize, 0],
+                ))
+            }
+            ["take", fd, len] => {
+                let (fd, len) = (self.unblocking(fd)?, number(len)? as usize);
+                let address = self.edge.with_room(len);
+                let count = call(nr::MQ_TIMEDRECEIVE, [fd as usize, address, len, 0, 0])?;
+                Ok(self.shown_bytes(len, count))
             }
             ["put", fd, value] => {
                 let fd = self.unblocking(fd)?;
