@@ -44,7 +44,7 @@ fn mq_open(call: &mut Call) -> Result<usize, Errno> {
         }
     };
     let name = read_name(call.arg(0))?;
-    let process = &call.thread.process;
+    let process = &call.thread().process;
     process.files().check_room(process.file_limit())?;
     let open = mqueue::open(&name, flags, mode, size)?;
     if flags & O_DIRECT != 0 {
@@ -139,7 +139,7 @@ fn read_request(call: &Call, address: usize) -> Result<Request, Errno> {
         SIGEV_SIGNAL if signal <= SIGNAL_COUNT => Ok(Request::Signal { signal, value }),
         SIGEV_THREAD => {
             let cookie = user::read(value as usize)?;
-            let socket = call.thread.process.files().get(signal as i32)?;
+            let socket = call.thread().process.files().get(signal as i32)?;
             Ok(Request::Cookie(cookie, Promise::new(&socket, NOTIFY_COOKIE_LEN)?))
         }
         _ => Err(Errno::EINVAL),
