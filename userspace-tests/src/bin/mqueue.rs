@@ -911,7 +911,7 @@ fn what_a_descriptor_tells() {
     assert_eq!(writer.write(b"x"), Err(Errno::EINVAL));
     let stat = stat(&queue);
     assert_eq!(stat.st_mode, libc::S_IFREG | 0o600);
-    assert_eq!((stat.st_size, stat.st_nlink as u64), (80, 1));
+    assert_eq!((stat.st_size, stat.st_nlink), (80, 1));
     // SAFETY: lseek(2) takes numbers.
     assert_eq!(unsafe { libc::lseek(queue.0, 0, libc::SEEK_END) }, 80);
 }
@@ -941,7 +941,7 @@ fn what_it_is_not() {
         link.to_str().is_some_and(|link| link.ends_with(" (deleted)")),
         "{link:?}"
     );
-    assert_eq!(stat(&queue).st_nlink as u64, 0);
+    assert_eq!(stat(&queue).st_nlink, 0);
 }
 
 fn kept_until_closed() {
