@@ -63,31 +63,33 @@ impl Values {
     }
 }
 
-/// Options that are one int: the values they start with, and what they may be.
+/// An option that is one int: its level and name, the value it starts with, and what it may be.
+pub type Kept = (i32, i32, i32, Values);
+
 #[rustfmt::skip]
-const INTS: &[(i32, i32, Values)] = &[
-    (SO_DEBUG, 0, Switch),
-    (SO_REUSEADDR, 0, Switch),
-    (SO_REUSEPORT, 0, Switch),
-    (SO_KEEPALIVE, 0, Switch),
-    (SO_DONTROUTE, 0, Switch),
-    (SO_BROADCAST, 0, Switch),
-    (SO_OOBINLINE, 0, Switch),
-    (SO_NO_CHECK, 0, Switch),
-    (SO_PRIORITY, 0, Values::ANY),
-    (SO_MARK, 0, Values::ANY),
-    (SO_PASSCRED, 0, Switch),
+const INTS: &[Kept] = &[
+    (SOL_SOCKET, SO_DEBUG, 0, Switch),
+    (SOL_SOCKET, SO_REUSEADDR, 0, Switch),
+    (SOL_SOCKET, SO_REUSEPORT, 0, Switch),
+    (SOL_SOCKET, SO_KEEPALIVE, 0, Switch),
+    (SOL_SOCKET, SO_DONTROUTE, 0, Switch),
+    (SOL_SOCKET, SO_BROADCAST, 0, Switch),
+    (SOL_SOCKET, SO_OOBINLINE, 0, Switch),
+    (SOL_SOCKET, SO_NO_CHECK, 0, Switch),
+    (SOL_SOCKET, SO_PRIORITY, 0, Values::ANY),
+    (SOL_SOCKET, SO_MARK, 0, Values::ANY),
+    (SOL_SOCKET, SO_PASSCRED, 0, Switch),
     // There is no security module whose labels could be passed.
-    (SO_PASSSEC, 0, Switch),
-    (SO_TIMESTAMP, 0, Switch),
-    (SO_TIMESTAMPNS, 0, Switch),
-    (SO_TIMESTAMPING, 0, Values::ANY),
-    (SO_RXQ_OVFL, 0, Switch),
+    (SOL_SOCKET, SO_PASSSEC, 0, Switch),
+    (SOL_SOCKET, SO_TIMESTAMP, 0, Switch),
+    (SOL_SOCKET, SO_TIMESTAMPNS, 0, Switch),
+    (SOL_SOCKET, SO_TIMESTAMPING, 0, Values::ANY),
+    (SOL_SOCKET, SO_RXQ_OVFL, 0, Switch),
     // Hints to a device's driver and to what steers packets to CPUs.
-    (SO_BUSY_POLL, 0, Range(0, i32::MAX)),
-    (SO_INCOMING_CPU, -1, Values::ANY),
-    (SO_SNDBUF, BUFFER_DEFAULT as i32, Values::ANY),
-    (SO_RCVBUF, BUFFER_DEFAULT as i32, Values::ANY),
+    (SOL_SOCKET, SO_BUSY_POLL, 0, Range(0, i32::MAX)),
+    (SOL_SOCKET, SO_INCOMING_CPU, -1, Values::ANY),
+    (SOL_SOCKET, SO_SNDBUF, BUFFER_DEFAULT as i32, Values::ANY),
+    (SOL_SOCKET, SO_RCVBUF, BUFFER_DEFAULT as i32, Values::ANY),
 ];
 
 #[derive(Clone, Copy)]
@@ -103,7 +105,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            ints: core::array::from_fn(|at| INTS[at].1),
+            ints: core::array::from_fn(|at| INTS[at].2),
             linger: (false, 0),
             receive_timeout_ns: 0,
             send_timeout_ns: 0,
@@ -111,14 +113,16 @@ impl Default for Options {
     }
 }
 
-fn place(name: i32) -> Result<usize, Errno> {
-    INTS.iter().position(|&(n, ..)| n == name).ok_or(Errno::ENOPROTOOPT)
+/// Where an option is in a table: ENOPROTOOPT.
+pub fn place(table: &[Kept], level: i32, name: i32) -> Result<usize, Errno> {
+    let found = table.iter().position(|&(l, n, ..)| (l, n) == (level, name));
+    found.ok_or(Errno::ENOPROTOOPT)
 }
 
 /// The same for an option that the kernel itself asks for: found when it is compiled.
-const fn known_place(name: i32) -> usize {
+pub const fn known_place(table: &[Kept], level: i32, name: i32) -> usize {
     let mut at = 0;
-    while INTS[at].0 != name {
+    while table[at].0 != level || table[at].1 != name {
         at += 1;
     }
     at
@@ -127,27 +131,27 @@ const fn known_place(name: i32) -> usize {
 impl Options {
     /// ENOPROTOOPT for one that is not there.
     pub fn get(&self, name: i32) -> Result<i32, Errno> {
-        Ok(self.ints[place(name)?])
+        Ok(self.ints[place(INTS, SOL_SOCKET, name)?])
     }
 
     pub fn is_on<const NAME: i32>(&self) -> bool {
-        self.ints[const { known_place(NAME) }] != 0
+        self.ints[const { known_place(INTS, SOL_SOCKET, NAME) }] != 0
     }
 
     /// Sets an option as Linux does: buffers doubled and within bounds, one kind of time stamp at a time. The value it has
     /// then: ENOPROTOOPT, EINVAL.
     pub fn set(&mut self, name: i32, value: i32) -> Result<i32, Errno> {
-        let at = place(name)?;
+        let at = place(INTS, SOL_SOCKET, name)?;
         let doubled = |minimum: i32| ((value as u32).min(BUFFER_MAX) as i32 * 2).max(minimum);
-        let (_, default, values) = INTS[at];
+        let (_, _, default, values) = INTS[at];
         let value = match name {
             SO_SNDBUF => doubled(SEND_BUFFER_MIN),
             SO_RCVBUF => doubled(RECEIVE_BUFFER_MIN),
             _ => values.checked(value, default)?,
         };
         if matches!(name, SO_TIMESTAMP | SO_TIMESTAMPNS) {
-            self.ints[const { known_place(SO_TIMESTAMP) }] = 0;
-            self.ints[const { known_place(SO_TIMESTAMPNS) }] = 0;
+            self.ints[const { known_place(INTS, SOL_SOCKET, SO_TIMESTAMP) }] = 0;
+            self.ints[const { known_place(INTS, SOL_SOCKET, SO_TIMESTAMPNS) }] = 0;
         }
         self.ints[at] = value;
         Ok(value)

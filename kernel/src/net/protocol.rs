@@ -8,8 +8,8 @@ use super::options::{OptionValue, Options};
 use super::unix::rights::Rights;
 use crate::fs::Attributes;
 use crate::mm::user::{Sink, Source};
-use crate::task;
-use alloc::sync::Arc;
+use crate::task::{self, Process};
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
@@ -55,6 +55,27 @@ impl Credentials {
             mtime_ns: 0,
             ctime_ns: 0,
         }
+    }
+}
+
+/// Who is at the other end of an AF_UNIX connection, as it was when that was made.
+#[derive(Clone)]
+pub struct Party {
+    /// SO_PEERCRED.
+    pub credentials: Credentials,
+    /// SO_PEERGROUPS.
+    pub groups: Arc<[u32]>,
+    /// SO_PEERPIDFD. A process whose number another has by now is not mistaken for that.
+    pub process: Weak<Process>,
+}
+
+impl Party {
+    pub fn running() -> Party {
+        task::with_current(|thread| Party {
+            credentials: Credentials::running(),
+            groups: thread.process.full_credentials().groups.clone(),
+            process: Arc::downgrade(&thread.process),
+        })
     }
 }
 
@@ -150,8 +171,7 @@ pub trait Protocol: Pollable {
         false
     }
 
-    /// SO_PEERCRED.
-    fn peer_credentials(&self) -> Option<Credentials> {
+    fn peer(&self) -> Option<Party> {
         None
     }
 

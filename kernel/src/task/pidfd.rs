@@ -76,6 +76,11 @@ fn open_for(thread: &Thread, process: Arc<Process>, flags: u32) -> Result<i32, E
         .insert(open, true, 0, thread.process.file_limit())
 }
 
+/// A descriptor of a process, closed by execve(2): EMFILE.
+pub fn open_process(thread: &Thread, process: Arc<Process>) -> Result<i32, Errno> {
+    open_for(thread, process, 0)
+}
+
 /// pidfd_open(2): PIDFD_NONBLOCK is O_NONBLOCK. EINVAL, ESRCH, ENOENT, EMFILE.
 pub fn open(thread: &Thread, pid: i32, flags: u32) -> Result<usize, Errno> {
     if flags & !O_NONBLOCK != 0 || pid <= 0 {

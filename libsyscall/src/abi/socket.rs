@@ -74,10 +74,12 @@ pub const SO_RXQ_OVFL: i32 = 40;
 pub const SO_BUSY_POLL: i32 = 46;
 pub const SO_INCOMING_CPU: i32 = 49;
 pub const SO_COOKIE: i32 = 57;
+pub const SO_PEERGROUPS: i32 = 59;
 pub const SO_BINDTOIFINDEX: i32 = 62;
 pub const SO_RCVTIMEO_NEW: i32 = 66;
 pub const SO_SNDTIMEO_NEW: i32 = 67;
 pub const SO_NETNS_COOKIE: i32 = 71;
+pub const SO_PEERPIDFD: i32 = 77;
 
 /// SO_TIMESTAMPING: the software's stamps are to be told, and made of what comes; the same of the hardware's.
 pub const SOF_TIMESTAMPING_RX_HARDWARE: i32 = 1 << 2;
@@ -150,6 +152,7 @@ pub const TCP_KEEPIDLE: i32 = 4;
 pub const TCP_KEEPINTVL: i32 = 5;
 pub const TCP_KEEPCNT: i32 = 6;
 pub const TCP_SYNCNT: i32 = 7;
+pub const TCP_LINGER2: i32 = 8;
 pub const TCP_DEFER_ACCEPT: i32 = 9;
 pub const TCP_INFO: i32 = 11;
 pub const TCP_QUICKACK: i32 = 12;

@@ -8,11 +8,12 @@ use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use userspace_tests::option::{get, receive_message, set};
-use userspace_tests::{Fd, checked, tests};
+use userspace_tests::{Fd, Status, checked, child, tests};
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![
         starts_and_keeps,
+        time_for_the_end,
         bounds,
         levels_of_others,
         value_before_name,
@@ -20,6 +21,8 @@ fn main() -> ExitCode {
         unix_only,
         cookies,
         peer_name,
+        peer_process,
+        peer_groups,
         one_interface,
         bound_freely,
         path_mtu,
@@ -42,6 +45,8 @@ const SOL_SOCKET: i32 = libc::SOL_SOCKET;
 const SOL_UDP: i32 = libc::SOL_UDP;
 const SO_NETNS_COOKIE: i32 = 71;
 const SO_BINDTOIFINDEX: i32 = 62;
+const SO_PEERGROUPS: i32 = 59;
+const SO_PEERPIDFD: i32 = 77;
 const LOOPBACK: i32 = 1;
 
 fn socket(domain: i32, kind: i32) -> Fd {
@@ -101,12 +106,22 @@ fn starts_and_keeps() {
         (&udp, SOL_UDP, libc::UDP_SEGMENT, 0, 1200),
         (&udp, SOL_UDP, libc::UDP_GRO, 0, 1),
         (&tcp, libc::SOL_TCP, libc::TCP_INQ, 0, 1),
+        (&tcp, libc::SOL_TCP, libc::TCP_LINGER2, 60, 5),
         (&tcp, libc::SOL_TCP, libc::TCP_FASTOPEN, 0, 64),
     ] {
         let case = format!("level {level}, option {name}");
         assert_eq!(get(socket, level, name), Ok(at_first), "{case}");
         assert_eq!(set(socket, level, name, value), Ok(()), "{case}");
         assert_eq!(get(socket, level, name), Ok(value), "{case}");
+    }
+}
+
+/// TCP_LINGER2: none is the usual time, and there is a longest.
+fn time_for_the_end() {
+    let tcp = socket(libc::AF_INET, libc::SOCK_STREAM);
+    for (seconds, kept) in [(7, 7), (0, 60), (121, 120), (-5, -1)] {
+        set(&tcp, libc::SOL_TCP, libc::TCP_LINGER2, seconds).expect("TCP_LINGER2");
+        assert_eq!(get(&tcp, libc::SOL_TCP, libc::TCP_LINGER2), Ok(kept));
     }
 }
 
@@ -208,6 +223,65 @@ fn peer_name() {
     assert_eq!(bytes(&one, SOL_SOCKET, libc::SO_PEERNAME, 17), Err(Errno::EINVAL));
     let alone = socket(libc::AF_INET, libc::SOCK_STREAM);
     assert_eq!(bytes(&alone, SOL_SOCKET, libc::SO_PEERNAME, 16), Err(Errno::ENOTCONN));
+}
+
+/// SO_PEERPIDFD: a descriptor that says when the process at the other end has ended.
+fn peer_process() {
+    let (near, _far) = Fd::socket_pair();
+    let own = Fd(get(&near, SOL_SOCKET, SO_PEERPIDFD).expect("SO_PEERPIDFD"));
+    let status = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", own.0)).expect("fdinfo");
+    assert!(status.contains(&format!("Pid:\t{}\n", std::process::id())), "{status}");
+    // SAFETY: numbers in, a number out.
+    assert_eq!(unsafe { libc::fcntl(own.0, libc::F_GETFD) }, libc::FD_CLOEXEC);
+    for (domain, kind) in [(libc::AF_UNIX, libc::SOCK_STREAM), (libc::AF_INET, libc::SOCK_STREAM)] {
+        assert_eq!(
+            get(&socket(domain, kind), SOL_SOCKET, SO_PEERPIDFD),
+            Err(Errno::ENODATA)
+        );
+    }
+
+    let name = userspace_tests::socket::abstract_name("peer");
+    let listener = Fd::unix(libc::SOCK_STREAM);
+    listener.bind(&name).expect("bind");
+    listener.listen(1).expect("listen");
+    let (read, write) = Fd::blocking_pipe();
+    let client = child(|| {
+        libsyscall::calls::file::close(write.0).expect("close");
+        let socket = Fd::unix(libc::SOCK_STREAM);
+        socket.connect(&name).expect("connect");
+        // Until it may go.
+        read.read(&mut [0]).map_or(1, |count| count as i32)
+    });
+    // SAFETY: no memory is involved.
+    checked(unsafe { libc::fcntl(listener.0, libc::F_SETFL, 0) }).expect("F_SETFL");
+    let server = listener.accept().expect("accept");
+    let process = Fd(get(&server, SOL_SOCKET, SO_PEERPIDFD).expect("SO_PEERPIDFD"));
+    let epoll = Fd::epoll();
+    epoll.add(&process, libc::EPOLLIN as u32);
+    assert_eq!(epoll.events(), 0);
+    drop(write);
+    assert_eq!(epoll.wait(20_000, 1).expect("epoll_wait").len(), 1);
+    assert_eq!(client.wait(), Status::Exited(0));
+}
+
+fn peer_groups() {
+    let (near, _far) = Fd::socket_pair();
+    let mut own = vec![0u32; 65536];
+    // SAFETY: there is room for so many groups.
+    let count = checked(unsafe { libc::getgroups(65536, own.as_mut_ptr()) }).expect("getgroups");
+    let expected: Vec<u8> = own[..count as usize]
+        .iter()
+        .flat_map(|group| group.to_ne_bytes())
+        .collect();
+    assert_eq!(bytes(&near, SOL_SOCKET, SO_PEERGROUPS, 1 << 18), Ok(expected.clone()));
+    if !expected.is_empty() {
+        let (mut room, mut len) = ([0u8; 3], 3);
+        // SAFETY: there is as much room as said.
+        let result = unsafe { libc::getsockopt(near.0, SOL_SOCKET, SO_PEERGROUPS, room.as_mut_ptr().cast(), &mut len) };
+        assert_eq!((checked(result), len as usize), (Err(Errno::ERANGE), expected.len()));
+    }
+    let alone = socket(libc::AF_UNIX, libc::SOCK_STREAM);
+    assert_eq!(bytes(&alone, SOL_SOCKET, SO_PEERGROUPS, 64), Err(Errno::ENODATA));
 }
 
 fn one_interface() {

@@ -1,13 +1,13 @@
 //! Options of IPPROTO_IP, IPPROTO_IPV6 and IPPROTO_TCP that are one int: kept, checked, and given back as they were set.
 
-use crate::net::options::OptionValue;
 use crate::net::options::Values::{self, *};
+use crate::net::options::{Kept, OptionValue, known_place, place};
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
 
-/// Level, name, the value it starts with, and what it may be.
-type Kept = (i32, i32, i32, Values);
+/// Seconds that a closed connection waits for the other end's, net.ipv4.tcp_fin_timeout.
+pub const FIN_TIMEOUT: i32 = 60;
 
 #[rustfmt::skip]
 const INTS: &[Kept] = &[
@@ -56,6 +56,7 @@ const INTS: &[Kept] = &[
     // What follows is for packets; a local connection has none.
     (IPPROTO_TCP, TCP_CORK, 0, Switch),
     (IPPROTO_TCP, TCP_SYNCNT, 6, Range(1, 127)),
+    (IPPROTO_TCP, TCP_LINGER2, FIN_TIMEOUT, Values::ANY),
     // The largest segment asked for.
     (IPPROTO_TCP, TCP_MAXSEG, 0, Range(0, i16::MAX as i32)),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, Values::ANY),
@@ -79,21 +80,6 @@ impl Default for InetOptions {
     }
 }
 
-fn place(level: i32, name: i32) -> Result<usize, Errno> {
-    INTS.iter()
-        .position(|&(l, n, ..)| (l, n) == (level, name))
-        .ok_or(Errno::ENOPROTOOPT)
-}
-
-/// The same for an option that the kernel itself asks for: found when it is compiled.
-const fn known_place(level: i32, name: i32) -> usize {
-    let mut at = 0;
-    while INTS[at].0 != level || INTS[at].1 != name {
-        at += 1;
-    }
-    at
-}
-
 /// Whether a socket of this domain and protocol has a level. An IPv6 one has IPv4's options too.
 fn has_level(domain: u16, protocol: i32, level: i32) -> bool {
     level == IPPROTO_IP || level == IPPROTO_IPV6 && domain == AF_INET6 || level == protocol
@@ -109,12 +95,16 @@ impl InetOptions {
                 Errno::ENOPROTOOPT
             });
         }
-        Ok(self.ints[place(level, name)?].to_ne_bytes().to_vec())
+        Ok(self.ints[place(INTS, level, name)?].to_ne_bytes().to_vec())
     }
 
     /// The value of an option of the list above.
     pub fn int<const LEVEL: i32, const NAME: i32>(&self) -> i32 {
-        self.ints[const { known_place(LEVEL, NAME) }]
+        self.ints[const { known_place(INTS, LEVEL, NAME) }]
+    }
+
+    pub fn set_int<const LEVEL: i32, const NAME: i32>(&mut self, value: i32) {
+        self.ints[const { known_place(INTS, LEVEL, NAME) }] = value;
     }
 
     pub fn is_on<const LEVEL: i32, const NAME: i32>(&self) -> bool {
@@ -133,14 +123,14 @@ impl InetOptions {
         }
         // TCP and UDP look at the value before they look at the name.
         if level != protocol {
-            place(level, name)?;
+            place(INTS, level, name)?;
         }
         // IPv4's may be given as one byte.
         let value = match value.len {
             1..4 if level == IPPROTO_IP => value.read::<u8>()?.into(),
             _ => value.int()?,
         };
-        let at = place(level, name)?;
+        let at = place(INTS, level, name)?;
         let (_, _, default, values) = INTS[at];
         self.ints[at] = values.checked(value, default)?;
         Ok(())

@@ -8,7 +8,7 @@ use super::sender::{Origin, Sender};
 use crate::mm::user::{Sink, Source};
 use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
-use crate::net::protocol::{Common, Credentials, Protocol};
+use crate::net::protocol::{Common, Credentials, Party, Protocol};
 use crate::task;
 use alloc::sync::{Arc, Weak};
 use core::ptr;
@@ -71,7 +71,8 @@ pub struct Datagram {
     me: Weak<Datagram>,
     sender: Arc<Sender>,
     inner: SpinLock<Inner>,
-    peer_credentials: Option<Credentials>,
+    /// Who made the pair that it is of.
+    party: Option<Party>,
     /// SO_PASSCRED.
     passes: AtomicBool,
     /// Who waits for room in this socket's queue.
@@ -80,10 +81,10 @@ pub struct Datagram {
 
 impl Datagram {
     pub fn new(common: Common) -> Arc<Datagram> {
-        Datagram::with_peer_credentials(common, None)
+        Datagram::with_party(common, None)
     }
 
-    fn with_peer_credentials(common: Common, peer_credentials: Option<Credentials>) -> Arc<Datagram> {
+    fn with_party(common: Common, party: Option<Party>) -> Arc<Datagram> {
         Arc::new_cyclic(|me| Datagram {
             me: me.clone(),
             sender: Arc::new(Sender::new(Arc::default(), common.queue.clone())),
@@ -94,7 +95,7 @@ impl Datagram {
                 error: None,
                 closed: false,
             }),
-            peer_credentials,
+            party,
             passes: AtomicBool::new(false),
             room: WaitQueue::new(),
             common,
@@ -103,10 +104,7 @@ impl Datagram {
 
     /// socketpair(2): two sockets connected to each other.
     pub fn pair(commons: [Common; 2]) -> Result<[Arc<dyn Protocol>; 2], Errno> {
-        let [one, other] = commons.map(|common| {
-            let maker = common.maker;
-            Datagram::with_peer_credentials(common, Some(maker))
-        });
+        let [one, other] = commons.map(|common| Datagram::with_party(common, Some(Party::running())));
         one.inner.lock().peer = Some(Peer::new(other.clone(), &one.sender)?);
         other.inner.lock().peer = Some(Peer::new(one.clone(), &other.sender)?);
         Ok([one, other])
@@ -124,7 +122,7 @@ impl Datagram {
         self.passes.load(Relaxed)
     }
 
-    fn peer(&self) -> Option<Arc<Datagram>> {
+    fn receiver(&self) -> Option<Arc<Datagram>> {
         self.inner.lock().peer.as_ref().map(|peer| peer.socket.clone())
     }
 
@@ -140,7 +138,7 @@ impl Datagram {
     fn target(&self, message: &Outgoing) -> Result<Arc<Datagram>, Errno> {
         match &message.to {
             Some(to) => Datagram::find(names::checked(to)?),
-            None => self.peer().ok_or(Errno::ENOTCONN),
+            None => self.receiver().ok_or(Errno::ENOTCONN),
         }
     }
 
@@ -244,11 +242,11 @@ impl Protocol for Datagram {
     }
 
     fn peer_address(&self) -> Result<Address, Errno> {
-        Ok(self.peer().ok_or(Errno::ENOTCONN)?.name().address())
+        Ok(self.receiver().ok_or(Errno::ENOTCONN)?.name().address())
     }
 
-    fn peer_credentials(&self) -> Option<Credentials> {
-        self.peer_credentials
+    fn peer(&self) -> Option<Party> {
+        self.party.clone()
     }
 
     fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {

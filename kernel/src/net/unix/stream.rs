@@ -7,7 +7,7 @@ use super::rights::{self, Rights};
 use crate::mm::user::{Sink, Source};
 use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
-use crate::net::protocol::{Common, Credentials, Protocol};
+use crate::net::protocol::{Common, Party, Protocol};
 use crate::net::socket::deadline;
 use crate::task;
 use alloc::collections::VecDeque;
@@ -23,8 +23,8 @@ use sync::SpinLock;
 struct Listener {
     pending: VecDeque<Arc<Stream>>,
     backlog: usize,
-    /// Who called listen(2): what clients see as SO_PEERCRED.
-    credentials: Credentials,
+    /// Who called listen(2): whom clients see as their peer.
+    party: Party,
 }
 
 enum State {
@@ -46,7 +46,7 @@ pub struct Stream {
     name: Arc<Name>,
     /// The name of the other end, and who that was when the connection was made.
     peer: SpinLock<Option<Arc<Name>>>,
-    peer_credentials: SpinLock<Option<Credentials>>,
+    party: SpinLock<Option<Party>>,
     /// Of a listening socket: who waits for room in its queue.
     connecting: WaitQueue,
 }
@@ -65,7 +65,7 @@ impl Stream {
             }),
             name: Arc::default(),
             peer: SpinLock::new(None),
-            peer_credentials: SpinLock::new(None),
+            party: SpinLock::new(None),
             connecting: WaitQueue::new(),
         }
     }
@@ -78,7 +78,7 @@ impl Stream {
         let [one, other] = commons;
         let sockets = [(one, first), (other, second)].map(|(common, link)| {
             let socket = Stream::with_state(common, State::Connected(link));
-            *socket.peer_credentials.lock() = Some(socket.common.maker);
+            *socket.party.lock() = Some(Party::running());
             Arc::new(socket)
         });
         for (socket, peer) in [(0, 1), (1, 0)] {
@@ -109,7 +109,7 @@ impl Stream {
         let mut server = Stream::with_state(common, State::Connected(far.clone()));
         server.name = Arc::new(self.name.inherited());
         *server.peer.lock() = Some(client.name.clone());
-        *server.peer_credentials.lock() = Some(Credentials::running());
+        *server.party.lock() = Some(Party::running());
         server.apply_options(&far);
         client.apply_options(&near);
         // One lock at a time: either may be the other's listener, or the same socket. So the client is connected first,
@@ -123,7 +123,7 @@ impl Stream {
             }
         };
         *client.peer.lock() = Some(self.name.clone());
-        *client.peer_credentials.lock() = Some(listener);
+        *client.party.lock() = Some(listener);
         let (read, write) = client.inner.lock().shut;
         if read || write {
             near.shut_down(read, write);
@@ -145,7 +145,7 @@ impl Stream {
     }
 
     /// Puts a new connection in the queue of this listener. Who listens.
-    fn admit(&self, server: Stream) -> Result<Credentials, Errno> {
+    fn admit(&self, server: Stream) -> Result<Party, Errno> {
         let mut inner = self.inner.lock();
         let State::Listening(listener) = &mut inner.state else {
             return Err(Errno::ECONNREFUSED);
@@ -155,7 +155,7 @@ impl Stream {
         }
         listener.pending.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         listener.pending.push_back(Arc::new(server));
-        Ok(listener.credentials)
+        Ok(listener.party.clone())
     }
 
     /// EAGAIN where a listener's queue is full: Linux takes one more than the backlog says. ECONNREFUSED where this is none.
@@ -209,16 +209,16 @@ impl Protocol for Stream {
             return Err(Errno::EINVAL);
         }
         let mut inner = self.inner.lock();
-        let credentials = Credentials::running();
+        let party = Party::running();
         match &mut inner.state {
             State::Listening(listener) => {
-                (listener.backlog, listener.credentials) = (backlog, credentials);
+                (listener.backlog, listener.party) = (backlog, party);
             }
             state @ State::Unconnected => {
                 *state = State::Listening(Listener {
                     pending: VecDeque::new(),
                     backlog,
-                    credentials,
+                    party,
                 });
             }
             State::Connected(_) | State::Closed => return Err(Errno::EINVAL),
@@ -289,8 +289,8 @@ impl Protocol for Stream {
         matches!(self.inner.lock().state, State::Listening(_))
     }
 
-    fn peer_credentials(&self) -> Option<Credentials> {
-        *self.peer_credentials.lock()
+    fn peer(&self) -> Option<Party> {
+        self.party.lock().clone()
     }
 
     fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {

@@ -8,6 +8,7 @@ use crate::net::options::OptionValue;
 use crate::net::protocol::{Credentials, Protocol};
 use crate::syscall::Call;
 use crate::syscall::time::timeval;
+use crate::task::pidfd;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -136,6 +137,17 @@ fn write_option(call: &Call, bytes: &[u8]) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// SO_PEERGROUPS: ERANGE where there is too little room, and how much there should be.
+fn peer_groups(call: &Call, groups: &[u32]) -> Result<usize, Errno> {
+    let len = size_of_val(groups);
+    if room(call)? < len {
+        user::write(call.arg(4), &(len as i32))?;
+        return Err(Errno::ERANGE);
+    }
+    let bytes: Vec<u8> = groups.iter().flat_map(|group| group.to_ne_bytes()).collect();
+    write_option(call, &bytes)
+}
+
 fn ints<const N: usize>(values: [i32; N]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_ne_bytes()).collect()
 }
@@ -185,10 +197,17 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         // The flags, and a clock of the network card's, which there is none of.
         SO_TIMESTAMPING => ints([options.get(name)?, 0]),
         SO_PASSCRED | SO_PASSSEC if common.domain != AF_UNIX => return Err(Errno::EOPNOTSUPP),
-        SO_PEERCRED => ints(match protocol.peer_credentials() {
+        SO_PEERCRED => ints(match protocol.peer().map(|peer| peer.credentials) {
             Some(Credentials { pid, uid, gid }) => [pid, uid as i32, gid as i32],
             None => [0, -1, -1],
         }),
+        SO_PEERGROUPS => return peer_groups(call, &protocol.peer().ok_or(Errno::ENODATA)?.groups),
+        SO_PEERPIDFD if room(call)? < size_of::<i32>() => return Err(Errno::EINVAL),
+        SO_PEERPIDFD => {
+            let peer = protocol.peer().ok_or(Errno::ENODATA)?;
+            let process = peer.process.upgrade().ok_or(Errno::ESRCH)?;
+            ints([pidfd::open_process(call.thread, process)?])
+        }
         SO_RCVLOWAT => ints([common.receive_low.load(Relaxed) as i32]),
         SO_SNDLOWAT => ints([1]),
         SO_LINGER => ints([options.linger.0.into(), options.linger.1]),

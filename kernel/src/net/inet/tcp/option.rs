@@ -2,6 +2,7 @@
 
 use super::connection::Link;
 use super::{State, Stream};
+use crate::net::inet::options::FIN_TIMEOUT;
 use crate::net::inet::route;
 use crate::net::options::OptionValue;
 use crate::net::protocol::Common;
@@ -73,6 +74,16 @@ impl Stream {
                 Err(Errno::ENOENT)
             }
             (IPPROTO_TCP, TCP_MAXSEG) if (1..SEGMENT_LEN_MIN).contains(&value.int()?) => Err(Errno::EINVAL),
+            (IPPROTO_TCP, TCP_LINGER2) => {
+                const LONGEST: i32 = 120;
+                let seconds = match value.int()? {
+                    ..0 => -1,
+                    0 => FIN_TIMEOUT,
+                    seconds => seconds.min(LONGEST),
+                };
+                self.options.lock().set_int::<IPPROTO_TCP, TCP_LINGER2>(seconds);
+                Ok(())
+            }
             (IPPROTO_TCP, TCP_FASTOPEN) if value.int()? >= 0 && self.is_connected() => Err(Errno::EINVAL),
             (IPPROTO_IPV6, IPV6_V6ONLY) if self.binding.lock().is_some() => Err(Errno::EINVAL),
             (IPPROTO_IP, IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP) => Err(Errno::EPROTO),
