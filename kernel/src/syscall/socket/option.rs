@@ -206,7 +206,7 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         SO_PEERPIDFD => {
             let peer = protocol.peer().ok_or(Errno::ENODATA)?;
             let process = peer.process.upgrade().ok_or(Errno::ESRCH)?;
-            ints([pidfd::open_process(call.thread, process)?])
+            ints([pidfd::open_process(call.thread(), process)?])
         }
         SO_RCVLOWAT => ints([common.receive_low.load(Relaxed) as i32]),
         SO_SNDLOWAT => ints([1]),
