@@ -25,6 +25,15 @@ struct Position {
     deleted: bool,
 }
 
+/// The names that lead to a place.
+struct Trail {
+    path: Vec<u8>,
+    /// It or a directory above it was removed.
+    gone: bool,
+    /// It starts at the running process's root, or is a file outside the tree.
+    reached: bool,
+}
+
 impl Place {
     fn new(inode: Arc<dyn Inode>, parent: Option<Place>, name: &[u8]) -> Place {
         Place(Arc::new(Entry {
@@ -114,29 +123,39 @@ impl Place {
         self.0.position.lock().deleted = true;
     }
 
-    /// The absolute path, `None` where it or a directory above it was removed.
+    /// The path from the running process's root, `None` where it or a directory above it was removed. One that lies outside
+    /// that root is the machine's, and is said to be out of reach, as by getcwd(2).
     pub fn path(&self) -> Option<Vec<u8>> {
-        let (path, deleted) = self.trail();
-        (!deleted).then_some(path)
+        let trail = self.trail();
+        let start: &[u8] = if trail.reached { b"" } else { b"(unreachable)" };
+        (!trail.gone).then(|| [start, &trail.path].concat())
     }
 
-    fn trail(&self) -> (Vec<u8>, bool) {
+    fn trail(&self) -> Trail {
+        let root = crate::task::with_current(|thread| thread.process.root());
         let mut names: Vec<Box<[u8]>> = Vec::new();
         let mut at = self.clone();
         let mut gone = false;
-        loop {
+        let reached = loop {
+            if at.is(&root) {
+                break true;
+            }
             let position = at.0.position.lock();
             gone |= position.deleted;
             let Some(parent) = position.parent.clone() else {
                 if !position.name.is_empty() {
-                    return (position.name.to_vec(), gone);
+                    return Trail {
+                        path: position.name.to_vec(),
+                        gone,
+                        reached: true,
+                    };
                 }
-                break;
+                break false;
             };
             names.push(position.name.clone());
             drop(position);
             at = parent;
-        }
+        };
         let mut path = Vec::new();
         for name in names.iter().rev() {
             path.push(b'/');
@@ -145,14 +164,14 @@ impl Place {
         if path.is_empty() {
             path.push(b'/');
         }
-        (path, gone)
+        Trail { path, gone, reached }
     }
 
     /// As /proc/self/fd and /proc/self/maps show it.
     pub fn display(&self) -> String {
-        let (path, deleted) = self.trail();
-        let mut text = String::from_utf8_lossy(&path).into_owned();
-        if deleted {
+        let trail = self.trail();
+        let mut text = String::from_utf8_lossy(&trail.path).into_owned();
+        if trail.gone {
             text.push_str(" (deleted)");
         }
         text

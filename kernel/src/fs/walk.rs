@@ -59,6 +59,11 @@ bitflags! {
     }
 }
 
+/// The running process's root.
+fn current_root() -> Place {
+    crate::task::with_current(|thread| thread.process.root())
+}
+
 /// The end of a path.
 pub struct Last {
     /// Also `.` and `..`; empty for the root itself.
@@ -121,7 +126,7 @@ impl<'a> Walk<'a> {
         Ok(if self.bounds.contains(Bounds::IN_ROOT) {
             self.start.clone()
         } else {
-            super::root()
+            current_root()
         })
     }
 
@@ -141,6 +146,9 @@ impl<'a> Walk<'a> {
             } else {
                 Ok(self.at.clone())
             };
+        }
+        if self.at.is(&current_root()) {
+            return Ok(self.at.clone());
         }
         let above = self.at.parent();
         if self.is_bound() && !above.is_within(&self.start) {

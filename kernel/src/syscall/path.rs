@@ -14,7 +14,7 @@ use sync::SpinLock;
 /// Where a path relative to descriptor `directory` starts. An absolute one does not look at the descriptor.
 pub fn start(call: &Call, directory: i32, path: &[u8]) -> Result<Place, Errno> {
     if path.first() == Some(&b'/') {
-        return Ok(fs::root());
+        return Ok(call.thread().process.root());
     }
     if directory == AT_FDCWD {
         return Ok(call.thread().process.cwd());

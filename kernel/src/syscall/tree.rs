@@ -8,7 +8,7 @@ use crate::fs::tmpfs::{self, New};
 use crate::fs::walk::{Last, resolve_parent};
 use crate::fs::{self, Link, Place, watch};
 use crate::mm::user;
-use libsyscall::abi::capability::CAP_MKNOD;
+use libsyscall::abi::capability::{CAP_MKNOD, CAP_SYS_CHROOT};
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::inotify::IN_MODIFY;
 use libsyscall::abi::{Errno, nr};
@@ -25,6 +25,7 @@ pub const CALLS: &[Line] = &[
     (nr::GETDENTS64, getdents64),
     (nr::GETCWD, getcwd),
     (nr::CHDIR, chdir),
+    (nr::CHROOT, chroot),
     (nr::FCHDIR, fchdir),
     (nr::TRUNCATE, truncate),
 ];
@@ -249,12 +250,17 @@ fn getcwd(call: &mut Call) -> Result<usize, Errno> {
     Ok(path.len())
 }
 
-fn change_directory(call: &Call, place: &Place) -> Result<usize, Errno> {
+/// ENOTDIR, EACCES where it may not be searched.
+fn check_directory(place: &Place) -> Result<(), Errno> {
     let stat = place.stat();
     if stat.kind() != S_IFDIR {
         return Err(Errno::ENOTDIR);
     }
-    access::current().check(&stat, X_OK)?;
+    access::current().check(&stat, X_OK)
+}
+
+fn change_directory(call: &Call, place: &Place) -> Result<usize, Errno> {
+    check_directory(place)?;
     call.thread().process.set_cwd(place.clone());
     Ok(0)
 }
@@ -266,6 +272,18 @@ fn chdir(call: &mut Call) -> Result<usize, Errno> {
 fn fchdir(call: &mut Call) -> Result<usize, Errno> {
     let open = call.thread().process.files().get_any(call.int(0))?;
     change_directory(call, open.file.place().ok_or(Errno::ENOTDIR)?)
+}
+
+/// chroot(2). The working directory stays, also where that is outside.
+fn chroot(call: &mut Call) -> Result<usize, Errno> {
+    let target = target(call, AT_FDCWD, call.arg(0), 0)?;
+    let place = target.place()?;
+    check_directory(place)?;
+    if !access::current().has(CAP_SYS_CHROOT) {
+        return Err(Errno::EPERM);
+    }
+    call.thread().process.set_root(place.clone());
+    Ok(0)
 }
 
 fn truncate(call: &mut Call) -> Result<usize, Errno> {

@@ -86,7 +86,7 @@ fn end_process(process: &Arc<Process>, default_status: i32) {
     let status = process.ending_status().unwrap_or(default_status);
     process.timers.clear(true);
     process.leave_files();
-    process.leave_cwd();
+    process.leave_directories();
     // The space goes before anybody learns of the end: its memory is free when wait4(2) returns.
     let space = process.replace_space(None);
     sched::leave_space();

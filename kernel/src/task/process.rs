@@ -57,6 +57,8 @@ pub struct Process {
     pub(super) vfork_parent: SpinLock<Option<Arc<Thread>>>,
 
     cwd: SpinLock<Option<Place>>,
+    /// Where its absolute paths start, where chroot(2) has said so.
+    root: SpinLock<Option<Place>>,
     umask: AtomicU32,
     credentials: SpinLock<Credentials>,
     limits: SpinLock<[Limit; RLIMIT_COUNT]>,
@@ -173,6 +175,7 @@ impl Process {
             exit_queue: WaitQueue::new(),
             vfork_parent: SpinLock::new(None),
             cwd: SpinLock::new(None),
+            root: SpinLock::new(None),
             umask: AtomicU32::new(0o022),
             credentials: SpinLock::default(),
             file_limit: AtomicU64::new(limits[RLIMIT_NOFILE].soft),
@@ -221,6 +224,7 @@ impl Process {
         process.session = AtomicI32::new(parent.session());
         process.signals = SpinLock::new(signals);
         process.cwd = SpinLock::new(parent.cwd.lock().clone());
+        process.root = SpinLock::new(parent.root.lock().clone());
         process.umask = AtomicU32::new(parent.umask());
         process.credentials = SpinLock::new(parent.credentials.lock().clone());
         process.limits = SpinLock::new(*parent.limits.lock());
@@ -365,8 +369,20 @@ impl Process {
         drop(former);
     }
 
-    pub(super) fn leave_cwd(&self) {
-        let former = self.cwd.lock().take();
+    /// Where its absolute paths start, and its `..` ends.
+    pub fn root(&self) -> Place {
+        self.root.lock().clone().unwrap_or_else(crate::fs::root)
+    }
+
+    /// chroot(2).
+    pub fn set_root(&self, place: Place) {
+        let former = self.root.lock().replace(place);
+        drop(former);
+    }
+
+    /// Its end: the directories that it holds are free to go.
+    pub(super) fn leave_directories(&self) {
+        let former = (self.cwd.lock().take(), self.root.lock().take());
         drop(former);
     }
 

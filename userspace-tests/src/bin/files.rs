@@ -2,15 +2,18 @@
 
 use libsyscall::abi::{Errno, fcntl};
 use libsyscall::calls::file;
+use std::env;
+use std::ffi::CString;
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
-use userspace_tests::{Folder, tests};
+use userspace_tests::{Folder, Status, checked, child, tests};
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![
@@ -31,6 +34,9 @@ fn main() -> ExitCode {
         proc_self,
         large_file,
         the_programs_own_time,
+        another_root,
+        another_root_and_outside,
+        another_root_refused,
     ])
 }
 
@@ -305,4 +311,104 @@ fn the_programs_own_time() {
     let since = modified.expect("a time").duration_since(std::time::UNIX_EPOCH);
     const YEAR_S: u64 = 365 * 24 * 3600;
     assert!(since.expect("after 1970").as_secs() > 50 * YEAR_S);
+}
+
+fn chroot(path: &Path) -> Result<(), Errno> {
+    let path = CString::new(path.as_os_str().as_bytes()).expect("no NUL");
+    // SAFETY: the kernel reads a path.
+    checked(unsafe { libc::chroot(path.as_ptr()) }).map(|_| ())
+}
+
+/// Runs `body` in a child, which may take another root. Not where the rights for it are missing.
+fn in_child_as_root(body: impl FnOnce()) {
+    // SAFETY: it takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        userspace_tests::harness::ignore("it takes user 0");
+    }
+    let ended = child(|| {
+        body();
+        0
+    });
+    assert_eq!(ended.wait(), Status::Exited(0));
+}
+
+fn another_root() {
+    let folder = Folder::new("root");
+    fs::create_dir_all(folder.join("inside/sub")).expect("mkdir");
+    folder.file("inside/file");
+    symlink("/file", folder.join("inside/sub/link")).expect("symlink");
+    let directory = File::open(folder.join("inside/sub")).expect("open");
+    in_child_as_root(|| {
+        chroot(&folder.join("inside")).expect("chroot");
+        env::set_current_dir("/sub").expect("chdir");
+        assert_eq!(env::current_dir().expect("getcwd"), Path::new("/sub"));
+        for path in [
+            "/file",
+            "/../file",
+            "../file",
+            "../../../file",
+            "/sub/link",
+            "link",
+            "/sub/../../file",
+        ] {
+            assert_eq!(fs::read_to_string(path).expect(path), "contents", "{path}");
+        }
+        assert_eq!(fs::canonicalize("link").expect("canonicalize"), Path::new("/file"));
+        // A child has its parent's root.
+        let again = child(|| i32::from(!fs::exists("/file").expect("stat")));
+        assert_eq!(again.wait(), Status::Exited(0));
+        // A descriptor from outside starts where it is, and `..` ends at the root here too.
+        let path = c"../../../file".as_ptr();
+        // SAFETY: the kernel reads a path.
+        unsafe { checked(libc::faccessat(directory.as_raw_fd(), path, libc::R_OK, 0)).expect("faccessat") };
+        chroot(Path::new("/sub")).expect("chroot again");
+        assert!(!fs::exists("/file").expect("stat"));
+        assert!(fs::symlink_metadata("/link").expect("lstat").is_symlink());
+        env::set_current_dir("/").expect("chdir");
+        assert_eq!(env::current_dir().expect("getcwd"), Path::new("/"));
+    });
+    // The parent has kept its own.
+    assert!(fs::exists(folder.join("inside/file")).expect("stat"));
+}
+
+/// The working directory stays where it was, and from outside its root a process can go up.
+fn another_root_and_outside() {
+    let folder = Folder::new("outside");
+    fs::create_dir_all(folder.join("inside")).expect("mkdir");
+    folder.file("file");
+    in_child_as_root(|| {
+        env::set_current_dir(&*folder).expect("chdir");
+        chroot(Path::new("inside")).expect("chroot");
+        assert!(!fs::exists("/file").expect("stat"));
+        assert!(fs::exists("file").expect("stat"));
+        assert!(
+            fs::exists("inside/../file").is_ok_and(|there| !there),
+            "`..` ends at the root"
+        );
+        let name = folder.file_name().expect("a name").to_str().expect("text");
+        assert!(fs::exists(format!("../{name}/file")).expect("stat"));
+        let mut path = [0u8; 4096];
+        // SAFETY: the kernel writes into the buffer.
+        let len = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
+        let len = checked(len).expect("getcwd") as usize;
+        assert!(path[..len].starts_with(b"(unreachable)/"));
+    });
+}
+
+fn another_root_refused() {
+    let folder = Folder::new("refused");
+    let file = folder.file("file");
+    assert_eq!(chroot(&file), Err(Errno::ENOTDIR));
+    assert_eq!(chroot(&folder.join("none")), Err(Errno::ENOENT));
+    assert_eq!(chroot(Path::new("")), Err(Errno::ENOENT));
+    let closed = folder.join("closed");
+    fs::create_dir(&closed).expect("mkdir");
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).expect("chmod");
+    fs::set_permissions(&*folder, Permissions::from_mode(0o755)).expect("chmod");
+    in_child_as_root(|| {
+        // SAFETY: it takes a number.
+        checked(unsafe { libc::setuid(65534) }).expect("setuid");
+        assert_eq!(chroot(&folder), Err(Errno::EPERM));
+        assert_eq!(chroot(&closed), Err(Errno::EACCES));
+    });
 }

@@ -38,7 +38,7 @@ pub static PROCESS: &[Item] = &[
     },
     Item {
         name: "root",
-        what: What::SubjectLink(|_| Ok(Link::Place(crate::fs::root()))),
+        what: What::SubjectLink(|subject| Ok(Link::Place(subject.find()?.root()))),
     },
     Item {
         name: "cmdline",
