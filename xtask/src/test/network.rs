@@ -24,6 +24,7 @@ const OUTPUT: &str = "listening
 own addresses: 300000 bytes came back from each
 clients: 2400028 bytes came back from the host
 refused where nobody listens, and from the loopback address
+reset by the host
 messages answered
 ended
 ";
@@ -73,10 +74,14 @@ pub fn run(plan: &Plan, guests: &Guests) -> Result<()> {
 
 fn on_machine(machine: &Machine, kernel: &Built, program: &Path, name: &str) -> Result<()> {
     let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
+    let resetting = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
     let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a UDP socket")?;
-    let ports = [tcp.local_addr()?.port(), udp.local_addr()?.port()].map(|port| port.to_string());
-    // Both end with this process.
+    let ports = [tcp.local_addr(), udp.local_addr(), resetting.local_addr()];
+    let ports = ports.map(|address| address.map(|address| address.port().to_string()));
+    let ports = ports.into_iter().collect::<std::io::Result<Vec<String>>>()?;
+    // All end with this process.
     thread::spawn(move || echo_connections(&tcp));
+    thread::spawn(move || reset_connections(&resetting));
     thread::spawn(move || echo_messages(&udp));
 
     let published = [SERVER_PORT, END_PORT].map(publish);
@@ -138,6 +143,13 @@ fn echo_connections(listener: &TcpListener) {
             std::io::copy(&mut &socket, &mut &socket)?;
             socket.shutdown(Shutdown::Write)
         });
+    }
+}
+
+/// Closes what has come with a byte that is not read: that is a reset.
+fn reset_connections(listener: &TcpListener) {
+    for socket in listener.incoming().flatten() {
+        let _ = socket.peek(&mut [0]);
     }
 }
 

@@ -1,9 +1,10 @@
 //! A server that other machines reach, and a client of theirs. The other machine is the test on the host
-//! (`xtask/src/test/network.rs`), whose TCP and UDP ports are the arguments.
+//! (`xtask/src/test/network.rs`); the arguments are its ports: those that give back what comes, by TCP and UDP, and one
+//! that resets its connections.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::{Ipv4Addr, SocketAddr};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
@@ -21,7 +22,7 @@ const BYTES: usize = 300_000;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let mut ports = std::env::args().skip(1).map(|port| port.parse().unwrap_or(0));
-    let (tcp_port, udp_port) = (ports.next().unwrap_or(0), ports.next().unwrap_or(0));
+    let [tcp_port, udp_port, reset_port] = std::array::from_fn(|_| ports.next().unwrap_or(0));
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, SERVER_PORT)).await?;
     let end = TcpListener::bind((Ipv4Addr::UNSPECIFIED, END_PORT)).await?;
     tokio::spawn(serve(listener));
@@ -57,6 +58,17 @@ async fn main() -> Result<()> {
         .map_err(|error| error.kind());
     assert_eq!(unroutable.err(), Some(ErrorKind::InvalidInput));
     println!("refused where nobody listens, and from the loopback address");
+
+    let mut socket = TcpStream::connect((HOST, reset_port)).await?;
+    socket.write_all(&[1]).await?;
+    // All of it at once: an error, and the end of both directions.
+    let reading = socket.ready(Interest::READABLE | Interest::ERROR).await?;
+    let writing = socket.ready(Interest::WRITABLE).await?;
+    assert!(reading.is_error() && reading.is_read_closed(), "{reading:?}");
+    assert!(writing.is_write_closed(), "{writing:?}");
+    let error = socket.read(&mut [0]).await.map_err(|error| error.kind());
+    assert_eq!(error.err(), Some(ErrorKind::ConnectionReset));
+    println!("reset by the host");
 
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     let mut answer = [0; 2048];
