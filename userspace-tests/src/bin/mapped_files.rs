@@ -3,11 +3,11 @@
 use libsyscall::abi::Errno;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::ExitCode;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use userspace_tests::{Status, checked, child, tests};
+use userspace_tests::{Folder, Status, checked, child, tests};
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         parts_and_offsets,
         system_calls_are_told,
         cut_while_read,
+        mapping_is_an_access,
     ])
 }
 
@@ -274,4 +275,25 @@ fn cut_while_read() {
         }
         over.store(true, Ordering::Relaxed);
     });
+}
+
+fn mapping_is_an_access() {
+    let folder = Folder::new("mapped");
+    let path = folder.file("file");
+    for flags in [libc::MAP_PRIVATE, libc::MAP_SHARED] {
+        // Written anew, so that an access tells something, and long enough ago for any clock.
+        std::fs::write(&path, "contents").expect("write");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let times = |file: &File| {
+            let stat = file.metadata().expect("fstat");
+            let ns = |seconds, nanoseconds| seconds * 1_000_000_000 + nanoseconds;
+            (ns(stat.atime(), stat.atime_nsec()), ns(stat.mtime(), stat.mtime_nsec()))
+        };
+        let file = File::options().read(true).write(true).open(&path).expect("open");
+        let (_, written) = times(&file);
+        drop(Map::new(&file, 1, flags));
+        let (accessed, still_written) = times(&file);
+        assert!(accessed > written);
+        assert_eq!(still_written, written);
+    }
 }

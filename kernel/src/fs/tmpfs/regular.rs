@@ -97,11 +97,14 @@ impl File for RegularFile {
         self.mapping.node.stat()
     }
 
+    /// To map a file is to access it.
     fn pages(&self) -> Result<Arc<dyn PageSource>, Errno> {
+        self.mapping.node.accessed();
         Ok(self.mapping.clone())
     }
 
     fn writable_pages(&self) -> Result<Option<Arc<dyn PageSource>>, Errno> {
+        self.mapping.node.accessed();
         if self.contents().seals().contains(Seals::SEAL) {
             // As it is now it stays.
             let may_write = self.contents().seals().check_writing().is_ok();
