@@ -71,9 +71,20 @@ impl Ring {
         )
     }
 
+    /// Where the byte is that is so many behind the first.
+    #[inline]
+    fn place(&self, index: usize) -> usize {
+        let place = self.start + index;
+        if place < self.bytes.len() {
+            place
+        } else {
+            place - self.bytes.len()
+        }
+    }
+
     /// A byte in the ring, counted from the first.
     pub fn byte(&self, index: usize) -> u8 {
-        self.bytes[(self.start + index) % self.bytes.len()]
+        self.bytes[self.place(index)]
     }
 
     /// Takes as much from `source` as there is room for; EFAULT where not one byte can be read.
@@ -84,41 +95,32 @@ impl Ring {
     /// [`Ring::fill`] with `limit` bytes at most.
     pub fn fill_up_to(&mut self, limit: usize, source: &mut Source) -> Result<usize, Errno> {
         let wanted = source.len().min(self.room()).min(limit);
-        self.grow(self.len + wanted)?;
-        let mut done = 0;
-        while done < wanted {
-            let end = (self.start + self.len) % self.bytes.len();
-            let piece = (wanted - done).min(self.bytes.len() - end);
-            let got = match source.get(&mut self.bytes[end..end + piece]) {
-                Ok(got) => got,
-                Err(_) if done > 0 => break,
-                Err(error) => return Err(error),
-            };
-            self.len += got;
-            done += got;
-            if got < piece {
-                break;
-            }
+        if wanted == 0 {
+            return Ok(0);
         }
+        self.grow(self.len + wanted)?;
+        let end = self.place(self.len);
+        let first = wanted.min(self.bytes.len() - end);
+        let mut done = source.get(&mut self.bytes[end..end + first])?;
+        if done == first && first < wanted {
+            // On from the ring's start. What comes before an error counts.
+            done += source.get(&mut self.bytes[..wanted - first]).unwrap_or(0);
+        }
+        self.len += done;
         Ok(done)
     }
 
     /// Copies up to `limit` bytes from `offset` on to `sink`; EFAULT where not one can be written.
     pub fn copy(&self, offset: usize, limit: usize, sink: &mut Sink) -> Result<usize, Errno> {
-        let (first, second) = self.filled();
-        let cut = offset.min(first.len());
-        let pieces = [&first[cut..], &second[offset - cut..]];
-        let mut done = 0;
-        for piece in pieces {
-            let wanted = piece.len().min(sink.len()).min(limit - done);
-            if wanted == 0 {
-                continue;
-            }
-            match sink.put(&piece[..wanted]) {
-                Ok(put) => done += put,
-                Err(_) if done > 0 => break,
-                Err(error) => return Err(error),
-            }
+        let wanted = (self.len - offset).min(limit).min(sink.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let start = self.place(offset);
+        let first = wanted.min(self.bytes.len() - start);
+        let mut done = sink.put(&self.bytes[start..start + first])?;
+        if done == first && first < wanted {
+            done += sink.put(&self.bytes[..wanted - first]).unwrap_or(0);
         }
         Ok(done)
     }

@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
+use spin::Once;
 use sync::SpinLock;
 
 /// A listening socket's connections, made and not accepted yet.
@@ -43,6 +44,9 @@ struct Inner {
 pub struct Stream {
     common: Common,
     inner: SpinLock<Inner>,
+    /// The connection once it is made, for who sends, receives or asks: it stays what it is until the socket goes, so they
+    /// take neither lock nor share.
+    established: Once<Link>,
     name: Arc<Name>,
     /// The name of the other end, and who that was when the connection was made.
     peer: SpinLock<Option<Arc<Name>>>,
@@ -57,8 +61,13 @@ impl Stream {
     }
 
     fn with_state(common: Common, state: State) -> Stream {
+        let established = match &state {
+            State::Connected(link) => Once::initialized(link.clone()),
+            _ => Once::new(),
+        };
         Stream {
             common,
+            established,
             inner: SpinLock::new(Inner {
                 state,
                 shut: (false, false),
@@ -91,7 +100,21 @@ impl Stream {
         self.common.kind
     }
 
-    /// The connection, or `error`.
+    /// Calls `f` with the connection, lent; or `error`.
+    #[inline]
+    fn with_link<R>(&self, error: Errno, f: impl FnOnce(&Link) -> Result<R, Errno>) -> Result<R, Errno> {
+        let share;
+        let link = match self.established.get() {
+            Some(link) => link,
+            None => {
+                share = self.link(error)?;
+                &share
+            }
+        };
+        f(link)
+    }
+
+    /// A share of the connection, or `error`.
     fn link(&self, error: Errno) -> Result<Link, Errno> {
         match &self.inner.lock().state {
             State::Connected(link) => Ok(link.clone()),
@@ -122,6 +145,7 @@ impl Stream {
                 return Err(error);
             }
         };
+        client.established.call_once(|| near.clone());
         *client.peer.lock() = Some(self.name.clone());
         *client.party.lock() = Some(listener);
         let (read, write) = client.inner.lock().shut;
@@ -298,19 +322,19 @@ impl Protocol for Stream {
         if message.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
-        let link = self.link(Errno::ENOTCONN);
         if message.to.is_some() && !messages {
-            return Err(if link.is_ok() {
+            return Err(if self.link(Errno::ENOTCONN).is_ok() {
                 Errno::EISCONN
             } else {
                 Errno::EOPNOTSUPP
             });
         }
-        let link = link?;
-        if messages && let Some(error) = link.take_error() {
-            return Err(error);
-        }
-        link.send(from, message)
+        self.with_link(Errno::ENOTCONN, |link| {
+            if messages && let Some(error) = link.take_error() {
+                return Err(error);
+            }
+            link.send(from, message)
+        })
     }
 
     /// Not readiness: that wants three quarters of the room.
@@ -330,12 +354,12 @@ impl Protocol for Stream {
             return Err(Errno::EOPNOTSUPP);
         }
         let messages = self.common.kind == SOCK_SEQPACKET;
-        let link = self.link(if messages { Errno::ENOTCONN } else { Errno::EINVAL })?;
         let how = Receive {
             peek: flags & MSG_PEEK != 0,
             full_len: flags & MSG_TRUNC != 0,
         };
-        let count = link.receive(to, how, message)?;
+        let unconnected = if messages { Errno::ENOTCONN } else { Errno::EINVAL };
+        let count = self.with_link(unconnected, |link| link.receive(to, how, message))?;
         if message.wants_from {
             message.from = self.peer.lock().as_ref().and_then(|peer| peer.known());
         }
@@ -432,6 +456,9 @@ impl Protocol for Stream {
 
 impl Pollable for Stream {
     fn readiness(&self) -> EventMask {
+        if let Some(link) = self.established.get() {
+            return link.readiness();
+        }
         let inner = self.inner.lock();
         let mut ready = match &inner.state {
             State::Connected(link) => return link.readiness(),

@@ -32,6 +32,7 @@ use super::thread::Thread;
 use super::with_space;
 use crate::arch::USER_END;
 use crate::arch::uaccess;
+use crate::mm::space::AddressSpace;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{
@@ -104,8 +105,7 @@ impl Key {
         if private {
             return Ok(Key::private(thread, address));
         }
-        let (object, place) = with_space(|space| space.futex_key(address))?;
-        Ok(Key::shared(object, place))
+        Key::shared(|space| space.futex_key(address))
     }
 
     /// [`Key::of`] a checked word that the running thread has just read or written.
@@ -114,8 +114,7 @@ impl Key {
         if private {
             return Ok(Key::private(thread, address));
         }
-        let (object, place) = with_space(|space| space.futex_key_of_touched(address))?;
-        Ok(Key::shared(object, place))
+        Key::shared(|space| space.futex_key_of_touched(address))
     }
 
     fn private(thread: &Thread, address: usize) -> Key {
@@ -123,8 +122,11 @@ impl Key {
         Key(thread.space_id.load(Relaxed) as u64 | 1, address as u64)
     }
 
-    fn shared(object: u64, place: u64) -> Key {
-        Key(object << 1, place)
+    /// Apart, so that a private word's way stays short.
+    #[inline(never)]
+    fn shared(find: impl FnOnce(&AddressSpace) -> Result<(u64, u64), Errno>) -> Result<Key, Errno> {
+        let (object, place) = with_space(find)?;
+        Ok(Key(object << 1, place))
     }
 
     fn bucket(self) -> usize {
