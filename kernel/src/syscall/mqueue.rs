@@ -89,6 +89,11 @@ fn mq_timedsend(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// EFAULT where less than all of a piece was copied.
+fn whole(copied: usize, count: usize) -> Result<usize, Errno> {
+    if copied == count { Ok(count) } else { Err(Errno::EFAULT) }
+}
+
 /// EFAULT, ENOMEM.
 fn read_message(address: usize, len: usize) -> Result<Vec<u8>, Errno> {
     frame::admit()?;
@@ -100,7 +105,7 @@ fn read_message(address: usize, len: usize) -> Result<Vec<u8>, Errno> {
     let read = in_steps(len, PIECE, |count| {
         let (piece, behind) = core::mem::take(&mut rest).split_at_mut(count);
         rest = behind;
-        from.get(piece)
+        whole(from.get(piece)?, count)
     })?;
     if read == len { Ok(bytes) } else { Err(Errno::EFAULT) }
 }
@@ -125,7 +130,7 @@ fn mq_timedreceive(call: &mut Call) -> Result<usize, Errno> {
     let written = in_steps(len, PIECE, |count| {
         let (piece, behind) = rest.split_at(count);
         rest = behind;
-        to.put(piece)
+        whole(to.put(piece)?, count)
     })?;
     if written == len { Ok(len) } else { Err(Errno::EFAULT) }
 }

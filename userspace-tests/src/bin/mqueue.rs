@@ -520,6 +520,22 @@ fn bad_pointers() {
         assert_eq!(raw(nr::MQ_TIMEDSEND, [fd, text, 4, 0, NOWHERE]), Err(Errno::EFAULT));
         assert_eq!(attributes_of(&queue).mq_curmsgs, 1);
         assert_eq!(raw(nr::MQ_TIMEDRECEIVE, [fd, NOWHERE, 64, 0, 0]), Ok(0));
+        // One that ends where memory does.
+        let pages = libc::mmap(
+            ptr::null_mut(),
+            8192,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        checked(libc::munmap(pages.byte_add(4096), 4096)).expect("munmap");
+        let end = pages.expose_provenance() + 4096;
+        assert_eq!(raw(nr::MQ_TIMEDSEND, [fd, end - 10, 20, 0, 0]), Err(Errno::EFAULT));
+        assert_eq!(raw(nr::MQ_TIMEDSEND, [fd, end - 10, 10, 0, 0]), Ok(0));
+        assert_eq!(raw(nr::MQ_TIMEDRECEIVE, [fd, end - 10, 64, 0, 0]), Ok(10));
+        send(&queue, &[1; 20], 0).expect("mq_send");
+        assert_eq!(raw(nr::MQ_TIMEDRECEIVE, [fd, end - 10, 64, 0, 0]), Err(Errno::EFAULT));
         // A message that can't be given is lost.
         send(&queue, b"lost", 3).expect("mq_send");
         send(&queue, b"too", 2).expect("mq_send");
