@@ -9,6 +9,8 @@ mod script;
 mod stack;
 pub mod vdso;
 
+pub use stack::Stack;
+
 use crate::arch::PAGE_SIZE;
 use crate::file::File;
 use crate::fs::{self, Place, access};
@@ -23,16 +25,13 @@ use libsyscall::abi::fcntl::{O_RDONLY, S_IFREG, X_OK};
 /// A program ready to run.
 pub struct Loaded {
     pub space: Arc<AddressSpace>,
-    /// Where it starts, and its stack pointer then.
+    /// Where it starts.
     pub ip: usize,
-    pub sp: usize,
     /// Where a signal handler without a restorer of its own returns to.
     pub signal_return: usize,
     /// The program file: the interpreter's where the file named one by `#!`.
     pub place: Place,
-    /// The arguments it really got, each with its NUL, for /proc/PID/cmdline; and the environment.
-    pub arguments: Vec<u8>,
-    pub environment: Vec<u8>,
+    pub stack: Stack,
 }
 
 /// Interpreters of interpreters: as many as Linux follows.
@@ -93,15 +92,13 @@ pub fn load(
         environment: &environment,
         vdso: vdso.header,
     };
-    let sp = stack::build(&space, &contents, &image, base)?;
+    let stack = stack::build(&space, &contents, &image, base)?;
     Ok(Loaded {
         space,
         ip,
-        sp,
+        stack,
         signal_return: vdso.signal_return,
         place: executable.place,
-        arguments: stack::joined(&arguments)?,
-        environment: stack::joined(&environment)?,
     })
 }
 

@@ -6,6 +6,7 @@ use crate::fs::access;
 use crate::mm::space::{AddressSpace, Backing, Mapping, Placement, Protection};
 use crate::random;
 use alloc::vec::Vec;
+use core::ops::Range;
 use libsyscall::abi::Errno;
 
 /// The stack's first size; it grows by itself.
@@ -48,8 +49,18 @@ pub struct Contents<'a> {
     pub vdso: usize,
 }
 
+/// The stack of a program that has not started yet.
+pub struct Stack {
+    /// The stack pointer.
+    pub pointer: usize,
+    /// Where the arguments it really got lie, each with its NUL.
+    pub arguments: Range<usize>,
+    /// And the environment.
+    pub environment: Range<usize>,
+}
+
 /// Strings one after the other, each with its NUL.
-pub fn joined(strings: &[Vec<u8>]) -> Result<Vec<u8>, Errno> {
+fn joined(strings: &[Vec<u8>]) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::new();
     let len = strings.iter().map(|string| string.len() + 1).sum();
     bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
@@ -69,8 +80,8 @@ fn addresses(strings: &[Vec<u8>], start: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Maps and fills the stack; the stack pointer to start with. `interpreter` is where the dynamic loader lies, 0 for none.
-pub fn build(space: &AddressSpace, contents: &Contents, image: &Image, interpreter: usize) -> Result<usize, Errno> {
+/// Maps and fills the stack. `interpreter` is where the dynamic loader lies, 0 for none.
+pub fn build(space: &AddressSpace, contents: &Contents, image: &Image, interpreter: usize) -> Result<Stack, Errno> {
     let platform = arch::MACHINE.as_bytes();
     let mut random = [0; 16];
     random::fill(&mut random);
@@ -146,7 +157,11 @@ pub fn build(space: &AddressSpace, contents: &Contents, image: &Image, interpret
     map(space, space.stack_top() - sp, image.executable_stack)?;
     space.write(start, &strings)?;
     space.write(sp, &words)?;
-    Ok(sp)
+    Ok(Stack {
+        pointer: sp,
+        arguments: arguments_at..environment_at,
+        environment: environment_at..name_at,
+    })
 }
 
 fn map(space: &AddressSpace, used: usize, executable: bool) -> Result<(), Errno> {

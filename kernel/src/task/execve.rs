@@ -67,7 +67,7 @@ pub fn execve(
     thread.signals.reset_for_execve();
     thread.set_name(base_name(name));
     clone::become_first(thread);
-    *frame = TrapFrame::new_user(loaded.ip, loaded.sp);
+    *frame = TrapFrame::new_user(loaded.ip, loaded.stack.pointer);
     thread.arch().reset_user();
     process.signal_return.store(loaded.signal_return, Relaxed);
     process.limit_space(&loaded.space);
@@ -84,8 +84,8 @@ pub fn execve(
 fn executable(loaded: Loaded) -> Executable {
     Executable {
         place: Some(loaded.place),
-        arguments: loaded.arguments.into(),
-        environment: loaded.environment.into(),
+        arguments: loaded.stack.arguments,
+        environment: loaded.stack.environment,
     }
 }
 
@@ -143,7 +143,7 @@ fn try_start_first(
     for open in tty::first_files()? {
         files.insert(open, false, 0, 3)?;
     }
-    let frame = TrapFrame::new_user(loaded.ip, loaded.sp);
+    let frame = TrapFrame::new_user(loaded.ip, loaded.stack.pointer);
     let signal_return = loaded.signal_return;
     let id = table::first_id(is_init);
     // Without a terminal it is a job of process 1's, as a build's programs are: a terminal that it opens stays nobody's.

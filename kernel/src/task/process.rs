@@ -10,6 +10,7 @@ use crate::mm::space::AddressSpace;
 use crate::time::signal_timer::Timers;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -105,9 +106,9 @@ pub struct Limit {
 pub struct Executable {
     /// The file.
     pub place: Option<Place>,
-    /// The arguments, each with its NUL, and so the environment.
-    pub arguments: Arc<[u8]>,
-    pub environment: Arc<[u8]>,
+    /// Where in its memory its arguments are, each with its NUL, and so the environment.
+    pub arguments: Range<usize>,
+    pub environment: Range<usize>,
 }
 
 fn default_limits() -> [Limit; RLIMIT_COUNT] {

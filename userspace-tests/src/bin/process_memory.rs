@@ -1,6 +1,7 @@
-//! process_vm_readv(2) and process_vm_writev(2): another process's memory.
+//! process_vm_readv(2), process_vm_writev(2), /proc/PID/cmdline: another process's memory.
 
 use libsyscall::abi::Errno;
+use std::ffi::c_char;
 use std::process::ExitCode;
 use std::ptr;
 use userspace_tests::child::Child;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         what_is_refused,
         copies_of_a_fork,
         others_processes,
+        titles,
     ])
 }
 
@@ -232,6 +234,33 @@ fn others_processes() {
         checked(unsafe { libc::setuid(65534) }).expect("setuid");
         assert_eq!(read_from(own, &range, &range), Err(Errno::EPERM));
         assert_eq!(write_to(own, &range, &range), Err(Errno::EPERM));
+        0
+    });
+    assert_eq!(status.wait(), Status::Exited(0));
+}
+
+/// setproctitle(3): a program writes over its arguments what it does, and on over its environment if that is longer.
+fn titles() {
+    unsafe extern "C" {
+        static program_invocation_name: *mut c_char;
+    }
+    let shown = || std::fs::read("/proc/self/cmdline").expect("/proc/self/cmdline");
+    let status = child(|| {
+        let before = shown();
+        assert_eq!(before.last(), Some(&0));
+        // SAFETY: the C library has it point to the first argument; nobody else is in this process.
+        let write = |at: usize, bytes: &[u8]| unsafe {
+            let arguments = program_invocation_name.cast::<u8>();
+            arguments.add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        };
+        write(0, b"#");
+        assert_eq!((shown()[0], &shown()[1..]), (b'#', &before[1..]));
+        write(0, b"a\0");
+        assert_eq!((&shown()[..2], &shown()[2..]), (&b"a\0"[..], &before[2..]));
+        let long = vec![b'x'; before.len()];
+        write(0, &long);
+        write(long.len(), b"y\0");
+        assert_eq!(shown(), [&long[..], b"y\0"].concat());
         0
     });
     assert_eq!(status.wait(), Status::Exited(0));

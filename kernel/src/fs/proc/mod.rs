@@ -6,6 +6,7 @@
 mod descriptors;
 mod machine;
 mod process;
+mod strings;
 
 use super::{Inode, Link, Listed, PROC_DEVICE, Place, Stat, access, now_ns, tmpfs};
 use crate::file::{File, OpenFile};

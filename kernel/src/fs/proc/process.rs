@@ -1,6 +1,7 @@
 //! /proc/PID and /proc/PID/task/TID.
 
 use super::super::Link;
+use super::strings::{command_line, environment};
 use super::{Item, What};
 use crate::arch::PAGE_SIZE;
 use crate::task::capabilities::Capabilities;
@@ -203,20 +204,6 @@ fn executable(subject: &Subject) -> Result<Link, Errno> {
 
 fn working_directory(subject: &Subject) -> Result<Link, Errno> {
     Ok(Link::Place(subject.find()?.cwd()))
-}
-
-fn push_bytes(text: &mut String, bytes: &[u8]) {
-    text.push_str(&String::from_utf8_lossy(bytes));
-}
-
-fn command_line(subject: &Subject, text: &mut String) -> Result<(), Errno> {
-    push_bytes(text, &subject.find()?.executable().arguments);
-    Ok(())
-}
-
-fn environment(subject: &Subject, text: &mut String) -> Result<(), Errno> {
-    push_bytes(text, &subject.find()?.executable().environment);
-    Ok(())
 }
 
 fn name(subject: &Subject, process: &Process) -> String {
