@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         moved_to_a_free_lock,
         robust_owner_ends,
         robust_lists_of_nonsense,
+        words_of_several_mappings,
     ])
 }
 
@@ -652,5 +653,32 @@ fn robust_lists_of_nonsense() {
             0
         });
         assert_eq!(child.wait(), Status::Exited(0));
+    }
+}
+
+/// Wakes one waiter, at the first of `words` that has any: its place.
+fn wake_first(words: &[&AtomicU32]) -> Option<usize> {
+    words
+        .iter()
+        .position(|word| futex(word, FUTEX_WAKE, 1, 0, word, 0) == Ok(1))
+}
+
+/// Mappings made one after the other differ, whatever of the same place in them somebody waits for.
+fn words_of_several_mappings() {
+    // SAFETY: zero is a valid word, and the mappings stay.
+    let words = [(); 8].map(|()| unsafe { &(*shared()).word });
+    for (place, word) in words.iter().enumerate() {
+        let waiter = child(|| {
+            let woken = futex(word, FUTEX_WAIT, 0, 0, word, 0);
+            i32::from(woken != Ok(0))
+        });
+        // The others are asked more often than the right one, and have nobody.
+        let mut others = words.to_vec();
+        others.remove(place);
+        until(|| {
+            assert_eq!(wake_first(&others), None);
+            wake_first(&[word]).is_some()
+        });
+        assert_eq!(waiter.wait(), Status::Exited(0));
     }
 }
