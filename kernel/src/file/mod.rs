@@ -21,7 +21,7 @@ use libsyscall::abi::Errno;
 pub use open_file::OpenFile;
 use signal_driven::{Band, Owner};
 use sync::SpinLock;
-pub use table::FdTable;
+pub use table::{FdTable, Slots};
 
 /// Registrations a user may have in all epolls, /proc/sys/fs/epoll/max_user_watches.
 pub const MAX_USER_WATCHES: usize = 1 << 20;

@@ -126,6 +126,11 @@ impl OpenFile {
         self.flags() & O_NONBLOCK != 0
     }
 
+    /// Whether it was opened with O_PATH: it only names the file.
+    pub fn is_path(&self) -> bool {
+        self.flags() & O_PATH != 0
+    }
+
     /// EBADF where the access mode forbids reading.
     #[inline]
     pub fn check_readable(&self) -> Result<(), Errno> {
@@ -320,7 +325,7 @@ impl Drop for OpenFile {
         }
         super::lock::released(self);
         self.file.release(self);
-        if self.flags() & O_PATH == 0 {
+        if !self.is_path() {
             let written = self.check_writable().is_ok();
             self.tell(if written { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE });
         }

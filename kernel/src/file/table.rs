@@ -10,7 +10,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
-use libsyscall::abi::fcntl::O_PATH;
 use sync::SpinLock;
 
 /// Numbers a table has at most, whatever RLIMIT_NOFILE says: /proc/sys/fs/nr_open.
@@ -39,16 +38,11 @@ pub struct Slots {
 }
 
 impl Slots {
+    /// EBADF where `fd` is not open.
     #[inline]
-    fn get(&self, fd: i32) -> Option<&Arc<OpenFile>> {
-        self.files.get(fd as usize)?.as_ref()
-    }
-
-    /// EBADF where `fd` is not open, or open with O_PATH.
-    #[inline]
-    pub fn open(&self, fd: i32) -> Result<&Arc<OpenFile>, Errno> {
-        match self.get(fd) {
-            Some(open) if open.flags() & O_PATH == 0 => Ok(open),
+    pub fn get(&self, fd: i32) -> Result<&Arc<OpenFile>, Errno> {
+        match self.files.get(fd as usize) {
+            Some(Some(open)) => Ok(open),
             _ => Err(Errno::EBADF),
         }
     }
@@ -204,7 +198,10 @@ impl FdTable {
     /// EBADF where `fd` is not open, or open with O_PATH.
     #[inline]
     pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
-        self.slots.lock().open(fd).cloned()
+        match self.slots.lock().get(fd)? {
+            open if !open.is_path() => Ok(open.clone()),
+            _ => Err(Errno::EBADF),
+        }
     }
 
     /// Runs `f`, in which a description is used without a share of it. A development build notices where one is taken out
@@ -233,7 +230,7 @@ impl FdTable {
 
     /// The description, O_PATH or not: for the calls open(2) lists under O_PATH.
     pub fn get_any(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
-        self.slots.lock().get(fd).cloned().ok_or(Errno::EBADF)
+        self.slots.lock().get(fd).cloned()
     }
 
     /// The lowest free number from `from` on, below `limit` (RLIMIT_NOFILE): EMFILE.
@@ -298,13 +295,13 @@ impl FdTable {
     /// FD_CLOEXEC of a descriptor.
     pub fn cloexec(&self, fd: i32) -> Result<bool, Errno> {
         let slots = self.slots.lock();
-        slots.get(fd).ok_or(Errno::EBADF)?;
+        slots.get(fd)?;
         Ok(slots.cloexec[fd as usize / 64] & (1 << (fd % 64)) != 0)
     }
 
     pub fn set_cloexec(&self, fd: i32, on: bool) -> Result<(), Errno> {
         let mut slots = self.slots.lock();
-        slots.get(fd).ok_or(Errno::EBADF)?;
+        slots.get(fd)?;
         slots.set_cloexec(fd as usize, on);
         Ok(())
     }

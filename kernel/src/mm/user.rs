@@ -23,7 +23,7 @@ const MAX_RW_COUNT: usize = i32::MAX as usize & !(PAGE_SIZE - 1);
 /// EFAULT where the range does not lie in user space.
 #[inline]
 pub fn check(address: usize, len: usize) -> Result<(), Errno> {
-    if address.saturating_add(len) <= USER_END {
+    if len <= USER_END && address <= USER_END - len {
         Ok(())
     } else {
         Err(Errno::EFAULT)

@@ -218,7 +218,7 @@ fn fcntl(call: &mut Call) -> Result<usize, Errno> {
         F_SETFD => files.set_cloexec(fd, call.uint(2) & FD_CLOEXEC != 0).map(|()| 0),
         F_GETFL => Ok(open.flags() as usize),
         // The rest an O_PATH descriptor can't do.
-        _ if open.flags() & O_PATH != 0 => Err(Errno::EBADF),
+        _ if open.is_path() => Err(Errno::EBADF),
         F_SETFL => {
             let flags = call.uint(2);
             if flags & O_DIRECT != 0 && !open.file.takes_direct() {

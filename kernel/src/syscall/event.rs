@@ -85,7 +85,7 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
     })
 }
 
-/// epoll_ctl(2) with all its checks: EPERM for what can't be watched, EINVAL for an epoll itself and where there is none.
+/// epoll_ctl(2) with all its checks: EBADF for what was opened with O_PATH, EPERM for what can't be watched, EINVAL for an epoll itself and where there is none.
 #[inline(never)]
 fn control(
     epoll: &OpenFile,
@@ -95,6 +95,9 @@ fn control(
     events: EventMask,
     data: u64,
 ) -> Result<(), Errno> {
+    if epoll.is_path() || target.is_path() {
+        return Err(Errno::EBADF);
+    }
     let source = target.file.clone().pollable().ok_or(Errno::EPERM)?;
     if core::ptr::eq(epoll, target) {
         return Err(Errno::EINVAL);
@@ -121,7 +124,9 @@ fn wait(
 ) -> Result<usize, Errno> {
     call.with_file(0, move |open| {
         let room = events_room(call)?;
-        let epoll = open.epoll().ok_or(Errno::EINVAL)?;
+        let Some(epoll) = open.epoll() else {
+            return Err(if open.is_path() { Errno::EBADF } else { Errno::EINVAL });
+        };
         if !epoll.has_ready() && only_looks(call) {
             return Ok(0);
         }

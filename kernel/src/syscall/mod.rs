@@ -82,7 +82,7 @@ impl Call {
     pub fn file(&self, n: usize) -> Result<Arc<OpenFile>, Errno> {
         self.thread().process.files().get(self.int(n))
     }
-    /// Lends the open file of descriptor argument `n` to `f`, which closes no descriptor: EBADF.
+    /// Lends the open file of descriptor argument `n`, O_PATH or not, to `f`, which closes no descriptor: EBADF.
     #[inline]
     pub fn with_file<R>(&self, n: usize, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
         task::with_file(self.int(n), f)

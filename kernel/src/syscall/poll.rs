@@ -15,7 +15,6 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use event::{Blocked, EventMask, PollItem};
 use libsyscall::abi::epoll::PollFd;
-use libsyscall::abi::fcntl::O_PATH;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
@@ -83,7 +82,7 @@ impl Polled {
             .files()
             .get(fd)
             .ok()
-            .filter(|open| open.flags() & O_PATH == 0);
+            .filter(|open| !open.is_path());
         let Some(open) = open else {
             return self.items.push(PollItem::settled(EventMask::NVAL));
         };

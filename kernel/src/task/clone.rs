@@ -48,6 +48,9 @@ pub fn clone(parent: &Arc<Thread>, frame: &TrapFrame, wish: &Wish) -> Result<usi
     if wish.stack != 0 {
         child_frame.set_sp(wish.stack);
     }
+    if has(CLONE_THREAD) || has(CLONE_FILES) {
+        parent.share_files();
+    }
     let tls = has(CLONE_SETTLS).then_some(wish.tls);
     let child = if has(CLONE_THREAD) {
         Thread::user(table::new_id(), parent.process.clone(), &child_frame, tls, Some(parent))?

@@ -12,7 +12,7 @@ use super::sched;
 use super::thread::{Leaving, Thread};
 use crate::arch::trap::TrapFrame;
 use crate::arch::{self, MAX_CPUS, cpu};
-use crate::file::{FdTable, OpenFile};
+use crate::file::{FdTable, OpenFile, Slots};
 use crate::mm::space::AddressSpace;
 use crate::syscall::Call;
 use alloc::boxed::Box;
@@ -85,42 +85,50 @@ pub fn with_space<R>(f: impl FnOnce(&AddressSpace) -> R) -> R {
     })
 }
 
-/// The running thread's open file of a number, lent to `f`, which closes no descriptor: EBADF.
+/// The running thread's open file of a number, lent to `f`, which closes no descriptor: EBADF. One opened with O_PATH too:
+/// nothing can be read from it, written to it or waited for.
 ///
 /// The only thread of a table needs neither its lock nor a share of the description: nobody else closes what it uses. That
 /// holds while it sleeps in `f` too, since a thread or process that shares the table is made by one of those that do.
 #[inline]
 pub fn with_file<R>(fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
-    with_current(move |thread| {
-        let files: &FdTable = thread.process.files();
-        if !thread.process.has_files_alone(files) {
-            return with_share(files, fd, f);
-        }
-        // SAFETY: the running thread is the only one that changes the table, and does not do so while it looks. What it
-        // finds stays in its slot until that thread itself closes the number, which is after `f`.
-        let slots = unsafe { &*files.unlocked() };
-        files.while_lent(move || f(slots.open(fd)?))
+    with_current(move |thread| match own_files(thread) {
+        Some((files, slots)) => files.while_lent(move || f(slots.get(fd)?)),
+        None => with_share(thread, fd, f),
     })
 }
 
 /// [`with_file`] for two numbers.
 #[inline]
 pub fn with_two_files<R>(fds: [i32; 2], f: impl FnOnce(&OpenFile, &OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
-    with_current(move |thread| {
-        let files: &FdTable = thread.process.files();
-        if !thread.process.has_files_alone(files) {
-            return with_share(files, fds[0], move |first| f(first, &*files.get(fds[1])?));
-        }
-        // SAFETY: as in `with_file`.
-        let slots = unsafe { &*files.unlocked() };
-        files.while_lent(move || f(slots.open(fds[0])?, slots.open(fds[1])?))
+    with_current(move |thread| match own_files(thread) {
+        Some((files, slots)) => files.while_lent(move || f(slots.get(fds[0])?, slots.get(fds[1])?)),
+        None => with_share(thread, fds[0], move |first| {
+            f(first, &*thread.process.files().get_any(fds[1])?)
+        }),
     })
+}
+
+/// The table that the running thread has for itself, to be looked at without the lock, if it knows that it has.
+#[inline]
+fn own_files(thread: &Thread) -> Option<(&FdTable, &Slots)> {
+    let files = thread.own_files.load(Relaxed);
+    if files.is_null() {
+        return None;
+    }
+    // SAFETY: the table is the process's, and so stays as long as the thread. The running thread is the only one that
+    // changes it, and does not do so while it looks: what it finds stays in its slot until it closes the number itself.
+    unsafe { Some((&*files, &*(*files).unlocked())) }
 }
 
 /// A share of the open file keeps it for `f`. Apart, so that who needs none saves no registers for it.
 #[inline(never)]
-fn with_share<R>(files: &FdTable, fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
-    let share = files.get(fd)?;
+fn with_share<R>(thread: &Thread, fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
+    let files = thread.process.files();
+    if thread.process.has_files_alone(files) {
+        thread.own_files.store(Arc::as_ptr(files).cast_mut(), Relaxed);
+    }
+    let share = files.get_any(fd)?;
     f(&share)
 }
 

@@ -244,9 +244,8 @@ impl Process {
         self.files.table()
     }
 
-    /// Whether the running thread, one of its own, is the only one that opens and closes descriptors in its table, which it
-    /// then may look at without lock or share: [`super::with_file`].
-    #[inline]
+    /// Whether the running thread, one of its own, is the only one that opens and closes descriptors in its table:
+    /// [`Thread::own_files`].
     pub(super) fn has_files_alone(&self, files: &FdTable) -> bool {
         self.thread_count.load(Acquire) == 1 && !files.is_shared()
     }

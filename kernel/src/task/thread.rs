@@ -8,6 +8,7 @@ use super::signal::{Pending, ThreadSignals};
 use super::{Process, current, sched};
 use crate::arch::context::ArchThread;
 use crate::arch::trap::TrapFrame;
+use crate::file::FdTable;
 use crate::mm::stack::KernelStack;
 use crate::time::queue::{self, Expire, Timer};
 use crate::time::{self, now_ns};
@@ -15,8 +16,9 @@ use crate::trace::wakeups::{self, Note};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::mem::offset_of;
+use core::ptr;
 use core::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 use event::{EventMask, Sleeper, Unparked, Waiter, Woken};
@@ -90,6 +92,9 @@ pub struct Thread {
     /// Ends a sleep with a deadline.
     timer: Timer,
 
+    /// The table of descriptors, once the thread has found that it is the only one to use it. Its own to read and write.
+    pub(super) own_files: AtomicPtr<FdTable>,
+
     pub signals: ThreadSignals,
     /// Where the kernel writes 0 and wakes a futex when it ends: set_tid_address(2), CLONE_CHILD_CLEARTID.
     pub clear_child_tid: AtomicUsize,
@@ -139,6 +144,7 @@ impl Thread {
             ran_ns: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             timer,
+            own_files: AtomicPtr::new(ptr::null_mut()),
             signals: ThreadSignals::new(mask),
             clear_child_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
@@ -298,6 +304,11 @@ impl Thread {
 
     pub fn clear(&self, flag: u32) {
         self.flags.fetch_and(!flag, AcqRel);
+    }
+
+    /// The running thread is about to make another that uses its table of descriptors.
+    pub(super) fn share_files(&self) {
+        self.own_files.store(ptr::null_mut(), Relaxed);
     }
 
     /// The running thread's system call did not come to its end: it is to be made again, with a whole frame or after a
