@@ -5,6 +5,7 @@
 //! a wake-up tells all of the former that want one of its bits, and exclusive ones until the first that makes use of it.
 //! Exclusive entries stand in order of arrival, or the newest first where a queue is made so ([`WaitQueue::newest_first`]).
 
+use crate::epoll::Epoll;
 use crate::slab::{NONE, Slab};
 use crate::{EventMask, Waiter, Woken};
 use alloc::sync::Arc;
@@ -12,8 +13,14 @@ use libsyscall::abi::Errno;
 use sync::SpinLock;
 use sync::atomic::{AtomicU32, Ordering, fence};
 
+/// Who stands in a queue. Most are epolls, which so are told without a call by table.
+enum Place {
+    Epoll(Arc<Epoll>),
+    Other(Arc<dyn Waiter>),
+}
+
 struct Entry {
-    waiter: Arc<dyn Waiter>,
+    place: Place,
     token: u32,
     /// What it wants to hear of; [`EventMask::EXCLUSIVE`] marks an exclusive one.
     mask: EventMask,
@@ -139,9 +146,19 @@ impl WaitQueue {
     /// | asks readiness: nothing yet | reads count: 0, wakes nobody |
     /// | sleeps for ever | |
     pub fn add(&self, waiter: Arc<dyn Waiter>, token: u32, mask: EventMask) -> Result<u32, Errno> {
+        self.enter(Place::Other(waiter), token, mask)
+    }
+
+    /// [`WaitQueue::add`] of an epoll for one of its interests.
+    pub(crate) fn add_epoll(&self, epoll: Arc<Epoll>, interest: u32, mask: EventMask) -> Result<u32, Errno> {
+        self.enter(Place::Epoll(epoll), interest, mask)
+    }
+
+    #[inline]
+    fn enter(&self, place: Place, token: u32, mask: EventMask) -> Result<u32, Errno> {
         let mut entries = self.entries.lock();
         let number = entries.slab.insert(Entry {
-            waiter,
+            place,
             token,
             mask,
             previous: NONE,
@@ -214,7 +231,11 @@ impl WaitQueue {
             if !is_exclusive && choice == Choice::Exclusive {
                 continue;
             }
-            if entry.waiter.wake(entry.token, events) == Woken::Yes {
+            let used = match &entry.place {
+                Place::Epoll(epoll) => epoll.wake(entry.token, events),
+                Place::Other(waiter) => waiter.wake(entry.token, events),
+            };
+            if used == Woken::Yes {
                 woken = Woken::Yes;
                 if is_exclusive && choice != Choice::All {
                     break;

@@ -53,10 +53,16 @@ impl OwnShare {
         // when the thread is.
         let share = unsafe { Arc::from_raw(Arc::as_ptr(thread)) };
         let share = ManuallyDrop::new(share);
-        if let Some(thread) = Arc::get_mut(thread) {
-            thread.own_share.0.write(share);
-        }
+        let thread = Arc::get_mut(thread).expect("a new thread is its maker's alone");
+        thread.own_share.0.write(share);
     }
+}
+
+/// The running thread, where its share does not matter.
+#[inline]
+fn with_running<R>(f: impl FnOnce(&Thread) -> R) -> R {
+    // SAFETY: the word names the running thread, which this code is.
+    f(unsafe { &*cpu::current().cast() })
 }
 
 /// A frame of the running thread as the system call it makes.
@@ -69,8 +75,8 @@ pub fn call(frame: &mut TrapFrame) -> &mut Call {
 /// The thread that makes a call.
 #[inline]
 pub fn maker(_call: &Call) -> &Arc<Thread> {
-    // SAFETY: a call is made by the thread that runs, on its own stack, so the thread stays as long as the call. Every
-    // thread got its share of itself when it was made.
+    // SAFETY: the thread that runs makes the call, and stays as long as that. Every thread got its share of itself when
+    // it was made.
     unsafe { (*cpu::current().cast::<Thread>()).own_share.0.assume_init_ref() }
 }
 
@@ -92,7 +98,7 @@ pub fn with_space<R>(f: impl FnOnce(&AddressSpace) -> R) -> R {
 /// holds while it sleeps in `f` too, since a thread or process that shares the table is made by one of those that do.
 #[inline]
 pub fn with_file<R>(fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
-    with_current(move |thread| match own_files(thread) {
+    with_running(move |thread| match own_files(thread) {
         Some((files, slots)) => files.while_lent(move || f(slots.get(fd)?)),
         None => with_share(thread, fd, f),
     })
@@ -101,7 +107,7 @@ pub fn with_file<R>(fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> R
 /// [`with_file`] for two numbers.
 #[inline]
 pub fn with_two_files<R>(fds: [i32; 2], f: impl FnOnce(&OpenFile, &OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
-    with_current(move |thread| match own_files(thread) {
+    with_running(move |thread| match own_files(thread) {
         Some((files, slots)) => files.while_lent(move || f(slots.get(fds[0])?, slots.get(fds[1])?)),
         None => with_share(thread, fds[0], move |first| {
             f(first, &*thread.process.files().get_any(fds[1])?)

@@ -22,6 +22,7 @@ use crate::trace;
 use crate::{Blocked, EventMask, Pollable, Sleeper, WaitQueue, Waiter, Woken};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::cell::Cell;
 use hashbrown::HashTable;
 use libsyscall::abi::Errno;
 use ready_list::ReadyList;
@@ -36,7 +37,7 @@ struct Interest {
     fd: i32,
     /// Found by the description's [`WatchList::primary`], and not in the index.
     is_primary: bool,
-    data: u64,
+    data: Cell<u64>,
     source: Arc<dyn Pollable>,
     /// Entry in the source's wait queue.
     entry: u32,
@@ -276,7 +277,7 @@ impl Epoll {
         self.ready.lock().insert(number, interest_mask(events))?;
         let watch = watches.insert(self.me.clone(), number)?;
         let me = self.me.upgrade().ok_or(Errno::EBADF)?;
-        let entry = match source.wait_queue().add(me, number, queue_mask(&*source, events)) {
+        let entry = match source.wait_queue().add_epoll(me, number, queue_mask(&*source, events)) {
             Ok(entry) => entry,
             Err(error) => {
                 self.unlist(number);
@@ -290,7 +291,7 @@ impl Epoll {
             watch,
             fd,
             is_primary,
-            data,
+            data: Cell::new(data),
             source,
             entry,
         })?;
@@ -305,17 +306,17 @@ impl Epoll {
         if events.contains(EventMask::EXCLUSIVE) {
             return Err(Errno::EINVAL);
         }
-        let mut interests = self.interests.lock();
+        let interests = self.interests.lock();
         let number = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
         let mask = interest_mask(events);
-        let interest = interests.slab.get_mut(number).ok_or(Errno::ENOENT)?;
+        let interest = interests.slab.get(number).ok_or(Errno::ENOENT)?;
         let mut ready = self.ready.lock();
         if ready.mask(number).contains(EventMask::EXCLUSIVE) {
             return Err(Errno::EINVAL);
         }
         ready.set_mask(number, mask);
         drop(ready);
-        interest.data = data;
+        interest.data.set(data);
         // Asked after the mask is set: a change from here on finds the new mask by itself.
         let ready_now = interest.source.readiness();
         drop(interests);
@@ -486,7 +487,7 @@ impl Epoll {
     /// The other way round the second wake-up would find it on the list, and the edge be lost with its removal. A
     /// level-triggered one that is ready has to be on the list anyway: it stays, and only its place changes. Where it is not
     /// ready, a wake-up since it was asked keeps it there ([`ReadyList::drop_first`]).
-    #[inline(never)]
+    #[inline(always)]
     pub fn harvest(
         &self,
         max: usize,
@@ -518,7 +519,7 @@ impl Epoll {
                 }
                 continue;
             };
-            result = deliver(events, interest.data);
+            result = deliver(events, interest.data.get());
             ready = self.ready.lock();
             if result.is_err() {
                 ready.push_first(number);
@@ -637,7 +638,7 @@ impl Epoll {
             let goes_on = f(Registration {
                 fd: interest.fd,
                 mask,
-                data: interest.data,
+                data: interest.data.get(),
                 node: interest.watches.node(),
                 is_listed,
                 source: &*interest.source,
@@ -672,6 +673,7 @@ fn queue_mask(source: &dyn Pollable, events: EventMask) -> EventMask {
 }
 
 impl Waiter for Epoll {
+    #[inline]
     fn wake(&self, token: u32, events: EventMask) -> Woken {
         let mut ready = self.ready.lock();
         let Some(mask) = ready.wake(token, events) else {
