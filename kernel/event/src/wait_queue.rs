@@ -22,8 +22,9 @@ enum Place {
 struct Entry {
     place: Place,
     token: u32,
-    /// What it wants to hear of; [`EventMask::EXCLUSIVE`] marks an exclusive one.
+    /// What it wants to hear of.
     mask: EventMask,
+    is_exclusive: bool,
     previous: u32,
     next: u32,
 }
@@ -49,10 +50,6 @@ impl Entries {
         (entry.previous, entry.next) = (previous, next);
         self.join(previous, number);
         self.join(number, next);
-    }
-
-    fn unlink(&mut self, entry: &Entry) {
-        self.join(entry.previous, entry.next);
     }
 
     /// Makes two entries neighbours; [`NONE`] stands for the queue's end.
@@ -156,15 +153,17 @@ impl WaitQueue {
 
     #[inline]
     fn enter(&self, place: Place, token: u32, mask: EventMask) -> Result<u32, Errno> {
+        let is_exclusive = mask.contains(EventMask::EXCLUSIVE);
         let mut entries = self.entries.lock();
         let number = entries.slab.insert(Entry {
             place,
             token,
             mask,
+            is_exclusive,
             previous: NONE,
             next: NONE,
         })?;
-        entries.link(number, self.newest_first || !mask.contains(EventMask::EXCLUSIVE));
+        entries.link(number, self.newest_first || !is_exclusive);
         self.count.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         Ok(number)
@@ -173,14 +172,16 @@ impl WaitQueue {
     /// Removes a waiter. Once this returns, its `wake` is not called any more on behalf of that entry.
     pub fn remove(&self, number: u32) {
         let mut entries = self.entries.lock();
-        let removed = entries.slab.remove(number);
-        if let Some(entry) = &removed {
-            entries.unlink(entry);
-            self.count.fetch_sub(1, Ordering::Relaxed);
-        }
+        let Some(entry) = entries.slab.get(number) else {
+            return;
+        };
+        let (previous, next) = (entry.previous, entry.next);
+        entries.join(previous, next);
+        let place = entries.slab.remove(number).map(|entry| entry.place);
+        self.count.fetch_sub(1, Ordering::Relaxed);
         drop(entries);
         // The waiter's share is given up without the lock: it may be the last one.
-        drop(removed);
+        drop(place);
     }
 
     /// Tells the waiters that `events` may have been added; whether anyone made use of it. An empty mask tells all.
@@ -227,8 +228,7 @@ impl WaitQueue {
             if !events.is_empty() && !entry.mask.intersects(events) {
                 continue;
             }
-            let is_exclusive = entry.mask.contains(EventMask::EXCLUSIVE);
-            if !is_exclusive && choice == Choice::Exclusive {
+            if !entry.is_exclusive && choice == Choice::Exclusive {
                 continue;
             }
             let used = match &entry.place {
@@ -237,7 +237,7 @@ impl WaitQueue {
             };
             if used == Woken::Yes {
                 woken = Woken::Yes;
-                if is_exclusive && choice != Choice::All {
+                if entry.is_exclusive && choice != Choice::All {
                     break;
                 }
             }

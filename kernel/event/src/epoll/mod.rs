@@ -116,19 +116,35 @@ impl Interests {
         index.insert_unique(hash_at(slab, number), number, |&number| hash_at(slab, number));
     }
 
-    #[inline]
-    fn remove(&mut self, number: u32) -> Option<Interest> {
-        let interest = self.slab.remove(number)?;
+    #[inline(always)]
+    fn remove(&mut self, number: u32) -> Option<Removed> {
+        let interest = self.slab.get(number)?;
         if interest.is_primary {
             interest.watches.release_primary();
-            return Some(interest);
+        } else {
+            self.leave_index(number, hash(interest.watches.file(), interest.fd));
         }
-        let hash = hash(interest.watches.file(), interest.fd);
+        let interest = self.slab.remove(number)?;
+        Some(Removed {
+            watches: interest.watches,
+            watch: interest.watch,
+            source: interest.source,
+        })
+    }
+
+    #[inline(never)]
+    fn leave_index(&mut self, number: u32, hash: u64) {
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == number) {
             entry.remove();
         }
-        Some(interest)
     }
+}
+
+/// What was an [`Interest`], and is still in its description's list.
+struct Removed {
+    watches: Arc<WatchList>,
+    watch: u32,
+    source: Arc<dyn Pollable>,
 }
 
 /// An epoll instance. The open file description of it holds one reference, and each epoll that watches it another.
@@ -382,7 +398,7 @@ impl Epoll {
     /// | leaves the queue (waits for its lock) | |
     /// | the number is free for another | |
     #[inline(always)]
-    fn detach(&self, interests: &mut Interests, number: u32) -> Option<Interest> {
+    fn detach(&self, interests: &mut Interests, number: u32) -> Option<Removed> {
         self.unlist(number);
         if let Some(interest) = interests.slab.get(number) {
             interest.source.wait_queue().remove(interest.entry);
@@ -406,11 +422,11 @@ impl Epoll {
 
     /// What is left of a removal, without locks: destructors may run.
     #[inline]
-    fn finish_removal(&self, removed: Option<Interest>) {
-        if let Some(interest) = removed {
+    fn finish_removal(&self, removed: Option<Removed>) {
+        if let Some(Removed { watches, watch, source }) = removed {
             self.budget.give_back(1);
-            interest.watches.remove(interest.watch);
-            if let Some(inner) = interest.source.as_epoll() {
+            watches.remove(watch);
+            if let Some(inner) = source.as_epoll() {
                 inner.lose_outer(self);
             }
         }
