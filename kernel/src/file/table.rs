@@ -4,13 +4,14 @@
 //! number among a million is found in some dozen steps.
 
 use super::{OpenFile, lock};
+use crate::arch::cpu;
 use crate::mm::frame;
 use crate::mqueue;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
-use sync::SpinLock;
+use sync::{BigReaderLock, Reader, Writer};
 
 /// Numbers a table has at most, whatever RLIMIT_NOFILE says: /proc/sys/fs/nr_open.
 pub const NUMBERS_MAX: usize = 1 << 20;
@@ -22,7 +23,8 @@ pub struct FdTable {
     users: AtomicUsize,
     /// Runs of [`FdTable::while_lent`], counted by development builds.
     lent: AtomicU32,
-    slots: SpinLock<Slots>,
+    /// Looked at by nearly every call of every thread, so threads on several CPUs must not meet in it.
+    slots: BigReaderLock<Slots>,
 }
 
 #[derive(Default)]
@@ -169,7 +171,7 @@ impl FdTable {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             users: AtomicUsize::new(0),
             lent: AtomicU32::new(0),
-            slots: SpinLock::new(slots),
+            slots: BigReaderLock::new(slots),
         })
     }
 
@@ -195,10 +197,19 @@ impl FdTable {
         self.id
     }
 
+    #[inline]
+    fn read(&self) -> Reader<'_, Slots> {
+        self.slots.read(cpu::id())
+    }
+
+    fn write(&self) -> Writer<'_, Slots> {
+        self.slots.write(cpu::online())
+    }
+
     /// EBADF where `fd` is not open, or open with O_PATH.
     #[inline]
     pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
-        match self.slots.lock().get(fd)? {
+        match self.read().get(fd)? {
             open if !open.is_path() => Ok(open.clone()),
             _ => Err(Errno::EBADF),
         }
@@ -230,13 +241,13 @@ impl FdTable {
 
     /// The description, O_PATH or not: for the calls open(2) lists under O_PATH.
     pub fn get_any(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
-        self.slots.lock().get(fd).cloned()
+        self.read().get(fd).cloned()
     }
 
     /// The lowest free number from `from` on, below `limit` (RLIMIT_NOFILE): EMFILE.
     pub fn insert(&self, file: Arc<OpenFile>, cloexec: bool, from: i32, limit: usize) -> Result<i32, Errno> {
         frame::admit()?;
-        let mut slots = self.slots.lock();
+        let mut slots = self.write();
         let fd = slots.lowest_free(from as usize);
         if fd >= limit {
             // The file goes with the arguments, after the lock's guard.
@@ -249,7 +260,7 @@ impl FdTable {
 
     /// Whether a descriptor could be given now: EMFILE.
     pub fn check_room(&self, limit: usize) -> Result<(), Errno> {
-        if self.slots.lock().lowest_free(0) < limit {
+        if self.read().lowest_free(0) < limit {
             Ok(())
         } else {
             Err(Errno::EMFILE)
@@ -268,7 +279,7 @@ impl FdTable {
             return Err(Errno::EBADF);
         }
         self.check_nothing_lent();
-        let mut slots = self.slots.lock();
+        let mut slots = self.write();
         slots.reserve(fd as usize)?;
         let former = slots.put(fd as usize, file, cloexec);
         drop(slots);
@@ -280,7 +291,7 @@ impl FdTable {
 
     pub fn close(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
         self.check_nothing_lent();
-        let former = self.slots.lock().take(fd as usize).ok_or(Errno::EBADF)?;
+        let former = self.write().take(fd as usize).ok_or(Errno::EBADF)?;
         self.closed(&former);
         Ok(former)
     }
@@ -294,13 +305,13 @@ impl FdTable {
 
     /// FD_CLOEXEC of a descriptor.
     pub fn cloexec(&self, fd: i32) -> Result<bool, Errno> {
-        let slots = self.slots.lock();
+        let slots = self.read();
         slots.get(fd)?;
         Ok(slots.cloexec[fd as usize / 64] & (1 << (fd % 64)) != 0)
     }
 
     pub fn set_cloexec(&self, fd: i32, on: bool) -> Result<(), Errno> {
-        let mut slots = self.slots.lock();
+        let mut slots = self.write();
         slots.get(fd)?;
         slots.set_cloexec(fd as usize, on);
         Ok(())
@@ -308,17 +319,17 @@ impl FdTable {
 
     /// The next open number from `from` on, for /proc and close_range(2).
     pub fn next(&self, from: i32) -> Option<i32> {
-        self.slots.lock().next_used(from as usize).map(|fd| fd as i32)
+        self.read().next_used(from as usize).map(|fd| fd as i32)
     }
 
     /// Numbers there is room for, FDSize of /proc/PID/status.
     pub fn capacity(&self) -> usize {
-        self.slots.lock().files.len()
+        self.read().files.len()
     }
 
     /// fork(2): ENOMEM.
     pub fn duplicate(&self) -> Result<Arc<FdTable>, Errno> {
-        Ok(FdTable::with(self.slots.lock().duplicate()?))
+        Ok(FdTable::with(self.read().duplicate()?))
     }
 
     /// execve(2).
@@ -338,7 +349,7 @@ impl FdTable {
     /// descriptions from the highest number down: who watches several of them hears of their ends in that order.
     fn close_all(&self) {
         self.check_nothing_lent();
-        let slots = core::mem::take(&mut *self.slots.lock());
+        let slots = core::mem::take(&mut *self.write());
         for open in slots.files.iter().flatten() {
             self.closed(open);
         }

@@ -8,7 +8,12 @@
 //! Under `--cfg loom` the same names are loom's, so that the readiness core can be model-checked unchanged.
 
 #![cfg_attr(not(loom), no_std)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+#[cfg(not(loom))]
+mod big_reader;
+#[cfg(not(loom))]
+pub use big_reader::*;
 
 #[cfg(not(loom))]
 mod spinning;
