@@ -8,7 +8,7 @@
 //! - `cpu`: who am I, the running thread's word, starting the others, idling, powering off, random bits.
 //! - `trap`: [`trap::TrapFrame`], the registers of user code as they lie on top of its kernel stack; exceptions and
 //!   interrupts end in `crate::trap`.
-//! - `syscall`: the system-call entry; ends in `crate::syscall::dispatch`.
+//! - `syscall`: the system-call entry; ends in `crate::syscall`.
 //! - `context`: [`context::ArchThread`], what a thread keeps besides its frame, and the switch between two.
 //! - `paging`: the bits of an entry, and which tables the machine walks.
 //! - `uaccess`: copies that recover from faults.
@@ -22,7 +22,7 @@
 //! `frame` says how much of a frame there is, `chosen` is a static picked at boot, `fixups` where a fault goes on, `symbols` where the image's sections are,
 //! `vdso_data` what the functions of `vdso` read.
 //!
-//! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall::dispatch` only.
+//! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall` (`dispatch`, `finish`) only.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
