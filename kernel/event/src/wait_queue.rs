@@ -14,13 +14,13 @@ use sync::SpinLock;
 use sync::atomic::{AtomicU32, Ordering, fence};
 
 /// Who stands in a queue. Most are epolls, which so are told without a call by table.
-enum Place {
+enum Member {
     Epoll(Arc<Epoll>),
     Other(Arc<dyn Waiter>),
 }
 
 struct Entry {
-    place: Place,
+    member: Member,
     token: u32,
     /// What it wants to hear of.
     mask: EventMask,
@@ -143,20 +143,20 @@ impl WaitQueue {
     /// | asks readiness: nothing yet | reads count: 0, wakes nobody |
     /// | sleeps for ever | |
     pub fn add(&self, waiter: Arc<dyn Waiter>, token: u32, mask: EventMask) -> Result<u32, Errno> {
-        self.enter(Place::Other(waiter), token, mask)
+        self.enter(Member::Other(waiter), token, mask)
     }
 
     /// [`WaitQueue::add`] of an epoll for one of its interests.
     pub(crate) fn add_epoll(&self, epoll: Arc<Epoll>, interest: u32, mask: EventMask) -> Result<u32, Errno> {
-        self.enter(Place::Epoll(epoll), interest, mask)
+        self.enter(Member::Epoll(epoll), interest, mask)
     }
 
     #[inline]
-    fn enter(&self, place: Place, token: u32, mask: EventMask) -> Result<u32, Errno> {
+    fn enter(&self, member: Member, token: u32, mask: EventMask) -> Result<u32, Errno> {
         let is_exclusive = mask.contains(EventMask::EXCLUSIVE);
         let mut entries = self.entries.lock();
         let number = entries.slab.insert(Entry {
-            place,
+            member,
             token,
             mask,
             is_exclusive,
@@ -177,11 +177,11 @@ impl WaitQueue {
         };
         let (previous, next) = (entry.previous, entry.next);
         entries.join(previous, next);
-        let place = entries.slab.remove(number).map(|entry| entry.place);
+        let member = entries.slab.remove(number).map(|entry| entry.member);
         self.count.fetch_sub(1, Ordering::Relaxed);
         drop(entries);
         // The waiter's share is given up without the lock: it may be the last one.
-        drop(place);
+        drop(member);
     }
 
     /// Tells the waiters that `events` may have been added; whether anyone made use of it. An empty mask tells all.
@@ -231,9 +231,9 @@ impl WaitQueue {
             if !entry.is_exclusive && choice == Choice::Exclusive {
                 continue;
             }
-            let used = match &entry.place {
-                Place::Epoll(epoll) => epoll.wake(entry.token, events),
-                Place::Other(waiter) => waiter.wake(entry.token, events),
+            let used = match &entry.member {
+                Member::Epoll(epoll) => epoll.wake(entry.token, events),
+                Member::Other(waiter) => waiter.wake(entry.token, events),
             };
             if used == Woken::Yes {
                 woken = Woken::Yes;

@@ -1,4 +1,5 @@
-//! A static that is chosen while the machine boots, and from then on reached by one load.
+//! A static that is chosen while the machine boots, and from then on reached by one load: what a `Once` looks at besides
+//! would be paid for by every system call.
 #![allow(unsafe_code)]
 
 use core::ptr;

@@ -1,5 +1,5 @@
-//! How much of a [`TrapFrame`] is there: a system call's entry saves what Rust code may spoil, and the rest only for the
-//! few calls that read or write it (fork(2), execve(2), a signal's frame).
+//! How much of a [`TrapFrame`] is there: a system call's entry saves what Rust code may spoil, and the rest only where
+//! something is left to do before user code goes on, and for the few calls that read or write it (fork(2), execve(2)).
 
 use super::trap::TrapFrame;
 

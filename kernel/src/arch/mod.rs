@@ -19,10 +19,11 @@
 //! - `virtio`: where the network card is.
 //!
 //! What both do alike is here, beside them: `page_table` walks and changes tables, `kernel_tables` makes the kernel's own,
-//! `frame` says how much of a frame there is, `chosen` is a static picked at boot, `fixups` where a fault goes on, `symbols` where the image's sections are,
-//! `vdso_data` what the functions of `vdso` read.
+//! `frame` says how much of a frame there is, `fixups` where a fault goes on, `symbols` where the image's sections are,
+//! `vdso_data` what the functions of `vdso` read; `chosen` is a static picked at boot.
 //!
-//! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall` (`dispatch`, `finish`) only.
+//! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall` (`dispatch`, `finish`)
+//! only. The system-call entry reads the running thread's flags.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

@@ -41,8 +41,12 @@ impl PageSource for Page {
         PAGE_SIZE as u64
     }
 
-    fn identity(&self) -> (u64, u64, String) {
-        (fs::ANONYMOUS_DEVICE, self.ino, String::from(self.name))
+    fn identity(&self) -> (u64, u64) {
+        (fs::ANONYMOUS_DEVICE, self.ino)
+    }
+
+    fn name(&self) -> String {
+        String::from(self.name)
     }
 }
 

@@ -269,7 +269,7 @@ impl Settings {
         if self.signal != 0 && process.queue_signal(self.signal, self.info(band), thread).is_ok() {
             return;
         }
-        // As above.
+        // A standard signal is never refused.
         let _ = process.queue_signal(SIGIO, Info::kernel(SIGIO), thread);
     }
 

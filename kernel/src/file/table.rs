@@ -336,9 +336,11 @@ impl FdTable {
     pub fn close_on_exec(&self) {
         let mut from = 0;
         while let Some(fd) = self.next(from) {
-            if self.cloexec(fd) == Ok(true) {
-                // Closed outside the lock: the last drop may do much.
-                drop(self.close(fd));
+            if self.cloexec(fd) == Ok(true)
+                && let Ok(open) = self.close(fd)
+            {
+                // Outside the lock: it may do much.
+                open.close();
             }
             from = fd + 1;
         }

@@ -137,11 +137,11 @@ impl Place {
         let mut at = self.clone();
         let mut gone = false;
         let reached = loop {
+            let position = at.0.position.lock();
+            gone |= position.deleted;
             if at.is(&root) {
                 break true;
             }
-            let position = at.0.position.lock();
-            gone |= position.deleted;
             let Some(parent) = position.parent.clone() else {
                 if !position.name.is_empty() {
                     return Trail {

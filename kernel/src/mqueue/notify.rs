@@ -29,7 +29,6 @@ pub enum Request {
 /// A request that stands.
 pub struct Notification {
     owner: Weak<Process>,
-    pid: i32,
     /// The program that asked: one that the process executes later does not expect the signal.
     space: Option<u64>,
     request: Request,
@@ -45,7 +44,6 @@ impl Notification {
         COUNT.fetch_add(1, Relaxed);
         task::with_current(|thread| Notification {
             owner: Arc::downgrade(&thread.process),
-            pid: thread.process.pid,
             space: space_of(&thread.process),
             request,
         })
@@ -58,10 +56,11 @@ impl Notification {
 
     /// sigev_notify, the signal and the process, for read(2).
     pub fn describe(&self) -> (u32, u32, i32) {
+        let pid = self.owner.upgrade().map_or(0, |owner| owner.pid);
         match self.request {
-            Request::Silence => (SIGEV_NONE, 0, self.pid),
-            Request::Signal { signal, .. } => (SIGEV_SIGNAL, signal, self.pid),
-            Request::Cookie(..) => (SIGEV_THREAD, 0, self.pid),
+            Request::Silence => (SIGEV_NONE, 0, pid),
+            Request::Signal { signal, .. } => (SIGEV_SIGNAL, signal, pid),
+            Request::Cookie(..) => (SIGEV_THREAD, 0, pid),
         }
     }
 

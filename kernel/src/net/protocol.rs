@@ -231,7 +231,8 @@ pub trait Protocol: Pollable {
     /// The last reference to the description has gone.
     fn close(&self);
 
-    /// Whether the other end has room for all that a closed socket has sent: what SO_LINGER waits for.
+    /// Whether the other end has room for all that a closed socket has sent, or has acknowledged it, or is lost: what
+    /// SO_LINGER waits for.
     fn has_delivered(&self) -> bool {
         true
     }

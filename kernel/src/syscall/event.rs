@@ -85,7 +85,8 @@ fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
     })
 }
 
-/// epoll_ctl(2) with all its checks: EBADF for what was opened with O_PATH, EPERM for what can't be watched, EINVAL for an epoll itself and where there is none.
+/// epoll_ctl(2) with all its checks: EBADF for what was opened with O_PATH, EPERM for what can't be watched, EINVAL for an
+/// epoll itself and where there is none.
 #[inline(never)]
 fn control(
     epoll: &OpenFile,

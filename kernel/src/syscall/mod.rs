@@ -51,8 +51,9 @@ impl Call {
     /// Who makes it.
     #[inline]
     pub fn thread(&self) -> &Arc<Thread> {
-        current::maker(self)
+        current::thread_of(self)
     }
+
     /// Argument `n` as it is.
     #[inline]
     pub fn arg(&self, n: usize) -> usize {
@@ -103,11 +104,11 @@ impl Call {
 const FIRST_INSIDE_ERROR: usize = 512;
 
 /// From the machine's entry: one call of the running thread, and what its result register is to hold. The entry then looks
-/// at the thread's flags: where there is [`task::thread::WORK`], it saves the registers that it has not saved yet, and goes on with
-/// [`finish`].
+/// at the thread's flags: where there is [`task::thread::WORK`], it saves the registers that it has not saved yet, and goes
+/// on with [`finish`].
 #[inline]
 pub fn dispatch(frame: &mut TrapFrame) -> isize {
-    encode(invoke(current::call(frame)))
+    encode(invoke(current::as_call(frame)))
 }
 
 /// Every register is in the frame now: makes the call, where it was broken off for that, and does what is left to do before

@@ -137,7 +137,8 @@ fn mq_timedreceive(call: &mut Call) -> Result<usize, Errno> {
 
 /// struct sigevent as mq_notify(3) takes it: EFAULT, EINVAL; of a socket EBADF, ENOTSOCK, EINVAL.
 fn read_request(call: &Call, address: usize) -> Result<Request, Errno> {
-    let [value, kind]: [u64; 2] = user::read(address)?;
+    // All 64 bytes have to be there.
+    let [value, kind, ..]: [u64; 8] = user::read(address)?;
     let (signal, notify) = (kind as u32, (kind >> 32) as u32);
     match notify {
         SIGEV_NONE => Ok(Request::Silence),

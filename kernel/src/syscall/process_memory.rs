@@ -38,8 +38,8 @@ fn check_flags(call: &Call) -> Result<(), Errno> {
 }
 
 /// Takes `step` through the ranges that the call names in the other process, a page's part at a time, until it has moved
-/// `total` bytes, or moves less than it was given. ESRCH: there is no such process; EPERM: it is none of the caller's business; EFAULT where not even
-/// the first byte could be moved.
+/// `total` bytes, or moves less than it was given. ESRCH: there is no such process; EPERM: it is none of the caller's
+/// business; EFAULT where not even the first byte could be moved.
 fn each_page(
     call: &Call,
     total: usize,

@@ -65,9 +65,7 @@ impl Ids {
         }
         Ok(())
     }
-}
 
-impl Ids {
     /// kill(2): whether these ids alone let their bearer signal a process with those of `target`.
     pub fn may_signal(&self, target: &Ids) -> bool {
         [target.real, target.saved]

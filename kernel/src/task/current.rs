@@ -67,14 +67,14 @@ fn with_running<R>(f: impl FnOnce(&Thread) -> R) -> R {
 
 /// A frame of the running thread as the system call it makes.
 #[inline]
-pub fn call(frame: &mut TrapFrame) -> &mut Call {
+pub fn as_call(frame: &mut TrapFrame) -> &mut Call {
     // SAFETY: a call is the same as its frame.
     unsafe { &mut *ptr::from_mut(frame).cast() }
 }
 
 /// The thread that makes a call.
 #[inline]
-pub fn maker(_call: &Call) -> &Arc<Thread> {
+pub fn thread_of(_call: &Call) -> &Arc<Thread> {
     // SAFETY: the thread that runs makes the call, and stays as long as that. Every thread got its share of itself when
     // it was made.
     unsafe { (*cpu::current().cast::<Thread>()).own_share.0.assume_init_ref() }

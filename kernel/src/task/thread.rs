@@ -102,7 +102,7 @@ pub struct Thread {
     pub robust_list: AtomicUsize,
     /// Futex state, see `futex.rs`.
     pub(super) futex: super::futex::WaitState,
-    /// The error that a system call ended with instead, where it is UNFINISHED.
+    /// Why its system call did not come to its end, as long as that is UNFINISHED.
     unfinished: AtomicUsize,
     /// The deadline of an interrupted sleep, which its restart takes up again.
     pub restart_deadline_ns: AtomicU64,

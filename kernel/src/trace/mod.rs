@@ -23,7 +23,8 @@ pub fn init() {
     wakeups::init();
 }
 
-/// Has `handler` make the call, and prints it. A call that never returns (exit, or one that is killed) is printed when it begins.
+/// Has `handler` make the call, and prints it. A call that never returns (exit, or one that is killed) is printed when it
+/// begins.
 #[cold]
 #[inline(never)]
 pub fn traced(call: &mut Call, handler: Handler) -> Result<usize, Errno> {

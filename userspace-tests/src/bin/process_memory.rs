@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         copies_of_a_fork,
         others_processes,
         titles,
+        an_environment_is_its_owner_s,
     ])
 }
 
@@ -261,6 +262,24 @@ fn titles() {
         write(0, &long);
         write(long.len(), b"y\0");
         assert_eq!(shown(), [&long[..], b"y\0"].concat());
+        0
+    });
+    assert_eq!(status.wait(), Status::Exited(0));
+}
+
+/// It may hold what nobody else is to know.
+fn an_environment_is_its_owner_s() {
+    // SAFETY: it takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        ignore("it takes user 0");
+    }
+    std::fs::read("/proc/self/environ").expect("/proc/self/environ");
+    let own = format!("/proc/{}/environ", std::process::id());
+    let status = child(|| {
+        // SAFETY: a number only.
+        checked(unsafe { libc::setuid(65534) }).expect("setuid");
+        let error = std::fs::read(&own).expect_err("another's");
+        assert_eq!(error.raw_os_error(), Some(libc::EACCES));
         0
     });
     assert_eq!(status.wait(), Status::Exited(0));

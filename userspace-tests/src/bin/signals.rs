@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         mask_holds_back,
         pending_set,
         handler_keeps_registers,
+        handler_on_another_cpu,
         handler_on_alternate_stack,
         fault_address,
         handler_mask_and_nesting,
@@ -157,6 +158,62 @@ fn pending_set() {
     // SAFETY: reads one set.
     assert_eq!(unsafe { libc::sigismember(&pending, libc::SIGUSR2) }, 1);
     mask(libc::SIG_UNBLOCK, &[libc::SIGUSR2]);
+}
+
+/// A thread goes to another CPU, changes a floating-point register, is interrupted by a handler and goes back: the first CPU
+/// may have what the register held before. Where there is one CPU, the calls that move it fail, and the handler is left.
+fn handler_on_another_cpu() {
+    handle(libc::SIGUSR1, note_handler(), 0);
+    // SAFETY: both take nothing.
+    let (process, thread) = unsafe { (libc::getpid(), libc::syscall(libc::SYS_gettid)) };
+    let masks = [1u64, 2];
+    let first = masks.as_ptr();
+    let value: f64;
+    // SAFETY: four system calls, which read a mask each or raise a signal that has a handler; the registers they use are
+    // named, and the calls are made in one block so that nothing else touches the one register that is looked at.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::asm!(
+            "movsd xmm15, [{values}]",
+            "mov eax, {affinity}", "xor edi, edi", "mov esi, 8", "mov rdx, {first}", "syscall",
+            "mov eax, {affinity}", "xor edi, edi", "mov esi, 8", "lea rdx, [{first} + 8]", "syscall",
+            "movsd xmm15, [{values} + 8]",
+            "mov eax, {tgkill}", "mov edi, {process:e}", "mov esi, {thread:e}", "mov edx, {signal}", "syscall",
+            "mov eax, {affinity}", "xor edi, edi", "mov esi, 8", "mov rdx, {first}", "syscall",
+            "movsd {value}, xmm15",
+            affinity = const libc::SYS_sched_setaffinity,
+            tgkill = const libc::SYS_tgkill,
+            signal = const libc::SIGUSR1,
+            values = in(reg) [1.0f64, 2.0].as_ptr(),
+            first = in(reg) first,
+            process = in(reg) process,
+            thread = in(reg) thread,
+            value = lateout(xmm_reg) value,
+            out("xmm15") _, out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("rdi") _, out("r11") _,
+        );
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!(
+            "fmov d15, #1.0",
+            "mov x0, #0", "mov x1, #8", "mov x2, {first}", "mov x8, #{affinity}", "svc #0",
+            "mov x0, #0", "mov x1, #8", "add x2, {first}, #8", "mov x8, #{affinity}", "svc #0",
+            "fmov d15, #2.0",
+            "mov w0, {process:w}", "mov w1, {thread:w}", "mov x2, #{signal}", "mov x8, #{tgkill}", "svc #0",
+            "mov x0, #0", "mov x1, #8", "mov x2, {first}", "mov x8, #{affinity}", "svc #0",
+            "fmov {value:d}, d15",
+            affinity = const libc::SYS_sched_setaffinity,
+            tgkill = const libc::SYS_tgkill,
+            signal = const libc::SIGUSR1,
+            first = in(reg) first,
+            process = in(reg) process,
+            thread = in(reg) thread,
+            value = lateout(vreg) value,
+            out("d15") _, out("x0") _, out("x1") _, out("x2") _, out("x8") _,
+        );
+    }
+    assert_eq!((COUNT.load(Ordering::SeqCst), value), (1, 2.0));
 }
 
 /// A timer's signals interrupt arithmetic; the registers, those of floating point too, come back each time.

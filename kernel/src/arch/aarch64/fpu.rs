@@ -25,7 +25,7 @@ pub(super) struct Area {
     state: UnsafeCell<*mut State>,
     /// The CPU that last held this state in its registers, plus one.
     last_cpu: AtomicUsize,
-    /// How often more it is restored before its first use, see [`EAGER`].
+    /// How many more times a switch restores it without waiting for its first use, see [`EAGER`].
     eager: AtomicU8,
 }
 
@@ -203,10 +203,13 @@ pub(super) fn get() -> State {
 /// Replaces the running thread's state.
 pub(super) fn put(state: &State) {
     // SAFETY: the running thread's own. Every bit pattern is a state; undefined bits of the control words are ignored.
+    let area = running();
     unsafe {
-        *running().pointer() = *state;
+        *area.pointer() = *state;
         *cpu::block().fpu_owner.get() = 0;
     }
+    // The registers of the CPU where it was last hold a state from before.
+    area.last_cpu.store(0, Ordering::Relaxed);
     set_open(false);
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Area {
     bytes: UnsafeCell<*mut u8>,
     /// The CPU that last held this state in its registers, plus one.
     last_cpu: AtomicUsize,
-    /// How often more it is restored before its first use, see [`EAGER`].
+    /// How many more times a switch restores it without waiting for its first use, see [`EAGER`].
     eager: AtomicU8,
 }
 

@@ -43,7 +43,8 @@ extern "C" fn finish(frame: &mut TrapFrame, result: isize) {
 
 // The frame is on top of the stack, and a call fills in what it needs: what `sysretq` takes and the registers that a C
 // function may spoil. Those it keeps come back by themselves; where something is left to do before user code goes on they
-// are saved too, and then everything is as after a trap. CS and SS are always the same in user mode, so the words of the last trap are right.
+// are saved too, and then everything is as after a trap. CS and SS are always the same in user mode, so the words of the
+// last trap are right.
 global_asm!(
     r#"
     .text

@@ -11,7 +11,7 @@ mod strings;
 use super::{Inode, Link, Listed, PROC_DEVICE, Place, Stat, access, now_ns, tmpfs};
 use crate::file::{File, OpenFile};
 use crate::mm::user::{Sink, Source};
-use crate::task::Process;
+use crate::task::{self, Process};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -52,6 +52,8 @@ enum What {
     Setting(fn(&mut String), fn(&str) -> Result<(), Errno>),
     /// A text about the subject; ESRCH where it has ended.
     SubjectText(fn(&Subject, &mut String) -> Result<(), Errno>),
+    /// One that only its owner may read, and who may trace the subject: EACCES.
+    SubjectSecret(fn(&Subject, &mut String) -> Result<(), Errno>),
     /// One that can be written likewise.
     SubjectSetting(
         fn(&Subject, &mut String) -> Result<(), Errno>,
@@ -70,6 +72,7 @@ impl What {
             What::Descriptor { link: true, .. } => S_IFLNK | 0o700,
             What::Descriptor { link: false, .. } => S_IFREG | 0o400,
             What::Text(_) | What::SubjectText(_) => S_IFREG | 0o444,
+            What::SubjectSecret(_) => S_IFREG | 0o400,
             What::Setting(..) | What::SubjectSetting(..) => S_IFREG | 0o644,
             What::Link(_) | What::SubjectLink(_) => S_IFLNK | 0o777,
         }
@@ -84,13 +87,13 @@ struct ProcInode {
     ino: u64,
 }
 
-/// Makes /proc in the root directory.
 /// The process whose directory in /proc a place is, None where it is none: ESRCH where the process has ended.
 pub fn process_of(place: &Place) -> Option<Result<Arc<Process>, Errno>> {
     let inode = (place.inode().clone() as Arc<dyn Any + Send + Sync>).downcast::<ProcInode>();
     inode.ok()?.process()
 }
 
+/// Makes /proc in the root directory.
 pub fn mount(root: &Place) -> Result<(), Errno> {
     let inode = Arc::new(ProcInode {
         what: What::Processes,
@@ -198,6 +201,14 @@ impl ProcInode {
         match self.what {
             What::Text(write) | What::Setting(write, _) => write(&mut text),
             What::SubjectText(write) | What::SubjectSetting(write, _) => write(self.subject()?, &mut text)?,
+            What::SubjectSecret(write) => {
+                let subject = self.subject()?;
+                let process = subject.find()?;
+                if !task::with_current(|thread| thread.process.may_trace(&process)) {
+                    return Err(Errno::EACCES);
+                }
+                write(subject, &mut text)?;
+            }
             What::Descriptor { fd, .. } => next = descriptors::describe(self.subject()?, fd, from, &mut text)?,
             _ => return Err(Errno::EISDIR),
         }

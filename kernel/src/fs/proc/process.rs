@@ -47,7 +47,7 @@ pub static PROCESS: &[Item] = &[
     },
     Item {
         name: "environ",
-        what: What::SubjectText(environment),
+        what: What::SubjectSecret(environment),
     },
     Item {
         name: "comm",

@@ -139,8 +139,12 @@ impl PageSource for Mapping {
         Some(&self.contents().mappers)
     }
 
-    fn identity(&self) -> (u64, u64, String) {
-        (super::super::TMPFS_DEVICE, self.node.ino(), self.place.display())
+    fn identity(&self) -> (u64, u64) {
+        (super::super::TMPFS_DEVICE, self.node.ino())
+    }
+
+    fn name(&self) -> String {
+        self.place.display()
     }
 }
 
@@ -179,7 +183,11 @@ impl PageSource for WritableMapping {
         self.0.mappers()
     }
 
-    fn identity(&self) -> (u64, u64, String) {
+    fn identity(&self) -> (u64, u64) {
         self.0.identity()
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
     }
 }

@@ -29,8 +29,10 @@ pub trait PageSource: Send + Sync {
     fn mappers(&self) -> Option<&Mappers> {
         None
     }
-    /// What /proc/self/maps names it: (device, inode, path). Device and inode are also its identity for shared futexes.
-    fn identity(&self) -> (u64, u64, String);
+    /// Device and inode, which are its identity for shared futexes too.
+    fn identity(&self) -> (u64, u64);
+    /// Its path, for /proc/self/maps.
+    fn name(&self) -> String;
 }
 
 /// What lies behind a region.

@@ -264,11 +264,11 @@ impl AddressSpace {
         };
         for (range, mapping) in all {
             let flag = |flag, letter| if mapping.protection.contains(flag) { letter } else { '-' };
-            let (device, inode, name) = match mapping.backing.file() {
-                Some((file, _)) => file.identity(),
-                None if mapping.grows_down && range.end == stack_top => (0, 0, String::from("[stack]")),
-                None if range.start < heap.end && heap.start < range.end => (0, 0, String::from("[heap]")),
-                None => (0, 0, String::new()),
+            let ((device, inode), name) = match mapping.backing.file() {
+                Some((file, _)) => (file.identity(), file.name()),
+                None if mapping.grows_down && range.end == stack_top => ((0, 0), String::from("[stack]")),
+                None if range.start < heap.end && heap.start < range.end => ((0, 0), String::from("[heap]")),
+                None => ((0, 0), String::new()),
             };
             let mut line = String::new();
             // Writing to a string does not fail.
@@ -305,7 +305,7 @@ impl AddressSpace {
     }
 
     /// A key of a shared futex: what the page at `address` is, the same for all who map it; private pages by space. The
-    /// first number's top bit is free. EFAULT where nothing is mapped.
+    /// first number's top bit is 0: a key is made by shifting it. EFAULT where nothing is mapped.
     pub fn futex_key(&self, address: usize) -> Result<(u64, u64), Errno> {
         let (file, place) = {
             let inner = self.inner.lock();
@@ -315,7 +315,7 @@ impl AddressSpace {
                 _ => return Ok((self.id, address as u64)),
             }
         };
-        let (device, inode, _) = file.identity();
+        let (device, inode) = file.identity();
         // The bit keeps objects apart from spaces.
         Ok((1 << 62 | device << 40 | inode, place))
     }

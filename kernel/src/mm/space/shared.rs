@@ -54,7 +54,11 @@ impl PageSource for SharedMemory {
         self.size
     }
 
-    fn identity(&self) -> (u64, u64, String) {
-        (DEVICE, self.inode, String::from("/dev/zero (deleted)"))
+    fn identity(&self) -> (u64, u64) {
+        (DEVICE, self.inode)
+    }
+
+    fn name(&self) -> String {
+        String::from("/dev/zero (deleted)")
     }
 }

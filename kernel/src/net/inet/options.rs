@@ -53,7 +53,7 @@ const INTS: &[Kept] = &[
     (IPPROTO_TCP, TCP_KEEPIDLE, 7200, Range(1, 32767)),
     (IPPROTO_TCP, TCP_KEEPINTVL, 75, Range(1, 32767)),
     (IPPROTO_TCP, TCP_KEEPCNT, 9, Range(1, 127)),
-    // What follows is for packets; a local connection has none.
+    // What follows is for packets; a local connection has none, and the far end of another is not told.
     (IPPROTO_TCP, TCP_CORK, 0, Switch),
     (IPPROTO_TCP, TCP_SYNCNT, 6, Range(1, 127)),
     (IPPROTO_TCP, TCP_LINGER2, FIN_TIMEOUT, Values::ANY),

@@ -54,8 +54,8 @@ struct Bound {
 }
 
 impl Name {
-    /// bind(2) of a socket; an empty name stands for any abstract one. EINVAL where it has a name, EADDRINUSE where this one is taken,
-    /// ENOSPC where all short ones are, and what making a file may say.
+    /// bind(2) of a socket; an empty name stands for any abstract one. EINVAL where it has a name, EADDRINUSE where this one
+    /// is taken, ENOSPC where all short ones are, and what making a file may say.
     pub fn bind(&self, socket: &Common, owner: Owner, name: &Arc<[u8]>) -> Result<(), Errno> {
         let kind = socket.kind;
         let node = match name.first() {

@@ -206,7 +206,11 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         SO_PEERPIDFD => {
             let peer = protocol.peer().ok_or(Errno::ENODATA)?;
             let process = peer.process.upgrade().ok_or(Errno::ESRCH)?;
-            ints([pidfd::open_process(call.thread(), process)?])
+            let fd = pidfd::open_process(call.thread(), process)?;
+            return write_option(call, &fd.to_ne_bytes()).inspect_err(|_| {
+                // The program does not know of it.
+                drop(call.thread().process.files().close(fd));
+            });
         }
         SO_RCVLOWAT => ints([common.receive_low.load(Relaxed) as i32]),
         SO_SNDLOWAT => ints([1]),

@@ -7,7 +7,7 @@ use libsyscall::abi::Errno;
 use libsyscall::abi::signal::SIGRTMIN;
 use sync::SpinLock;
 
-/// Signals that wait. It changes under the process's signal lock only, so its own is never contended.
+/// Signals that wait. It changes under the process's signal lock only, so the lock of its own is never contended.
 #[derive(Default)]
 pub struct Pending {
     /// Which are in the queue, to be read without any lock.

@@ -8,6 +8,7 @@ use super::card::Port;
 use crate::mm::frame;
 use crate::mm::user::{Sink, Source};
 use crate::net::address::{Inet, Ip};
+use crate::net::inet::options::FIN_TIMEOUT;
 use crate::net::inet::tcp::{Link, Stream};
 use crate::time;
 use alloc::sync::{Arc, Weak};
@@ -16,6 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::HashMap;
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::MSG_DONTWAIT;
+use libsyscall::abi::time::NANOSECONDS;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
@@ -31,7 +33,7 @@ const CONNECTIONS_MAX: usize = 1024;
 /// How long the other machine may be silent when it is to answer.
 const SILENCE: Duration = Duration::from_secs(120);
 /// How long a connection whose socket is gone waits for the other machine's end: net.ipv4.tcp_fin_timeout.
-const ORPHAN_NS: u64 = 60_000_000_000;
+const ORPHAN_NS: u64 = FIN_TIMEOUT as u64 * NANOSECONDS;
 
 /// What a connection is called. No two ever have the same.
 pub type Id = u64;

@@ -212,8 +212,8 @@ impl Link {
         let wakes = theirs.is_readable() || urgent;
         drop(theirs);
         if wakes {
-            let urgent = if urgent { EventMask::RDBAND } else { EventMask::empty() };
-            self.other().wake(ARRIVED | urgent);
+            let events = if urgent { ARRIVED | EventMask::RDBAND } else { ARRIVED };
+            self.other().wake(events);
         }
         Ok(count)
     }
