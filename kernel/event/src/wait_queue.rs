@@ -5,7 +5,6 @@
 //! a wake-up tells all of the former that want one of its bits, and exclusive ones until the first that makes use of it.
 //! Exclusive entries stand in order of arrival, or the newest first where a queue is made so ([`WaitQueue::newest_first`]).
 
-use crate::epoll::Epoll;
 use crate::slab::{NONE, Slab};
 use crate::{EventMask, Waiter, Woken};
 use alloc::sync::Arc;
@@ -13,18 +12,11 @@ use libsyscall::abi::Errno;
 use sync::SpinLock;
 use sync::atomic::{AtomicU32, Ordering, fence};
 
-/// Who stands in a queue. Most are epolls, which so are told without a call by table.
-enum Member {
-    Epoll(Arc<Epoll>),
-    Other(Arc<dyn Waiter>),
-}
-
 struct Entry {
-    member: Member,
+    waiter: Arc<dyn Waiter>,
     token: u32,
-    /// What it wants to hear of.
+    /// What it wants to hear of; [`EventMask::EXCLUSIVE`] marks an exclusive one.
     mask: EventMask,
-    is_exclusive: bool,
     previous: u32,
     next: u32,
 }
@@ -143,27 +135,15 @@ impl WaitQueue {
     /// | asks readiness: nothing yet | reads count: 0, wakes nobody |
     /// | sleeps for ever | |
     pub fn add(&self, waiter: Arc<dyn Waiter>, token: u32, mask: EventMask) -> Result<u32, Errno> {
-        self.enter(Member::Other(waiter), token, mask)
-    }
-
-    /// [`WaitQueue::add`] of an epoll for one of its interests.
-    pub(crate) fn add_epoll(&self, epoll: Arc<Epoll>, interest: u32, mask: EventMask) -> Result<u32, Errno> {
-        self.enter(Member::Epoll(epoll), interest, mask)
-    }
-
-    #[inline]
-    fn enter(&self, member: Member, token: u32, mask: EventMask) -> Result<u32, Errno> {
-        let is_exclusive = mask.contains(EventMask::EXCLUSIVE);
         let mut entries = self.entries.lock();
         let number = entries.slab.insert(Entry {
-            member,
+            waiter,
             token,
             mask,
-            is_exclusive,
             previous: NONE,
             next: NONE,
         })?;
-        entries.link(number, self.newest_first || !is_exclusive);
+        entries.link(number, self.newest_first || !mask.contains(EventMask::EXCLUSIVE));
         self.count.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         Ok(number)
@@ -177,11 +157,11 @@ impl WaitQueue {
         };
         let (previous, next) = (entry.previous, entry.next);
         entries.join(previous, next);
-        let member = entries.slab.remove(number).map(|entry| entry.member);
+        let waiter = entries.slab.remove(number).map(|entry| entry.waiter);
         self.count.fetch_sub(1, Ordering::Relaxed);
         drop(entries);
         // The waiter's share is given up without the lock: it may be the last one.
-        drop(member);
+        drop(waiter);
     }
 
     /// Tells the waiters that `events` may have been added; whether anyone made use of it. An empty mask tells all.
@@ -228,16 +208,13 @@ impl WaitQueue {
             if !events.is_empty() && !entry.mask.intersects(events) {
                 continue;
             }
-            if !entry.is_exclusive && choice == Choice::Exclusive {
+            let is_exclusive = entry.mask.contains(EventMask::EXCLUSIVE);
+            if !is_exclusive && choice == Choice::Exclusive {
                 continue;
             }
-            let used = match &entry.member {
-                Member::Epoll(epoll) => epoll.wake(entry.token, events),
-                Member::Other(waiter) => waiter.wake(entry.token, events),
-            };
-            if used == Woken::Yes {
+            if entry.waiter.wake(entry.token, events) == Woken::Yes {
                 woken = Woken::Yes;
-                if entry.is_exclusive && choice != Choice::All {
+                if is_exclusive && choice != Choice::All {
                     break;
                 }
             }

@@ -293,7 +293,7 @@ impl Epoll {
         self.ready.lock().insert(number, interest_mask(events))?;
         let watch = watches.insert(self.me.clone(), number)?;
         let me = self.me.upgrade().ok_or(Errno::EBADF)?;
-        let entry = match source.wait_queue().add_epoll(me, number, queue_mask(&*source, events)) {
+        let entry = match source.wait_queue().add(me, number, queue_mask(&*source, events)) {
             Ok(entry) => entry,
             Err(error) => {
                 self.unlist(number);
