@@ -202,8 +202,8 @@ pub(super) fn get() -> State {
 
 /// Replaces the running thread's state.
 pub(super) fn put(state: &State) {
-    // SAFETY: the running thread's own. Every bit pattern is a state; undefined bits of the control words are ignored.
     let area = running();
+    // SAFETY: the running thread's own. Every bit pattern is a state; undefined bits of the control words are ignored.
     unsafe {
         *area.pointer() = *state;
         *cpu::block().fpu_owner.get() = 0;
