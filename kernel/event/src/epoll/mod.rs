@@ -73,12 +73,13 @@ fn hash_at(slab: &Slab<Interest>, number: u32) -> u64 {
 }
 
 impl Interests {
+    /// The interest of a description and descriptor, with its number.
     #[inline]
-    fn find(&self, watches: &WatchList, fd: i32) -> Option<u32> {
+    fn find(&self, watches: &WatchList, fd: i32) -> Option<(u32, &Interest)> {
         let file = watches.file();
         let primary = watches.primary();
-        if self.is_of(file, fd)(&primary) {
-            return Some(primary);
+        if let Some(interest) = self.of(primary, file, fd) {
+            return Some((primary, interest));
         }
         if self.index.is_empty() {
             return None;
@@ -88,18 +89,16 @@ impl Interests {
 
     /// Apart, so that who finds by the description saves no registers for it.
     #[inline(never)]
-    fn find_indexed(&self, file: u64, fd: i32) -> Option<u32> {
-        self.index.find(hash(file, fd), self.is_of(file, fd)).copied()
+    fn find_indexed(&self, file: u64, fd: i32) -> Option<(u32, &Interest)> {
+        let number = *self.index.find(hash(file, fd), |&number| self.of(number, file, fd).is_some())?;
+        Some((number, self.slab.get(number)?))
     }
 
-    /// Whether a number is that of the description and descriptor.
+    /// The interest of a number, if it is that of the description and descriptor.
     #[inline]
-    fn is_of(&self, file: u64, fd: i32) -> impl Fn(&u32) -> bool {
-        move |&number| {
-            self.slab
-                .get(number)
-                .is_some_and(|interest| interest.fd == fd && interest.watches.file() == file)
-        }
+    fn of(&self, number: u32, file: u64, fd: i32) -> Option<&Interest> {
+        let interest = self.slab.get(number)?;
+        (interest.fd == fd && interest.watches.file() == file).then_some(interest)
     }
 
     /// Room in the index for one more: ENOMEM.
@@ -323,15 +322,9 @@ impl Epoll {
             return Err(Errno::EINVAL);
         }
         let interests = self.interests.lock();
-        let number = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
+        let (number, interest) = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
         let mask = interest_mask(events);
-        let interest = interests.slab.get(number).ok_or(Errno::ENOENT)?;
-        let mut ready = self.ready.lock();
-        if ready.mask(number).contains(EventMask::EXCLUSIVE) {
-            return Err(Errno::EINVAL);
-        }
-        ready.set_mask(number, mask);
-        drop(ready);
+        self.ready.lock().set_mask(number, mask)?;
         interest.data.set(data);
         // Asked after the mask is set: a change from here on finds the new mask by itself.
         let ready_now = interest.source.readiness();
@@ -343,7 +336,7 @@ impl Epoll {
     /// EPOLL_CTL_DEL: ENOENT.
     pub fn remove(&self, watches: &WatchList, fd: i32) -> Result<(), Errno> {
         let mut interests = self.interests.lock();
-        let number = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
+        let (number, _) = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
         let removed = self.detach(&mut interests, number);
         drop(interests);
         self.finish_removal(removed);

@@ -72,9 +72,15 @@ impl ReadyList {
         *self.slot(number) = VACANT;
     }
 
-    /// EPOLL_CTL_MOD: the new mask, which arms a disabled interest again.
-    pub fn set_mask(&mut self, number: u32, mask: EventMask) {
-        self.slot(number).mask = mask;
+    /// EPOLL_CTL_MOD: the new mask, which arms a disabled interest again. EINVAL for an exclusive one.
+    #[inline]
+    pub fn set_mask(&mut self, number: u32, mask: EventMask) -> Result<(), Errno> {
+        let slot = self.slot(number);
+        if slot.mask.contains(EventMask::EXCLUSIVE) {
+            return Err(Errno::EINVAL);
+        }
+        slot.mask = mask;
+        Ok(())
     }
 
     pub fn mask(&self, number: u32) -> EventMask {
