@@ -8,40 +8,28 @@
 //! edge-triggered ones leave it and come back by their object's next wake-up only.
 
 mod budget;
+mod interests;
 mod nesting;
 mod ready_list;
+mod wait;
 mod watch_list;
 
 pub use budget::Budget;
 pub use watch_list::{Node, WatchList};
 
-use crate::block_on::block_on_and_leave;
 use crate::slab::Slab;
 #[cfg(not(loom))]
 use crate::trace;
-use crate::{Blocked, EventMask, Pollable, Sleeper, WaitQueue, Waiter, Woken};
+use crate::{EventMask, Pollable, WaitQueue, Waiter, Woken};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::cell::Cell;
 use hashbrown::HashTable;
+use interests::{Interest, Interests, Removed};
 use libsyscall::abi::Errno;
 use ready_list::ReadyList;
 use sync::SpinLock;
 use sync::atomic::{AtomicBool, Ordering, fence};
-
-/// One registration: which description and number, what is watched, what it says to the program.
-struct Interest {
-    /// The description's list; its identity is half of the key.
-    watches: Arc<WatchList>,
-    watch: u32,
-    fd: i32,
-    /// Found by the description's [`WatchList::primary`], and not in the index.
-    is_primary: bool,
-    data: Cell<u64>,
-    source: Arc<dyn Pollable>,
-    /// Entry in the source's wait queue.
-    entry: u32,
-}
 
 /// A registration as fdinfo and the state dump tell of it.
 pub struct Registration<'a> {
@@ -52,98 +40,6 @@ pub struct Registration<'a> {
     /// Whether the ready list has it.
     pub is_listed: bool,
     pub source: &'a dyn Pollable,
-}
-
-struct Interests {
-    slab: Slab<Interest>,
-    /// Numbers by (description, fd), of the interests that are not found by their description.
-    index: HashTable<u32>,
-}
-
-/// Spreads a key over the table's bits (Fibonacci hashing of both halves).
-fn hash(file: u64, fd: i32) -> u64 {
-    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    (file.wrapping_mul(GOLDEN) ^ fd as u64).wrapping_mul(GOLDEN)
-}
-
-/// The hash of the key of an interest.
-fn hash_at(slab: &Slab<Interest>, number: u32) -> u64 {
-    slab.get(number)
-        .map_or(0, |interest| hash(interest.watches.file(), interest.fd))
-}
-
-impl Interests {
-    /// The interest of a description and descriptor, with its number.
-    #[inline]
-    fn find(&self, watches: &WatchList, fd: i32) -> Option<(u32, &Interest)> {
-        let file = watches.file();
-        let primary = watches.primary();
-        if let Some(interest) = self.of(primary, file, fd) {
-            return Some((primary, interest));
-        }
-        if self.index.is_empty() {
-            return None;
-        }
-        self.find_indexed(file, fd)
-    }
-
-    /// Apart, so that who finds by the description saves no registers for it.
-    #[inline(never)]
-    fn find_indexed(&self, file: u64, fd: i32) -> Option<(u32, &Interest)> {
-        let number = *self.index.find(hash(file, fd), |&number| self.of(number, file, fd).is_some())?;
-        Some((number, self.slab.get(number)?))
-    }
-
-    /// The interest of a number, if it is that of the description and descriptor.
-    #[inline]
-    fn of(&self, number: u32, file: u64, fd: i32) -> Option<&Interest> {
-        let interest = self.slab.get(number)?;
-        (interest.fd == fd && interest.watches.file() == file).then_some(interest)
-    }
-
-    /// Room in the index for one more: ENOMEM.
-    fn reserve(&mut self) -> Result<(), Errno> {
-        let Interests { slab, index } = self;
-        index
-            .try_reserve(1, |&number| hash_at(slab, number))
-            .map_err(|_| Errno::ENOMEM)
-    }
-
-    /// Enters an interest that is in the slab into the index, which has room.
-    fn enter(&mut self, number: u32) {
-        let Interests { slab, index } = self;
-        index.insert_unique(hash_at(slab, number), number, |&number| hash_at(slab, number));
-    }
-
-    #[inline(always)]
-    fn remove(&mut self, number: u32) -> Option<Removed> {
-        let interest = self.slab.get(number)?;
-        if interest.is_primary {
-            interest.watches.release_primary();
-        } else {
-            self.leave_index(number, hash(interest.watches.file(), interest.fd));
-        }
-        let interest = self.slab.remove(number)?;
-        Some(Removed {
-            watches: interest.watches,
-            watch: interest.watch,
-            source: interest.source,
-        })
-    }
-
-    #[inline(never)]
-    fn leave_index(&mut self, number: u32, hash: u64) {
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == number) {
-            entry.remove();
-        }
-    }
-}
-
-/// What was an [`Interest`], and is still in its description's list.
-struct Removed {
-    watches: Arc<WatchList>,
-    watch: u32,
-    source: Arc<dyn Pollable>,
 }
 
 /// An epoll instance. The open file description of it holds one reference, and each epoll that watches it another.
@@ -479,153 +375,6 @@ impl Epoll {
         let woken = self.sleepers.wake_behind_fence(EventMask::IN);
         self.watchers.wake_behind_fence(EventMask::IN);
         woken
-    }
-
-    /// Delivers up to `max` events: `deliver` gets the mask and the interest's data. How many; an error of `deliver` only
-    /// where it met the first, and the event it did not take is reported again (semantics 51).
-    ///
-    /// An edge-triggered or one-shot interest leaves the list before its readiness is asked:
-    ///
-    /// | harvest | waker |
-    /// |---|---|
-    /// | takes the interest off the list | |
-    /// | asks readiness: IN | |
-    /// | | more data; not on the list, so queued again |
-    /// | delivers IN | |
-    ///
-    /// The other way round the second wake-up would find it on the list, and the edge be lost with its removal. A
-    /// level-triggered one that is ready has to be on the list anyway: it stays, and only its place changes. Where it is not
-    /// ready, a wake-up since it was asked keeps it there ([`ReadyList::drop_first`]).
-    #[inline(always)]
-    pub fn harvest(
-        &self,
-        max: usize,
-        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
-    ) -> Result<usize, Errno> {
-        let leaves = EventMask::ET | EventMask::ONESHOT;
-        let interests = self.interests.lock();
-        let mut ready = self.ready.lock();
-        // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
-        let mut left = ready.len();
-        let mut delivered = 0;
-        let mut result = Ok(());
-        while left > 0 && delivered < max {
-            left -= 1;
-            let Some((number, mask)) = ready.look() else {
-                break;
-            };
-            if mask.intersects(leaves) {
-                ready.unlink(number);
-            }
-            drop(ready);
-            let Some((interest, events)) = interests.slab.get(number).and_then(|interest| {
-                let events = interest.source.readiness() & mask.difference(EventMask::PRIVATE);
-                (!events.is_empty()).then_some((interest, events))
-            }) else {
-                ready = self.ready.lock();
-                if !mask.intersects(leaves) {
-                    ready.drop_first();
-                }
-                continue;
-            };
-            result = deliver(events, interest.data.get());
-            ready = self.ready.lock();
-            if result.is_err() {
-                ready.push_first(number);
-                break;
-            }
-            delivered += 1;
-            if !mask.intersects(leaves) {
-                ready.rotate();
-            } else if mask.contains(EventMask::ONESHOT) {
-                ready.disable(number);
-            }
-        }
-        self.settle(&ready);
-        drop(ready);
-        if delivered == 0 {
-            result.map(|()| 0)
-        } else {
-            Ok(delivered)
-        }
-    }
-
-    /// Whether the ready list has anything on it. An interest that another thread has in hand counts: it may be put back
-    /// without a wake-up, and who looked away meanwhile would sleep over it.
-    ///
-    /// | poll(2) on this epoll | epoll_wait(2) |
-    /// |---|---|
-    /// | takes the only interest off the list | |
-    /// | asks readiness: IN | finds the list empty: must not sleep |
-    /// | puts it back | |
-    ///
-    /// Asked without a lock. Who is about to sleep has entered itself before asking, and a waker sets the flag before it
-    /// looks for sleepers: [`WaitQueue::add`] says why one of them sees the other.
-    #[inline]
-    pub fn has_ready(&self) -> bool {
-        self.pending.load(Ordering::Relaxed)
-    }
-
-    /// epoll_wait(2): delivers what is ready, or sleeps until something is or the deadline has passed (0: does not). The
-    /// deadline, in nanoseconds, is asked for when nothing is ready: it costs a look at the clock.
-    #[inline]
-    pub fn wait<S: Sleeper + 'static>(
-        &self,
-        max: usize,
-        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
-        sleeper: &Arc<S>,
-        deadline_ns: impl FnOnce() -> Option<u64>,
-    ) -> Result<usize, Errno> {
-        let result = match self.attempt(max, deliver) {
-            Some(result) => result,
-            None => match deadline_ns() {
-                Some(0) => Ok(0),
-                deadline_ns => self.sleep(max, deliver, sleeper, deadline_ns),
-            },
-        };
-        // One wake-up brought one thread; what it left on the list (level-triggered interests, events past its maximum) is
-        // another's to see (semantics 86, 88).
-        if !self.sleepers.is_empty() && self.has_ready() {
-            self.sleepers.wake(EventMask::IN);
-        }
-        result
-    }
-
-    /// One attempt of a wait; `None` where there was nothing to deliver.
-    #[inline]
-    fn attempt(
-        &self,
-        max: usize,
-        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
-    ) -> Option<Result<usize, Errno>> {
-        if !self.has_ready() {
-            return None;
-        }
-        match self.harvest(max, deliver) {
-            Ok(0) => None,
-            result => Some(result),
-        }
-    }
-
-    /// The part of a wait that takes time. Apart, so that what is ready at once pays nothing for it.
-    #[inline(never)]
-    fn sleep<S: Sleeper + 'static>(
-        &self,
-        max: usize,
-        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
-        sleeper: &Arc<S>,
-        deadline_ns: Option<u64>,
-    ) -> Result<usize, Errno> {
-        let interest = EventMask::IN | EventMask::EXCLUSIVE;
-        // `wait` tells the next one where anything is left.
-        match block_on_and_leave(&self.sleepers, interest, sleeper, deadline_ns, || {
-            self.attempt(max, deliver)
-        }) {
-            Ok(result) => result,
-            Err(Blocked::TimedOut) => Ok(0),
-            Err(Blocked::Interrupted) => Err(Errno::EINTR),
-            Err(Blocked::OutOfMemory) => Err(Errno::ENOMEM),
-        }
     }
 
     /// The interest of a number, as a wake-up's trace has it: its descriptor's number and what it watches.

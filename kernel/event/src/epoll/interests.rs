@@ -1,0 +1,118 @@
+//! The interest list: registrations by number, and by what they are of.
+
+use super::WatchList;
+use crate::Pollable;
+use crate::slab::Slab;
+use alloc::sync::Arc;
+use core::cell::Cell;
+use hashbrown::HashTable;
+use libsyscall::abi::Errno;
+
+/// One registration: which description and number, what is watched, what it says to the program.
+pub(super) struct Interest {
+    /// The description's list; its identity is half of the key.
+    pub watches: Arc<WatchList>,
+    pub watch: u32,
+    pub fd: i32,
+    /// Found by the description's [`WatchList::primary`], and not in the index.
+    pub is_primary: bool,
+    pub data: Cell<u64>,
+    pub source: Arc<dyn Pollable>,
+    /// Entry in the source's wait queue.
+    pub entry: u32,
+}
+
+pub(super) struct Interests {
+    pub slab: Slab<Interest>,
+    /// Numbers by (description, fd), of the interests that are not found by their description.
+    pub index: HashTable<u32>,
+}
+
+/// Spreads a key over the table's bits (Fibonacci hashing of both halves).
+fn hash(file: u64, fd: i32) -> u64 {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    (file.wrapping_mul(GOLDEN) ^ fd as u64).wrapping_mul(GOLDEN)
+}
+
+/// The hash of the key of an interest.
+fn hash_at(slab: &Slab<Interest>, number: u32) -> u64 {
+    slab.get(number)
+        .map_or(0, |interest| hash(interest.watches.file(), interest.fd))
+}
+
+impl Interests {
+    /// The interest of a description and descriptor, with its number.
+    #[inline]
+    pub fn find(&self, watches: &WatchList, fd: i32) -> Option<(u32, &Interest)> {
+        let file = watches.file();
+        let primary = watches.primary();
+        if let Some(interest) = self.of(primary, file, fd) {
+            return Some((primary, interest));
+        }
+        if self.index.is_empty() {
+            return None;
+        }
+        self.find_indexed(file, fd)
+    }
+
+    /// Apart, so that who finds by the description saves no registers for it.
+    #[inline(never)]
+    fn find_indexed(&self, file: u64, fd: i32) -> Option<(u32, &Interest)> {
+        let number = *self
+            .index
+            .find(hash(file, fd), |&number| self.of(number, file, fd).is_some())?;
+        Some((number, self.slab.get(number)?))
+    }
+
+    /// The interest of a number, if it is that of the description and descriptor.
+    #[inline]
+    fn of(&self, number: u32, file: u64, fd: i32) -> Option<&Interest> {
+        let interest = self.slab.get(number)?;
+        (interest.fd == fd && interest.watches.file() == file).then_some(interest)
+    }
+
+    /// Room in the index for one more: ENOMEM.
+    pub fn reserve(&mut self) -> Result<(), Errno> {
+        let Interests { slab, index } = self;
+        index
+            .try_reserve(1, |&number| hash_at(slab, number))
+            .map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Enters an interest that is in the slab into the index, which has room.
+    pub fn enter(&mut self, number: u32) {
+        let Interests { slab, index } = self;
+        index.insert_unique(hash_at(slab, number), number, |&number| hash_at(slab, number));
+    }
+
+    /// Takes an interest out; what of it is still elsewhere.
+    #[inline(always)]
+    pub fn remove(&mut self, number: u32) -> Option<Removed> {
+        let interest = self.slab.get(number)?;
+        if interest.is_primary {
+            interest.watches.release_primary();
+        } else {
+            self.leave_index(number, hash(interest.watches.file(), interest.fd));
+        }
+        let interest = self.slab.remove(number)?;
+        Some(Removed {
+            watches: interest.watches,
+            watch: interest.watch,
+            source: interest.source,
+        })
+    }
+
+    #[inline(never)]
+    fn leave_index(&mut self, number: u32, hash: u64) {
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == number) {
+            entry.remove();
+        }
+    }
+}
+
+/// What was an [`Interest`], and is still in its description's list.
+pub(super) struct Removed {
+    pub watches: Arc<WatchList>,
+    pub watch: u32,
+    pub source: Arc<dyn Pollable>,
+}

@@ -1,0 +1,157 @@
+//! epoll_wait(2): what the ready list has is delivered, or somebody sleeps until it has something.
+
+use super::Epoll;
+use crate::block_on::block_on_and_leave;
+use crate::{Blocked, EventMask, Sleeper};
+use alloc::sync::Arc;
+use libsyscall::abi::Errno;
+use sync::atomic::Ordering;
+
+impl Epoll {
+    /// Delivers up to `max` events: `deliver` gets the mask and the interest's data. How many; an error of `deliver` only
+    /// where it met the first, and the event it did not take is reported again (semantics 51).
+    ///
+    /// An edge-triggered or one-shot interest leaves the list before its readiness is asked:
+    ///
+    /// | harvest | waker |
+    /// |---|---|
+    /// | takes the interest off the list | |
+    /// | asks readiness: IN | |
+    /// | | more data; not on the list, so queued again |
+    /// | delivers IN | |
+    ///
+    /// The other way round the second wake-up would find it on the list, and the edge be lost with its removal. A
+    /// level-triggered one that is ready has to be on the list anyway: it stays, and only its place changes. Where it is not
+    /// ready, a wake-up since it was asked keeps it there ([`ReadyList::drop_first`]).
+    #[inline(always)]
+    pub fn harvest(
+        &self,
+        max: usize,
+        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
+    ) -> Result<usize, Errno> {
+        let leaves = EventMask::ET | EventMask::ONESHOT;
+        let interests = self.interests.lock();
+        let mut ready = self.ready.lock();
+        // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
+        let mut left = ready.len();
+        let mut delivered = 0;
+        let mut result = Ok(());
+        while left > 0 && delivered < max {
+            left -= 1;
+            let Some((number, mask)) = ready.look() else {
+                break;
+            };
+            if mask.intersects(leaves) {
+                ready.unlink(number);
+            }
+            drop(ready);
+            let Some((interest, events)) = interests.slab.get(number).and_then(|interest| {
+                let events = interest.source.readiness() & mask.difference(EventMask::PRIVATE);
+                (!events.is_empty()).then_some((interest, events))
+            }) else {
+                ready = self.ready.lock();
+                if !mask.intersects(leaves) {
+                    ready.drop_first();
+                }
+                continue;
+            };
+            result = deliver(events, interest.data.get());
+            ready = self.ready.lock();
+            if result.is_err() {
+                ready.push_first(number);
+                break;
+            }
+            delivered += 1;
+            if !mask.intersects(leaves) {
+                ready.rotate();
+            } else if mask.contains(EventMask::ONESHOT) {
+                ready.disable(number);
+            }
+        }
+        self.settle(&ready);
+        drop(ready);
+        if delivered == 0 {
+            result.map(|()| 0)
+        } else {
+            Ok(delivered)
+        }
+    }
+
+    /// Whether the ready list has anything on it. An interest that another thread has in hand counts: it may be put back
+    /// without a wake-up, and who looked away meanwhile would sleep over it.
+    ///
+    /// | poll(2) on this epoll | epoll_wait(2) |
+    /// |---|---|
+    /// | takes the only interest off the list | |
+    /// | asks readiness: IN | finds the list empty: must not sleep |
+    /// | puts it back | |
+    ///
+    /// Asked without a lock. Who is about to sleep has entered itself before asking, and a waker sets the flag before it
+    /// looks for sleepers: [`WaitQueue::add`] says why one of them sees the other.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// epoll_wait(2): delivers what is ready, or sleeps until something is or the deadline has passed (0: does not). The
+    /// deadline, in nanoseconds, is asked for when nothing is ready: it costs a look at the clock.
+    #[inline]
+    pub fn wait<S: Sleeper + 'static>(
+        &self,
+        max: usize,
+        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
+        sleeper: &Arc<S>,
+        deadline_ns: impl FnOnce() -> Option<u64>,
+    ) -> Result<usize, Errno> {
+        let result = match self.attempt(max, deliver) {
+            Some(result) => result,
+            None => match deadline_ns() {
+                Some(0) => Ok(0),
+                deadline_ns => self.sleep(max, deliver, sleeper, deadline_ns),
+            },
+        };
+        // One wake-up brought one thread; what it left on the list (level-triggered interests, events past its maximum) is
+        // another's to see (semantics 86, 88).
+        if !self.sleepers.is_empty() && self.has_ready() {
+            self.sleepers.wake(EventMask::IN);
+        }
+        result
+    }
+
+    /// One attempt of a wait; `None` where there was nothing to deliver.
+    #[inline]
+    fn attempt(
+        &self,
+        max: usize,
+        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
+    ) -> Option<Result<usize, Errno>> {
+        if !self.has_ready() {
+            return None;
+        }
+        match self.harvest(max, deliver) {
+            Ok(0) => None,
+            result => Some(result),
+        }
+    }
+
+    /// The part of a wait that takes time. Apart, so that what is ready at once pays nothing for it.
+    #[inline(never)]
+    fn sleep<S: Sleeper + 'static>(
+        &self,
+        max: usize,
+        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
+        sleeper: &Arc<S>,
+        deadline_ns: Option<u64>,
+    ) -> Result<usize, Errno> {
+        let interest = EventMask::IN | EventMask::EXCLUSIVE;
+        // `wait` tells the next one where anything is left.
+        match block_on_and_leave(&self.sleepers, interest, sleeper, deadline_ns, || {
+            self.attempt(max, deliver)
+        }) {
+            Ok(result) => result,
+            Err(Blocked::TimedOut) => Ok(0),
+            Err(Blocked::Interrupted) => Err(Errno::EINTR),
+            Err(Blocked::OutOfMemory) => Err(Errno::ENOMEM),
+        }
+    }
+}
