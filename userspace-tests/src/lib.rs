@@ -31,6 +31,20 @@ pub fn checked<T: PartialOrd + From<i8>>(result: T) -> Result<T, Errno> {
     }
 }
 
+/// Has SIGALRM come again and again, every so many microseconds; 0: no more.
+pub fn alarm_every(microseconds: i64) {
+    let interval = libc::timeval {
+        tv_sec: 0,
+        tv_usec: microseconds,
+    };
+    let timer = libc::itimerval {
+        it_interval: interval,
+        it_value: interval,
+    };
+    // SAFETY: the kernel reads one timer value.
+    checked(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) }).expect("setitimer");
+}
+
 /// Whether hardly anything else runs.
 pub fn alone_on_this_machine() -> bool {
     let number = |name: std::ffi::OsString| name.to_str().is_some_and(|name| name.parse::<u32>().is_ok());

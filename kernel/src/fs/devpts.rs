@@ -40,11 +40,7 @@ pub const fn device_of(number: u32) -> u64 {
 
 /// Makes /dev/pts in /dev.
 pub fn mount(dev: &Place) -> Result<(), Errno> {
-    match tmpfs::remove(&access::ROOT, dev, b"pts", true) {
-        Ok(()) | Err(Errno::ENOENT) => {}
-        Err(error) => return Err(error),
-    }
-    let place = tmpfs::attach(dev, b"pts", Arc::new(Directory { made_ns: now_ns() }))?;
+    let place = tmpfs::mount(dev, b"pts", Arc::new(Directory { made_ns: now_ns() }))?;
     DIRECTORY.call_once(|| place);
     Ok(())
 }

@@ -132,7 +132,7 @@ impl Place {
     }
 
     fn trail(&self) -> Trail {
-        let root = crate::task::with_current(|thread| thread.process.root());
+        let root = super::walk::current_root();
         let mut names: Vec<Box<[u8]>> = Vec::new();
         let mut at = self.clone();
         let mut gone = false;

@@ -60,7 +60,7 @@ bitflags! {
 }
 
 /// The running process's root.
-fn current_root() -> Place {
+pub(super) fn current_root() -> Place {
     crate::task::with_current(|thread| thread.process.root())
 }
 

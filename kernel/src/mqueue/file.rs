@@ -10,6 +10,7 @@ use event::Pollable;
 use libsyscall::abi::Errno;
 use libsyscall::abi::ioctl::FIONREAD;
 
+#[derive(Clone)]
 pub struct QueueFile {
     pub queue: Arc<Queue>,
     pub(super) place: Place,

@@ -30,27 +30,17 @@ static NAMES: SpinLock<Names> = SpinLock::new(Names {
 static DIRECTORY: Once<Place> = Once::new();
 
 struct Names {
-    by_name: BTreeMap<Box<[u8]>, Named>,
+    by_name: BTreeMap<Box<[u8]>, QueueFile>,
     /// By the queue's number, for listings.
     by_number: BTreeMap<u64, Box<[u8]>>,
     /// When a name last came or went.
     changed_ns: i64,
 }
 
-#[derive(Clone)]
-struct Named {
-    place: Place,
-    queue: Arc<Queue>,
-}
-
 /// Makes /dev/mqueue in /dev.
 pub fn mount(dev: &Place) -> Result<(), Errno> {
-    match tmpfs::remove(&access::ROOT, dev, b"mqueue", true) {
-        Ok(()) | Err(Errno::ENOENT) => {}
-        Err(error) => return Err(error),
-    }
     NAMES.lock().changed_ns = fs::now_ns();
-    let place = tmpfs::attach(dev, b"mqueue", Arc::new(Directory))?;
+    let place = tmpfs::mount(dev, b"mqueue", Arc::new(Directory))?;
     DIRECTORY.call_once(|| place);
     Ok(())
 }
@@ -88,7 +78,7 @@ pub fn open(name: &[u8], flags: u32, mode: u32, size: Option<(i64, i64)>) -> Res
             },
         }
     };
-    Ok(OpenFile::new(Arc::new(named.file()), flags))
+    Ok(OpenFile::new(Arc::new(named), flags))
 }
 
 /// EACCES, EINVAL for an access mode that is none.
@@ -103,7 +93,7 @@ fn check_access(who: &Credentials, queue: &Queue, flags: u32) -> Result<(), Errn
 }
 
 /// Makes a queue. `mode` is what was asked for: the umask is applied here. EEXIST.
-fn create(who: &Credentials, name: &[u8], mode: u32, size: Option<(i64, i64)>) -> Result<Named, Errno> {
+fn create(who: &Credentials, name: &[u8], mode: u32, size: Option<(i64, i64)>) -> Result<QueueFile, Errno> {
     frame::admit()?;
     let directory = DIRECTORY.get().ok_or(Errno::ENOENT)?;
     let size = match size {
@@ -113,7 +103,7 @@ fn create(who: &Credentials, name: &[u8], mode: u32, size: Option<(i64, i64)>) -
     let umask = task::with_current(|thread| thread.process.umask());
     let share = Share::take(who, size)?;
     let queue = Arc::new(Queue::new(mode & 0o7777 & !umask, who, size, share));
-    let made = Named {
+    let made = QueueFile {
         place: Place::child(directory, name, queue.clone()),
         queue,
     };
@@ -147,15 +137,6 @@ fn remove(who: &Credentials, name: &[u8]) -> Result<(), Errno> {
     named.place.mark_deleted();
     drop(in_table);
     Ok(())
-}
-
-impl Named {
-    fn file(self) -> QueueFile {
-        QueueFile {
-            queue: self.queue,
-            place: self.place,
-        }
-    }
 }
 
 impl Names {
@@ -241,11 +222,10 @@ impl Inode for Queue {
     }
 
     fn open(self: Arc<Self>, place: &Place, _flags: u32) -> Result<Arc<dyn File>, Errno> {
-        let named = Named {
+        Ok(Arc::new(QueueFile {
             place: place.clone(),
             queue: self,
-        };
-        Ok(Arc::new(named.file()))
+        }))
     }
 
     fn truncate(&self, size: u64) -> Result<(), Errno> {

@@ -5,7 +5,6 @@ use super::notify::{Notification, Request};
 use crate::fs::access::Credentials;
 use crate::fs::{self, Attributes, Change, MQUEUE_DEVICE, Stat};
 use crate::task::{self, Thread};
-use crate::time;
 use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::format;
 use alloc::string::String;
@@ -263,29 +262,12 @@ impl Queue {
 
 /// ETIMEDOUT, ERESTARTSYS, ENOMEM: then the ticket may still have been served.
 fn sleep(ticket: &Ticket, until_ns: Option<u64>) -> Result<(), Errno> {
-    let thread = &ticket.thread;
-    // Who waits for a time of CLOCK_REALTIME hears when that is set.
-    let clock = match until_ns {
-        Some(_) => Some(time::CLOCK_SET.add(thread.clone(), 0, EventMask::IN)?),
-        None => None,
-    };
-    let result = loop {
-        let woken = thread.park_until(until_ns.map(time::from_realtime_ns));
-        if ticket.is_served.load(Acquire) {
-            break Ok(());
-        }
-        match woken {
-            Unparked::TimedOut if until_ns.is_some_and(|until_ns| time::realtime_ns() >= until_ns) => {
-                break Err(Errno::ETIMEDOUT);
-            }
-            Unparked::TimedOut | Unparked::Woken => {}
-            Unparked::Interrupted => break Err(Errno::ERESTARTSYS),
-        }
-    };
-    if let Some(clock) = clock {
-        time::CLOCK_SET.remove(clock);
+    let is_served = || ticket.is_served.load(Acquire);
+    match ticket.thread.park_to_realtime(until_ns, is_served)? {
+        Unparked::Woken => Ok(()),
+        Unparked::TimedOut => Err(Errno::ETIMEDOUT),
+        Unparked::Interrupted => Err(Errno::ERESTARTSYS),
     }
-    result
 }
 
 /// Notification and attributes.

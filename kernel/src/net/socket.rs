@@ -19,6 +19,7 @@ use libsyscall::abi::fcntl::S_IFSOCK;
 use libsyscall::abi::ioctl::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCATMARK, SIOCGPGRP, SIOCSPGRP, TIOCOUTQ as SIOCOUTQ};
 use libsyscall::abi::signal::SIGPIPE;
 use libsyscall::abi::socket::*;
+use libsyscall::abi::time::NANOSECONDS;
 use sync::SpinLock;
 
 pub struct Socket(pub Arc<dyn Protocol>);
@@ -218,7 +219,7 @@ impl File for Socket {
         // Less than none is for ever.
         let deadline_ns = u64::try_from(seconds)
             .ok()
-            .and_then(|s| deadline_after(s * 1_000_000_000));
+            .and_then(|seconds| deadline_after(seconds * NANOSECONDS));
         let interest = EventMask::OUT | EventMask::ALWAYS;
         let _ = task::block_on(&common.queue, interest, deadline_ns, || {
             self.0.has_delivered().then_some(()).ok_or(Errno::EAGAIN)

@@ -89,7 +89,7 @@ fn mq_timedsend(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
-/// EFAULT where less than all of a piece was copied.
+/// EFAULT where less than all was copied.
 fn whole(copied: usize, count: usize) -> Result<usize, Errno> {
     if copied == count { Ok(count) } else { Err(Errno::EFAULT) }
 }
@@ -107,7 +107,8 @@ fn read_message(address: usize, len: usize) -> Result<Vec<u8>, Errno> {
         rest = behind;
         whole(from.get(piece)?, count)
     })?;
-    if read == len { Ok(bytes) } else { Err(Errno::EFAULT) }
+    whole(read, len)?;
+    Ok(bytes)
 }
 
 /// A message whose place can't be written is lost, as on Linux.
@@ -132,7 +133,7 @@ fn mq_timedreceive(call: &mut Call) -> Result<usize, Errno> {
         rest = behind;
         whole(to.put(piece)?, count)
     })?;
-    if written == len { Ok(len) } else { Err(Errno::EFAULT) }
+    whole(written, len)
 }
 
 /// struct sigevent as mq_notify(3) takes it: EFAULT, EINVAL; of a socket EBADF, ENOTSOCK, EINVAL.

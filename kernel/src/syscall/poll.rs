@@ -77,8 +77,7 @@ impl Polled {
 
     /// Adds a descriptor; one that is not open reports NVAL.
     fn push(&mut self, thread: &Thread, fd: i32, interest: EventMask) {
-        let open = thread.process.files().get(fd).ok().filter(|open| !open.is_path());
-        let Some(open) = open else {
+        let Ok(open) = thread.process.files().get(fd) else {
             return self.items.push(PollItem::settled(EventMask::NVAL));
         };
         self.items.push(match open.file.clone().pollable() {

@@ -8,7 +8,7 @@ use crate::time;
 use crate::time::signal_timer::Clock;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
-use event::{EventMask, Unparked};
+use event::Unparked;
 use libsyscall::abi::capability::CAP_SYS_TIME;
 use libsyscall::abi::time::*;
 use libsyscall::abi::{Errno, nr};
@@ -178,16 +178,10 @@ fn sleep(call: &Call, deadline_ns: u64, remaining: Option<usize>) -> Result<usiz
 
 /// Sleeps until CLOCK_REALTIME reads `goal_ns`, also where that clock is set meanwhile.
 fn sleep_to_realtime(call: &Call, goal_ns: u64) -> Result<usize, Errno> {
-    let entry = time::CLOCK_SET.add(call.thread().clone(), 0, EventMask::IN)?;
-    let result = loop {
-        match call.thread().park_until(Some(time::from_realtime_ns(goal_ns))) {
-            Unparked::TimedOut if time::realtime_ns() >= goal_ns => break Ok(0),
-            Unparked::TimedOut | Unparked::Woken => {}
-            Unparked::Interrupted => break Err(Errno::ERESTARTNOHAND),
-        }
-    };
-    time::CLOCK_SET.remove(entry);
-    result
+    match call.thread().park_to_realtime(Some(goal_ns), || false)? {
+        Unparked::TimedOut | Unparked::Woken => Ok(0),
+        Unparked::Interrupted => Err(Errno::ERESTARTNOHAND),
+    }
 }
 
 /// The deadline of a relative sleep: a new one, or that of the sleep a stop interrupted.

@@ -396,6 +396,34 @@ impl Thread {
         }
     }
 
+    /// Sleeps until `is_done`, which is Woken, until CLOCK_REALTIME reads `goal_ns`, also where that clock is set meanwhile, or
+    /// until a signal. ENOMEM.
+    pub fn park_to_realtime(
+        self: &Arc<Self>,
+        goal_ns: Option<u64>,
+        is_done: impl Fn() -> bool,
+    ) -> Result<Unparked, Errno> {
+        let clock = match goal_ns {
+            Some(_) => Some(time::CLOCK_SET.add(self.clone(), 0, EventMask::IN)?),
+            None => None,
+        };
+        let why = loop {
+            let why = self.park_until(goal_ns.map(time::from_realtime_ns));
+            if is_done() {
+                break Unparked::Woken;
+            }
+            match why {
+                Unparked::TimedOut if goal_ns.is_some_and(|goal_ns| time::realtime_ns() >= goal_ns) => break why,
+                Unparked::TimedOut | Unparked::Woken => {}
+                Unparked::Interrupted => break why,
+            }
+        };
+        if let Some(clock) = clock {
+            time::CLOCK_SET.remove(clock);
+        }
+        Ok(why)
+    }
+
     /// Whether a signal is to be delivered or the thread is to stop or end.
     #[inline]
     pub fn is_interrupted(&self) -> bool {

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use userspace_tests::{Fd, Status, checked, child, tests};
+use userspace_tests::{Fd, Status, alarm_every, checked, child, tests};
 
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
 static COUNT: AtomicI32 = AtomicI32::new(0);
@@ -226,17 +226,7 @@ fn handler_keeps_registers() {
         COUNT.fetch_add(i32::from(value > 0.0), Ordering::SeqCst);
     }
     handle(libc::SIGALRM, disturb as extern "C" fn(i32) as usize, libc::SA_RESTART);
-    let millisecond = libc::timeval {
-        tv_sec: 0,
-        tv_usec: 1000,
-    };
-    let every = libc::itimerval {
-        it_interval: millisecond,
-        it_value: millisecond,
-    };
-    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    // SAFETY: the kernel reads one timer value.
-    checked(unsafe { libc::setitimer(libc::ITIMER_REAL, &every, ptr::null_mut()) }).expect("setitimer");
+    alarm_every(1000);
     let work = || {
         (1..20_000u32).fold((0.0f64, 0u64), |(sum, hash), n| {
             (
@@ -250,12 +240,7 @@ fn handler_keeps_registers() {
     while COUNT.load(Ordering::SeqCst) < 20 && start.elapsed() < Duration::from_secs(10) {
         assert_eq!(work(), expected);
     }
-    let off = libc::itimerval {
-        it_interval: never,
-        it_value: never,
-    };
-    // SAFETY: as above.
-    checked(unsafe { libc::setitimer(libc::ITIMER_REAL, &off, ptr::null_mut()) }).expect("setitimer");
+    alarm_every(0);
     assert!(COUNT.load(Ordering::SeqCst) >= 20);
 }
 

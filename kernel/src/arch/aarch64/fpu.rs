@@ -51,14 +51,18 @@ impl Area {
     /// The state a program starts with: all zero.
     pub fn fresh() -> Result<Area, Errno> {
         // SAFETY: the layout's size is not 0.
-        let state = unsafe { alloc_zeroed(Layout::new::<State>()) }.cast();
-        if core::ptr::eq(state, core::ptr::null_mut()) {
+        Area::holding(unsafe { alloc_zeroed(Layout::new::<State>()) }, 0)
+    }
+
+    /// With memory that was allocated for its state: ENOMEM where there was none.
+    fn holding(memory: *mut u8, eager: u8) -> Result<Area, Errno> {
+        if memory.is_null() {
             return Err(Errno::ENOMEM);
         }
         Ok(Area {
-            state: UnsafeCell::new(state),
+            state: UnsafeCell::new(memory.cast()),
             last_cpu: AtomicUsize::new(0),
-            eager: AtomicU8::new(0),
+            eager: AtomicU8::new(eager),
         })
     }
 
@@ -188,16 +192,20 @@ fn running() -> &'static Area {
     unsafe { &**cpu::block().fpu_area.get() }
 }
 
+/// Brings the running thread's state into its area, where it can be read.
+fn settle(area: &Area) {
+    if live() {
+        // SAFETY: the running thread's own area.
+        unsafe { fpu_save(area.pointer()) };
+    }
+}
+
 /// The running thread's state.
 pub(super) fn get() -> State {
     let area = running();
+    settle(area);
     // SAFETY: the running thread's own.
-    unsafe {
-        if live() {
-            fpu_save(area.pointer());
-        }
-        *area.pointer()
-    }
+    unsafe { *area.pointer() }
 }
 
 /// Replaces the running thread's state.
@@ -225,22 +233,13 @@ pub(super) fn reset_running() {
 /// A copy of the running thread's state, for its child.
 pub(super) fn copy_of_running() -> Result<Area, Errno> {
     let area = running();
-    if live() {
-        // SAFETY: the running thread's own area.
-        unsafe { fpu_save(area.pointer()) };
-    }
+    settle(area);
     // SAFETY: the layout's size is not 0.
-    let state: *mut State = unsafe { alloc(Layout::new::<State>()) }.cast();
-    if state.is_null() {
-        return Err(Errno::ENOMEM);
-    }
+    let memory = unsafe { alloc(Layout::new::<State>()) };
+    let copy = Area::holding(memory, area.eager.load(Ordering::Relaxed))?;
     // SAFETY: the running thread's own, and a new one.
-    unsafe { state.copy_from_nonoverlapping(area.pointer(), 1) };
-    Ok(Area {
-        state: UnsafeCell::new(state),
-        last_cpu: AtomicUsize::new(0),
-        eager: AtomicU8::new(area.eager.load(Ordering::Relaxed)),
-    })
+    unsafe { copy.pointer().copy_from_nonoverlapping(area.pointer(), 1) };
+    Ok(copy)
 }
 
 /// The FPE_* code of a floating-point exception, by its syndrome.

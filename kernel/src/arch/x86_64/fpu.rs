@@ -58,17 +58,21 @@ impl Area {
     /// The state a program starts with.
     pub fn fresh() -> Result<Area, Errno> {
         // SAFETY: the layout's size is not 0.
-        let bytes = unsafe { alloc_zeroed(layout()) };
-        if bytes.is_null() {
-            return Err(Errno::ENOMEM);
-        }
-        let area = Area {
-            bytes: UnsafeCell::new(bytes),
-            last_cpu: AtomicUsize::new(0),
-            eager: AtomicU8::new(0),
-        };
+        let area = Area::holding(unsafe { alloc_zeroed(layout()) }, 0)?;
         area.set_fresh();
         Ok(area)
+    }
+
+    /// With memory that was allocated for its bytes: ENOMEM where there was none.
+    fn holding(memory: *mut u8, eager: u8) -> Result<Area, Errno> {
+        if memory.is_null() {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(Area {
+            bytes: UnsafeCell::new(memory),
+            last_cpu: AtomicUsize::new(0),
+            eager: AtomicU8::new(eager),
+        })
     }
 
     /// The bytes of the area; empty for a kernel thread.
@@ -247,17 +251,11 @@ fn forget() {
 pub(super) fn copy_of_running(area: &Area) -> Result<Area, Errno> {
     settle(area);
     // SAFETY: the layout's size is not 0.
-    let bytes = unsafe { alloc(layout()) };
-    if bytes.is_null() {
-        return Err(Errno::ENOMEM);
-    }
+    let memory = unsafe { alloc(layout()) };
+    let copy = Area::holding(memory, area.eager.load(Ordering::Relaxed))?;
     // SAFETY: the running thread's own area, which is no kernel thread's, and a new one of the same size.
-    unsafe { bytes.copy_from_nonoverlapping(*area.bytes.get(), AREA_SIZE.load(Ordering::Relaxed)) };
-    Ok(Area {
-        bytes: UnsafeCell::new(bytes),
-        last_cpu: AtomicUsize::new(0),
-        eager: AtomicU8::new(area.eager.load(Ordering::Relaxed)),
-    })
+    unsafe { memory.copy_from_nonoverlapping(*area.bytes.get(), AREA_SIZE.load(Ordering::Relaxed)) };
+    Ok(copy)
 }
 
 /// execve(2) and the start of a signal handler: a fresh state for the running thread.

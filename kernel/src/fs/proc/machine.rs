@@ -134,38 +134,23 @@ const SYS_FS_INOTIFY: &[Item] = &[
 const SYS_FS_MQUEUE: &[Item] = &[
     Item {
         name: "msg_default",
-        what: What::Setting(
-            |text| line(text, limits::MSG_DEFAULT.get() as usize),
-            |text| limits::MSG_DEFAULT.set(text),
-        ),
+        what: What::Setting(&limits::MSG_DEFAULT),
     },
     Item {
         name: "msg_max",
-        what: What::Setting(
-            |text| line(text, limits::MSG_MAX.get() as usize),
-            |text| limits::MSG_MAX.set(text),
-        ),
+        what: What::Setting(&limits::MSG_MAX),
     },
     Item {
         name: "msgsize_default",
-        what: What::Setting(
-            |text| line(text, limits::MSGSIZE_DEFAULT.get() as usize),
-            |text| limits::MSGSIZE_DEFAULT.set(text),
-        ),
+        what: What::Setting(&limits::MSGSIZE_DEFAULT),
     },
     Item {
         name: "msgsize_max",
-        what: What::Setting(
-            |text| line(text, limits::MSGSIZE_MAX.get() as usize),
-            |text| limits::MSGSIZE_MAX.set(text),
-        ),
+        what: What::Setting(&limits::MSGSIZE_MAX),
     },
     Item {
         name: "queues_max",
-        what: What::Setting(
-            |text| line(text, limits::QUEUES_MAX.get() as usize),
-            |text| limits::QUEUES_MAX.set(text),
-        ),
+        what: What::Setting(&limits::QUEUES_MAX),
     },
 ];
 
@@ -208,7 +193,7 @@ const SYS_VM: &[Item] = &[
     },
 ];
 
-fn line(text: &mut String, value: usize) {
+pub fn line(text: &mut String, value: usize) {
     let _ = writeln!(text, "{value}");
 }
 

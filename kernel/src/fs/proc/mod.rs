@@ -8,9 +8,10 @@ mod machine;
 mod process;
 mod strings;
 
-use super::{Inode, Link, Listed, PROC_DEVICE, Place, Stat, access, now_ns, tmpfs};
+use super::{Inode, Link, Listed, PROC_DEVICE, Place, Stat, now_ns, tmpfs};
 use crate::file::{File, OpenFile};
 use crate::mm::user::{Sink, Source};
+use crate::mqueue::limits;
 use crate::task::{self, Process};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -48,13 +49,13 @@ enum What {
     },
     /// A text of the machine's.
     Text(fn(&mut String)),
-    /// One that can be written, at once and whole.
-    Setting(fn(&mut String), fn(&str) -> Result<(), Errno>),
+    /// A number of the machine's that can be written, at once and whole.
+    Setting(&'static limits::Setting),
     /// A text about the subject; ESRCH where it has ended.
     SubjectText(fn(&Subject, &mut String) -> Result<(), Errno>),
     /// One that only its owner may read, and who may trace the subject: EACCES.
     SubjectSecret(fn(&Subject, &mut String) -> Result<(), Errno>),
-    /// One that can be written likewise.
+    /// A text about the subject that can be written likewise.
     SubjectSetting(
         fn(&Subject, &mut String) -> Result<(), Errno>,
         fn(&Subject, &str) -> Result<(), Errno>,
@@ -100,11 +101,7 @@ pub fn mount(root: &Place) -> Result<(), Errno> {
         subject: None,
         ino: 1,
     });
-    match tmpfs::remove(&access::ROOT, root, b"proc", true) {
-        Ok(()) | Err(Errno::ENOENT) => {}
-        Err(error) => return Err(error),
-    }
-    tmpfs::attach(root, b"proc", inode)?;
+    tmpfs::mount(root, b"proc", inode)?;
     Ok(())
 }
 
@@ -199,7 +196,8 @@ impl ProcInode {
         let mut text = String::new();
         let mut next = None;
         match self.what {
-            What::Text(write) | What::Setting(write, _) => write(&mut text),
+            What::Text(write) => write(&mut text),
+            What::Setting(setting) => machine::line(&mut text, setting.get() as usize),
             What::SubjectText(write) | What::SubjectSetting(write, _) => write(self.subject()?, &mut text)?,
             What::SubjectSecret(write) => {
                 let subject = self.subject()?;
@@ -395,7 +393,7 @@ impl File for TextFile {
         let len = from.get(&mut bytes)?;
         let text = core::str::from_utf8(&bytes[..len]).map_err(|_| Errno::EINVAL)?;
         match self.inode.what {
-            What::Setting(_, set) => set(text)?,
+            What::Setting(setting) => setting.set(text)?,
             What::SubjectSetting(_, set) => set(self.inode.subject()?, text)?,
             _ => return Err(Errno::EINVAL),
         }

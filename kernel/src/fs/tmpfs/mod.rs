@@ -10,7 +10,7 @@ mod regular;
 mod seals;
 
 pub use contents::{Contents, usage};
-pub use names::{End, attach, create, link, remove, rename};
+pub use names::{End, attach, create, link, mount, remove, rename};
 pub use regular::RegularFile;
 pub use seals::Seals;
 

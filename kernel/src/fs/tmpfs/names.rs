@@ -88,10 +88,18 @@ pub fn create(who: &Credentials, directory: &Place, name: &[u8], new: New) -> Re
     insert(&parent, name, node, None)
 }
 
-/// Puts a node that exists already at `name`: the files of the boot archive, /proc's root.
+/// Puts a node that exists already at `name`: the files of the boot archive, the root of another filesystem.
 pub fn attach(directory: &Place, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, Errno> {
     let parent = Parent::new(&super::super::access::ROOT, directory, Errno::ENOENT)?;
     insert(&parent, name, inode, None)
+}
+
+/// Puts another filesystem's root at `name`, in place of the empty directory that may be there.
+pub fn mount(directory: &Place, name: &[u8], inode: Arc<dyn Inode>) -> Result<Place, Errno> {
+    match remove(&super::super::access::ROOT, directory, name, true) {
+        Ok(()) | Err(Errno::ENOENT) => attach(directory, name, inode),
+        Err(error) => Err(error),
+    }
 }
 
 /// `linked`: the inode's node, where this is a further name of it.

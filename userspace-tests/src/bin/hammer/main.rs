@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, ptr, thread};
-use userspace_tests::{Fd, Status, checked, child, tests};
+use userspace_tests::{Fd, Status, alarm_every, checked, child, tests};
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![
@@ -315,17 +315,8 @@ fn round(families: &'static [&'static [Line]], seed: u64, calls: &'static Atomic
             checked(libc::sigaction(signal, &action, ptr::null_mut())).expect("sigaction");
         }
     }
-    let tick = libc::timeval {
-        tv_sec: 0,
-        tv_usec: 1000,
-    };
-    let timer = libc::itimerval {
-        it_interval: tick,
-        it_value: tick,
-    };
     let other = thread::spawn(move || hammer(families, Random(seed ^ 0x5555_5555), arena));
-    // SAFETY: the kernel reads one timer.
-    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) };
+    alarm_every(1000);
     hammer(families, Random(seed), arena);
     let _ = other.join();
     0

@@ -4,7 +4,7 @@ use super::sockets::*;
 use std::thread;
 use std::time::{Duration, Instant};
 use userspace_tests::option::set;
-use userspace_tests::{Fd, Status, child};
+use userspace_tests::{Fd, Status, alarm_every, child};
 
 /// What no test waits for to its end.
 const LONG: i32 = 60;
@@ -81,21 +81,12 @@ pub fn waits_until_the_peer_is_gone() {
 pub fn signal_ends_the_waiting() {
     let patient = child(|| {
         extern "C" fn nothing(_: i32) {}
-        let every = libc::timeval {
-            tv_sec: 0,
-            tv_usec: 100_000,
-        };
-        let times = libc::itimerval {
-            it_interval: every,
-            it_value: every,
-        };
         let (client, _server, _) = full(LONG);
-        // SAFETY: the handler does nothing, and the times are readable.
-        unsafe {
-            libc::signal(libc::SIGALRM, nothing as *const () as libc::sighandler_t);
-            libc::setitimer(libc::ITIMER_REAL, &times, std::ptr::null_mut());
-            libc::close(client.0)
-        }
+        // SAFETY: the handler does nothing.
+        unsafe { libc::signal(libc::SIGALRM, nothing as *const () as libc::sighandler_t) };
+        alarm_every(100_000);
+        // SAFETY: it takes a number.
+        unsafe { libc::close(client.0) }
     });
     assert_eq!(patient.wait(), Status::Exited(0));
 }
