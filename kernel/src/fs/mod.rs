@@ -55,6 +55,8 @@ pub struct Stat {
     pub atime_ns: i64,
     pub mtime_ns: i64,
     pub ctime_ns: i64,
+    /// When the file was made, where its filesystem keeps that.
+    pub birth_ns: Option<i64>,
 }
 
 impl Stat {

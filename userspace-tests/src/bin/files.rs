@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         symbolic_links,
         unlinked_file_lives_on,
         permissions_and_times,
+        time_of_birth,
         attributes_without_a_name,
         descriptor_flags,
         dup_shares_the_offset,
@@ -210,7 +211,31 @@ fn permissions_and_times() {
     assert_eq!(fs::metadata(&path).expect("stat").modified().expect("mtime"), time);
 }
 
-/// FD_CLOEXEC belongs to the descriptor, status flags to the description (fcntl(2)).
+/// statx(2) tells when a file was made, which nothing done to it changes; of what no filesystem keeps it tells nothing.
+fn time_of_birth() {
+    let folder = Folder::new("birth");
+    let (path, link, directory) = (folder.join("file"), folder.join("link"), folder.join("directory"));
+    fs::write(&path, b"x").expect("write");
+    symlink("nowhere", &link).expect("symlink");
+    fs::create_dir(&directory).expect("mkdir");
+    let born = fs::metadata(&path).expect("statx").created().expect("a file's birth");
+    assert!(born > UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+    let moved = directory.join("moved");
+    fs::rename(&path, &moved).expect("rename");
+    fs::write(&moved, b"other").expect("write");
+    fs::set_permissions(&moved, Permissions::from_mode(0o600)).expect("chmod");
+    let after = fs::metadata(&moved).expect("statx");
+    assert_eq!(after.created().expect("birth"), born);
+    assert!(after.modified().expect("mtime") >= born);
+    for made_later in [&link, &directory] {
+        let metadata = fs::symlink_metadata(made_later).expect("statx");
+        assert!(metadata.created().expect("birth") >= born, "{made_later:?}");
+    }
+    let (reader, _writer) = io::pipe().expect("pipe");
+    let pipe = File::from(OwnedFd::from(reader)).metadata().expect("statx");
+    assert!(pipe.created().is_err());
+}
+
 /// Pipes and sockets have their own, those of a pipe are both ends'.
 fn attributes_without_a_name() {
     let (reader, writer) = io::pipe().expect("pipe");
@@ -234,6 +259,7 @@ fn attributes_without_a_name() {
     assert_eq!((permissions(&writer), permissions(&right)), (0o711, 0o777));
 }
 
+/// FD_CLOEXEC belongs to the descriptor, status flags to the description (fcntl(2)).
 fn descriptor_flags() {
     let folder = Folder::new("flags");
     let file = File::create(folder.join("file")).expect("open");

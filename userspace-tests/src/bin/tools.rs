@@ -1,7 +1,7 @@
-//! The programs that published tests call, in one file: `cat`, `echo`, `env`, `false`, `pwd`, `sleep`, `true`, `uname`,
-//! `wc -c`, and of a shell (`sh`, `bash`) as much as `sh -c` needs there: lists, background jobs, quotes, `$0`, descriptors
-//! given to others, and `read`, `printf`, `exit`. The name it is executed by says which one it is; its first argument may
-//! say something else.
+//! The programs that published tests call, in one file: `cat`, `echo`, `env`, `false`, `pwd`, `sleep`, `true`, `uname` and
+//! `uname -r`, `wc -c`, and of a shell (`sh`, `bash`) as much as `sh -c` needs there: lists, background jobs, quotes, `$0`,
+//! descriptors given to others, and `read`, `printf`, `exit`. The name it is executed by says which one it is; its first
+//! argument may say something else.
 
 use std::ffi::CStr;
 use std::io::{Read, Write};
@@ -47,7 +47,8 @@ fn builtin(name: &str, arguments: &[String]) -> Option<i32> {
         "echo" if first == "-n" => say(&arguments[2..].join(" ")),
         "echo" => say(&format!("{}\n", arguments[1..].join(" "))),
         "printf" => say(&first.replace("\\n", "\n")),
-        "uname" => say("Linux\n"),
+        "uname" if first == "-r" => concatenate(&["/proc/sys/kernel/osrelease".into()]),
+        "uname" => concatenate(&["/proc/sys/kernel/ostype".into()]),
         "cat" => concatenate(&arguments[1..]),
         "wc" if first == "-c" => copy_to(&mut std::io::sink()).and_then(|count| say(&format!("{count}\n"))),
         "sleep" => {

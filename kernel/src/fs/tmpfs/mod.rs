@@ -31,6 +31,7 @@ pub struct Node {
     ino: u64,
     /// S_IFREG and its kind.
     kind: u32,
+    birth_ns: i64,
     attributes: SpinLock<Attributes>,
     content: Content,
 }
@@ -72,13 +73,15 @@ pub enum New<'a> {
 
 impl Node {
     fn new(kind: u32, mode: u32, owner: Credentials, nlink: u32, content: Content) -> Arc<Node> {
+        let attributes = Attributes {
+            nlink,
+            ..Attributes::new(mode, &owner)
+        };
         Arc::new(Node {
             ino: new_ino(),
             kind,
-            attributes: SpinLock::new(Attributes {
-                nlink,
-                ..Attributes::new(mode, &owner)
-            }),
+            birth_ns: attributes.ctime_ns,
+            attributes: SpinLock::new(attributes),
             content,
         })
     }
@@ -204,6 +207,7 @@ impl Inode for Node {
             },
             size,
             blocks,
+            birth_ns: Some(self.birth_ns),
             ..attributes.stat(self.kind)
         }
     }
