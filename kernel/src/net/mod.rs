@@ -2,7 +2,8 @@
 //!
 //! - [`socket`]: the file a descriptor names: what waits, repeats and signals around a kind of socket.
 //! - [`protocol`]: what a kind of socket does at once, and [`message`]: what goes with the bytes one way and the other.
-//! - [`options`]: SOL_SOCKET's options, [`address`]: socket addresses, and [`stamp`]: when a message came.
+//! - [`options`]: SOL_SOCKET's options, [`peek`]: where MSG_PEEK looks, [`address`]: socket addresses, and [`stamp`]: when a
+//!   message came.
 //! - [`unix`]: the kinds of AF_UNIX.
 //! - [`inet`]: the kinds of AF_INET and AF_INET6.
 //! - [`netlink`]: the kind of AF_NETLINK, which tells of interfaces.
@@ -16,6 +17,7 @@ pub mod inet;
 pub mod message;
 pub mod netlink;
 pub mod options;
+pub mod peek;
 pub mod protocol;
 pub mod ring;
 pub mod socket;

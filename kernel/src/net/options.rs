@@ -129,6 +129,19 @@ pub const fn known_place(table: &[Kept], level: i32, name: i32) -> usize {
 }
 
 impl Options {
+    /// What a connection has from its listener in AF_UNIX: that something comes beside the bytes, and nothing else.
+    pub fn passed_on(&self) -> Options {
+        const PASSED_ON: [usize; 2] = [
+            known_place(INTS, SOL_SOCKET, SO_PASSCRED),
+            known_place(INTS, SOL_SOCKET, SO_PASSSEC),
+        ];
+        let mut options = Options::default();
+        for at in PASSED_ON {
+            options.ints[at] = self.ints[at];
+        }
+        options
+    }
+
     /// ENOPROTOOPT for one that is not there.
     pub fn get(&self, name: i32) -> Result<i32, Errno> {
         Ok(self.ints[place(INTS, SOL_SOCKET, name)?])

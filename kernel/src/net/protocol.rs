@@ -5,6 +5,7 @@ use super::address::Address;
 use super::message::{Incoming, Outgoing};
 use super::netlink::NetlinkSocket;
 use super::options::{OptionValue, Options};
+use super::peek::PeekOffset;
 use super::unix::rights::Rights;
 use crate::fs::Attributes;
 use crate::mm::user::{Sink, Source};
@@ -92,6 +93,7 @@ pub struct Common {
     pub options: SpinLock<Options>,
     /// SO_RCVLOWAT: bytes that a stream's receive waits for.
     pub receive_low: AtomicUsize,
+    pub peek_offset: PeekOffset,
     /// SO_BINDTODEVICE: the number of the one interface it uses; 0 for all.
     pub interface: AtomicU32,
     pub maker: Credentials,
@@ -111,6 +113,7 @@ impl Common {
             queue: Arc::new(WaitQueue::new()),
             options: SpinLock::new(Options::default()),
             receive_low: AtomicUsize::new(1),
+            peek_offset: PeekOffset::new(),
             interface: AtomicU32::new(0),
             maker,
             attributes: SpinLock::new(maker.attributes()),
@@ -130,6 +133,7 @@ impl Common {
             queue: Arc::new(WaitQueue::new()),
             options: SpinLock::new(*self.options.lock()),
             receive_low: AtomicUsize::new(self.receive_low.load(Relaxed)),
+            peek_offset: self.peek_offset.copied(),
             interface: AtomicU32::new(self.interface.load(Relaxed)),
             missed_room: AtomicBool::new(false),
             attributes: SpinLock::new(self.maker.attributes()),

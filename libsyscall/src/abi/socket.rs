@@ -71,6 +71,7 @@ pub const SO_TIMESTAMPING: i32 = 37;
 pub const SO_PROTOCOL: i32 = 38;
 pub const SO_DOMAIN: i32 = 39;
 pub const SO_RXQ_OVFL: i32 = 40;
+pub const SO_PEEK_OFF: i32 = 42;
 pub const SO_BUSY_POLL: i32 = 46;
 pub const SO_INCOMING_CPU: i32 = 49;
 pub const SO_COOKIE: i32 = 57;

@@ -59,6 +59,7 @@ const PROGRAMS: &[&str] = &[
     "tcp",
     "udp",
     "socket_options",
+    "socket_peeks",
     "netlink",
     "unix_sockets",
     "unix_datagrams",

@@ -44,6 +44,7 @@ impl Direction {
             credentials: message.credentials.or_else(|| passes.then(Credentials::running)),
             rights: message.rights.take(),
             origin: None,
+            was_seen: false,
         }
     }
 
@@ -167,24 +168,25 @@ impl Link {
         let mut incoming = self.own().incoming.lock();
         let messages = self.connection.messages;
         // Messages come after an error, and a stream's bytes before it.
-        if (messages || incoming.queue.is_empty())
+        let place = incoming.queue.place(how);
+        if (messages || place.is_none())
             && let Some(error) = incoming.error.take()
         {
             return Err(error);
         }
-        if incoming.queue.is_empty() {
+        let Some(place) = place else {
             return if incoming.ended || incoming.shut {
                 Ok(0)
             } else {
                 Err(Errno::EAGAIN)
             };
-        }
+        };
         let segments = incoming.queue.segments();
         let passes = incoming.receiver_passes;
         let result = if messages {
-            incoming.queue.receive_message(to, how, message).0
+            incoming.queue.receive_message(place, to, how, message).0
         } else {
-            incoming.queue.receive_bytes(to, how, passes, message)
+            incoming.queue.receive_bytes(place, to, how, passes, message)
         };
         message.credentials = passes.then(|| message.credentials.unwrap_or(Credentials::UNKNOWN));
         let has_room = incoming.queue.segments() < segments && incoming.is_writable();

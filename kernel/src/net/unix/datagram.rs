@@ -196,6 +196,7 @@ impl Datagram {
             credentials: message.credentials.or_else(|| passes.then(Credentials::running)),
             rights: message.rights.take(),
             origin: Some(Origin::new(sender.sender.clone(), cost)),
+            was_seen: false,
         };
         let put = inner.queue.put(from, segment);
         drop(inner);
@@ -304,27 +305,24 @@ impl Protocol for Datagram {
             return Err(Errno::EOPNOTSUPP);
         }
         let passes = self.passes_credentials();
-        let how = Receive {
-            peek: flags & MSG_PEEK != 0,
-            full_len: flags & MSG_TRUNC != 0,
-        };
+        let how = Receive::new(flags, &self.common.peek_offset);
         let mut inner = self.inner.lock();
         if let Some(error) = inner.error.take() {
             return Err(error);
         }
-        if inner.queue.is_empty() {
+        let Some(place) = inner.queue.place(how) else {
             // Who would not wait is not told that there is nothing to wait for.
             return if inner.shut.0 && flags & MSG_DONTWAIT == 0 {
                 Ok(0)
             } else {
                 Err(Errno::EAGAIN)
             };
-        }
+        };
         if message.wants_from {
-            let origin = inner.queue.first().and_then(|segment| segment.origin.as_ref());
+            let origin = inner.queue.segment(place).and_then(|segment| segment.origin.as_ref());
             message.from = origin.and_then(|origin| origin.sender.name.known());
         }
-        let (result, taken) = inner.queue.receive_message(to, how, message);
+        let (result, taken) = inner.queue.receive_message(place, to, how, message);
         drop(inner);
         if taken.is_some() {
             drop(taken);

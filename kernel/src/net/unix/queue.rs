@@ -8,11 +8,12 @@ use super::rights::Rights;
 use super::sender::Origin;
 use crate::mm::user::{Sink, Source};
 use crate::net::message::Incoming;
+use crate::net::peek::PeekOffset;
 use crate::net::protocol::Credentials;
 use crate::net::ring::Ring;
 use alloc::collections::VecDeque;
 use libsyscall::abi::Errno;
-use libsyscall::abi::socket::MSG_TRUNC;
+use libsyscall::abi::socket::{MSG_PEEK, MSG_TRUNC};
 
 /// The structure, and what is at the end of the first piece of memory.
 const STRUCTURE_COST: usize = 256;
@@ -58,15 +59,39 @@ pub struct Segment {
     pub rights: Option<Rights>,
     /// Whose it is, where a queue has messages of many senders.
     pub origin: Option<Origin>,
+    /// Of no bytes, and peeked at: a peek from an offset passes over it.
+    pub was_seen: bool,
 }
 
 /// How to receive.
 #[derive(Clone, Copy)]
-pub struct Receive {
+pub struct Receive<'a> {
     /// MSG_PEEK: everything stays.
     pub peek: bool,
     /// MSG_TRUNC: the length of a message, whatever there was room for.
     pub full_len: bool,
+    /// SO_PEEK_OFF of the receiver.
+    pub offset: &'a PeekOffset,
+}
+
+impl Receive<'_> {
+    pub fn new(flags: u32, offset: &PeekOffset) -> Receive<'_> {
+        Receive {
+            peek: flags & MSG_PEEK != 0,
+            full_len: flags & MSG_TRUNC != 0,
+            offset,
+        }
+    }
+}
+
+/// Where a receive begins: usually with the first segment.
+#[derive(Clone, Copy)]
+pub struct Place {
+    index: usize,
+    /// Bytes of that segment that are passed over.
+    skip: usize,
+    /// Bytes in all that are.
+    start: usize,
 }
 
 pub struct Queue {
@@ -114,6 +139,26 @@ impl Queue {
         self.segments.front()
     }
 
+    /// Where a receive begins, if there is something for it. A peek from an offset walks there, past messages of no bytes
+    /// that have been peeked at: of those the offset says nothing.
+    pub fn place(&self, how: Receive) -> Option<Place> {
+        let offset = if how.peek { how.offset.get() } else { None };
+        let mut skip = offset.unwrap_or(0);
+        let start = skip;
+        for (index, segment) in self.segments.iter().enumerate() {
+            let is_passed = offset.is_some() && skip >= segment.len && (skip > 0 || segment.was_seen);
+            if !is_passed {
+                return Some(Place { index, skip, start });
+            }
+            skip -= segment.len;
+        }
+        None
+    }
+
+    pub fn segment(&self, place: Place) -> Option<&Segment> {
+        self.segments.get(place.index)
+    }
+
     /// Adds a segment of `segment.len` bytes, whole or not at all: EFAULT, ENOMEM, with what goes with the bytes.
     pub fn put(&mut self, from: &mut Source, segment: Segment) -> Result<(), (Errno, Segment)> {
         match self.put_bytes(from, segment.len) {
@@ -142,22 +187,24 @@ impl Queue {
     /// segment that can't be copied as far as there is room nothing is taken: EFAULT where it is the first.
     pub fn receive_bytes(
         &mut self,
+        place: Place,
         to: &mut Sink,
         how: Receive,
         by_sender: bool,
         message: &mut Incoming,
     ) -> Result<usize, Errno> {
         let mut total = 0;
-        let mut index = 0;
+        let (mut index, mut skip) = (place.index, place.skip);
         while let Some(segment) = self.segments.get_mut(index) {
-            if index > 0 || total > 0 {
+            if index > place.index || total > 0 {
                 let other_sender = by_sender && segment.credentials != message.credentials;
-                if other_sender || to.len() == 0 {
+                // A peek without room left still sees whether descriptors come next.
+                if other_sender || to.len() == 0 && !how.peek {
                     break;
                 }
             }
-            let offset = if how.peek { total } else { 0 };
-            let wanted = segment.len.min(to.len());
+            let offset = if how.peek { place.start + total } else { 0 };
+            let wanted = (segment.len - skip).min(to.len());
             let count = match self.ring.copy(offset, wanted, to) {
                 Ok(count) if count == wanted => count,
                 _ if total > 0 => break,
@@ -169,7 +216,8 @@ impl Queue {
                 Some(rights) if how.peek => Some(rights.duplicate()?),
                 _ => segment.rights.take(),
             };
-            let partly = count < segment.len;
+            let partly = count < segment.len - skip;
+            skip = 0;
             if how.peek {
                 index += 1;
             } else {
@@ -179,6 +227,7 @@ impl Queue {
                 break;
             }
         }
+        how.offset.went(total, how.peek);
         Ok(total)
     }
 
@@ -186,25 +235,29 @@ impl Queue {
     /// it is no longer here, is to be dropped without locks.
     pub fn receive_message(
         &mut self,
+        place: Place,
         to: &mut Sink,
         how: Receive,
         message: &mut Incoming,
     ) -> (Result<usize, Errno>, Option<Segment>) {
-        let Some(segment) = self.segments.front_mut() else {
+        let Some(segment) = self.segments.get_mut(place.index) else {
             return (Ok(0), None);
         };
-        let len = segment.len;
+        let len = segment.len - place.skip;
         let wanted = len.min(to.len());
-        let copied = self.ring.copy(0, len, to);
+        let copied = self.ring.copy(place.start, len, to);
         message.credentials = segment.credentials;
         let mut taken = None;
         if !how.peek {
             message.rights = segment.rights.take();
             taken = self.consume(len);
-        } else if let Some(rights) = &segment.rights {
-            match rights.duplicate() {
-                Ok(rights) => message.rights = Some(rights),
-                Err(error) => return (Err(error), None),
+        } else {
+            segment.was_seen = segment.len == 0;
+            if let Some(rights) = &segment.rights {
+                match rights.duplicate() {
+                    Ok(rights) => message.rights = Some(rights),
+                    Err(error) => return (Err(error), None),
+                }
             }
         }
         if wanted < len {
@@ -212,7 +265,10 @@ impl Queue {
         }
         let result = match copied {
             Ok(copied) if copied < wanted => Err(Errno::EFAULT),
-            Ok(_) => Ok(if how.full_len { len } else { wanted }),
+            Ok(_) => {
+                how.offset.went(if how.peek { wanted } else { len }, how.peek);
+                Ok(if how.full_len { len } else { wanted })
+            }
             Err(error) => Err(error),
         };
         (result, taken)

@@ -7,6 +7,7 @@ use super::rights::{self, Rights};
 use crate::mm::user::{Sink, Source};
 use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
+use crate::net::peek::PeekOffset;
 use crate::net::protocol::{Common, Party, Protocol};
 use crate::net::socket::deadline;
 use crate::task;
@@ -14,6 +15,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicUsize;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
@@ -126,7 +128,13 @@ impl Stream {
     /// does not listen.
     fn take_in(&self, client: &Stream) -> Result<(), Errno> {
         self.check_room()?;
-        let common = self.common.accepted();
+        let options = self.common.options.lock().passed_on();
+        let common = Common {
+            options: SpinLock::new(options),
+            receive_low: AtomicUsize::new(1),
+            peek_offset: PeekOffset::new(),
+            ..self.common.accepted()
+        };
         let queues = [client.common.queue.clone(), common.queue.clone()];
         let [near, far] = Connection::pair(self.common.kind == SOCK_SEQPACKET, queues);
         let mut server = Stream::with_state(common, State::Connected(far.clone()));
@@ -354,10 +362,7 @@ impl Protocol for Stream {
             return Err(Errno::EOPNOTSUPP);
         }
         let messages = self.common.kind == SOCK_SEQPACKET;
-        let how = Receive {
-            peek: flags & MSG_PEEK != 0,
-            full_len: flags & MSG_TRUNC != 0,
-        };
+        let how = Receive::new(flags, &self.common.peek_offset);
         let unconnected = if messages { Errno::ENOTCONN } else { Errno::EINVAL };
         let count = self.with_link(unconnected, |link| link.receive(to, how, message))?;
         if message.wants_from {

@@ -102,6 +102,11 @@ fn set_socket_option(call: &Call, protocol: &Arc<dyn Protocol>, name: i32, value
             protocol.option_set(name, low as i32);
             return Ok(());
         }
+        SO_PEEK_OFF if protocol.common().domain == AF_NETLINK => return Err(Errno::EOPNOTSUPP),
+        SO_PEEK_OFF => {
+            protocol.common().peek_offset.set(int);
+            return Ok(());
+        }
         SO_SNDBUFFORCE | SO_RCVBUFFORCE if !may(CAP_NET_ADMIN) => return Err(Errno::EPERM),
         SO_DEBUG if int != 0 && !may(CAP_NET_ADMIN) => return Err(Errno::EACCES),
         SO_PRIORITY if !(0..=6).contains(&int) && !may(CAP_NET_ADMIN) && !may(CAP_NET_RAW) => return Err(Errno::EPERM),
@@ -214,6 +219,8 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         }
         SO_RCVLOWAT => ints([common.receive_low.load(Relaxed) as i32]),
         SO_SNDLOWAT => ints([1]),
+        SO_PEEK_OFF if common.domain == AF_NETLINK => return Err(Errno::EOPNOTSUPP),
+        SO_PEEK_OFF => ints([common.peek_offset.value()]),
         SO_LINGER => ints([options.linger.0.into(), options.linger.1]),
         SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
             let ns = match name {

@@ -10,6 +10,7 @@ use crate::mm::user::{Sink, Source};
 use crate::net::address::{Inet, Ip};
 use crate::net::inet::options::FIN_TIMEOUT;
 use crate::net::inet::tcp::{Link, Stream};
+use crate::net::peek::PeekOffset;
 use crate::time;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -346,10 +347,12 @@ fn bring(far: &Link, socket: &mut Socket) {
 /// Takes what the far end has to send, as far as there is room; whether that was the end.
 fn send(far: &Link, socket: &mut Socket) -> bool {
     while socket.can_send() {
-        let taken = socket.send(|room| match far.receive(&mut Sink::kernel(room), MSG_DONTWAIT) {
-            Ok(count) => (count, Ok(count)),
-            Err(error) => (0, Err(error)),
-        });
+        let taken = socket.send(
+            |room| match far.receive(&mut Sink::kernel(room), MSG_DONTWAIT, &PeekOffset::new()) {
+                Ok(count) => (count, Ok(count)),
+                Err(error) => (0, Err(error)),
+            },
+        );
         match taken {
             Ok(Ok(0)) => {
                 socket.close();

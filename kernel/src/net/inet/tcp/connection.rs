@@ -5,6 +5,7 @@ use super::incoming::Incoming;
 use crate::mm::user::{Sink, Source};
 use crate::net::inet::outside;
 use crate::net::message::Control;
+use crate::net::peek::PeekOffset;
 use alloc::sync::Arc;
 use event::{EventMask, WaitQueue};
 use libsyscall::abi::Errno;
@@ -148,18 +149,20 @@ impl Link {
     }
 
     /// One receive: EAGAIN while there is not enough; 0 at the end. What has come is read before an error is told.
-    pub fn receive(&self, to: &mut Sink, flags: u32) -> Result<usize, Errno> {
+    pub fn receive(&self, to: &mut Sink, flags: u32, offset: &PeekOffset) -> Result<usize, Errno> {
         let peek = flags & MSG_PEEK != 0;
+        let skip = if peek { offset.get().unwrap_or(0) } else { 0 };
         let mut own = self.own().incoming.lock();
         if flags & MSG_OOB != 0 {
             return own.take_urgent(to, peek);
         }
         let over = own.ended || own.shut || own.reset || own.error.is_some();
-        if flags & MSG_DONTWAIT == 0 && !over && !own.suffices(to.len()) {
+        if flags & MSG_DONTWAIT == 0 && !over && !own.suffices(skip, to.len()) {
             return Err(Errno::EAGAIN);
         }
         let was_writable = own.is_writable();
-        let count = own.take(to, peek)?;
+        let count = own.take(skip, to, peek)?;
+        offset.went(count, peek);
         if count == 0 && to.len() > 0 {
             if own.ended {
                 return Ok(0);

@@ -105,9 +105,9 @@ impl Incoming {
         self.ring.len() >= wanted || !self.ring.is_empty() && self.ring.room() == 0
     }
 
-    /// Whether who waits for `len` bytes has waited enough.
-    pub fn suffices(&self, len: usize) -> bool {
-        self.ring.len() >= self.low_water.min(len) || self.ring.room() == 0
+    /// Whether who waits for `len` bytes behind the first `skip` has waited enough.
+    pub fn suffices(&self, skip: usize, len: usize) -> bool {
+        self.ring.len().saturating_sub(skip) >= self.low_water.min(len) || self.ring.room() == 0
     }
 
     /// Whether so full a buffer counts as writable: Linux keeps back a share, so that a writer is woken for more than a byte.
@@ -138,9 +138,9 @@ impl Incoming {
         Ok(count)
     }
 
-    /// Gives bytes up to the urgent one, or from there on without it; how many. EFAULT.
-    pub fn take(&mut self, to: &mut Sink, peek: bool) -> Result<usize, Errno> {
-        let (mut given, mut passed) = (0, 0);
+    /// Gives bytes up to the urgent one, or from there on without it; how many. A peek passes over the first `skip`. EFAULT.
+    pub fn take(&mut self, skip: usize, to: &mut Sink, peek: bool) -> Result<usize, Errno> {
+        let (mut given, mut passed) = (0, skip);
         while to.len() > 0 && passed < self.ring.len() {
             let mut limit = self.ring.len() - passed;
             match self.urgent.map(|urgent| urgent.position) {

@@ -267,7 +267,7 @@ impl Protocol for Stream {
         let failed = matches!(*self.state.lock(), State::Failed { .. });
         let result = match self.link(if failed { Ok(0) } else { Err(Errno::ENOTCONN) }) {
             Ok(link) => {
-                let result = link.receive(to, flags);
+                let result = link.receive(to, flags, &self.common.peek_offset);
                 if result.is_ok() && self.options.lock().is_on::<IPPROTO_TCP, TCP_INQ>() {
                     message.control = Vec::from([link.rest()]);
                 }

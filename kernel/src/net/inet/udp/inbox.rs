@@ -22,6 +22,8 @@ pub struct Datagram {
     pub lost_before: u32,
     /// The length of the messages that this is a row of, all but the last as long as that (UDP_SEGMENT).
     pub segment_len: Option<u16>,
+    /// Of no bytes, and peeked at: a peek from an offset passes over it.
+    pub was_seen: bool,
     pub bytes: Vec<u8>,
 }
 
@@ -99,6 +101,20 @@ impl Inbox {
 
     pub fn first(&self) -> Option<&Datagram> {
         self.messages.front()
+    }
+
+    /// The message that a peek from `offset` looks at, and how many of its bytes that passes over.
+    pub fn peek(&mut self, offset: Option<usize>) -> Option<(&Datagram, usize)> {
+        let mut skip = offset.unwrap_or(0);
+        for message in &mut self.messages {
+            let len = message.bytes.len();
+            if offset.is_none() || skip < len || skip == 0 && !message.was_seen {
+                message.was_seen = len == 0;
+                return Some((message, skip));
+            }
+            skip -= len;
+        }
+        None
     }
 
     pub fn take(&mut self) -> Option<Datagram> {

@@ -290,19 +290,20 @@ impl Protocol for Udp {
         if let Some(error) = inbox.error.take() {
             return Err(error);
         }
-        if !inbox.has_messages() {
-            // Only who would wait is told of the end.
-            let ended = inbox.shut_read && flags & MSG_DONTWAIT == 0;
-            return if ended { Ok(0) } else { Err(Errno::EAGAIN) };
+        // Only who would wait is told of the end.
+        let ended = inbox.shut_read && flags & MSG_DONTWAIT == 0;
+        let nothing = if ended { Ok(0) } else { Err(Errno::EAGAIN) };
+        if flags & MSG_PEEK != 0 {
+            return match inbox.peek(self.common.peek_offset.get()) {
+                Some((first, skip)) => self.give(first, skip, to, flags, message),
+                None => nothing,
+            };
         }
-        if flags & MSG_PEEK != 0
-            && let Some(first) = inbox.first()
-        {
-            return self.give(first, to, flags, message);
-        }
-        let first = inbox.take().ok_or(Errno::EAGAIN)?;
+        let Some(first) = inbox.take() else {
+            return nothing;
+        };
         drop(inbox);
-        self.give(&first, to, flags, message)
+        self.give(&first, 0, to, flags, message)
     }
 
     fn shut_down(&self, read: bool, write: bool) -> Result<(), Errno> {
@@ -344,16 +345,27 @@ impl Protocol for Udp {
 }
 
 impl Udp {
-    /// Gives a message to a caller: its bytes as far as there is room, and what goes with them.
-    fn give(&self, first: &Datagram, to: &mut Sink, flags: u32, message: &mut Incoming) -> Result<usize, Errno> {
+    /// Gives a message to a caller: its bytes from `skip` on as far as there is room, and what goes with them.
+    fn give(
+        &self,
+        first: &Datagram,
+        skip: usize,
+        to: &mut Sink,
+        flags: u32,
+        message: &mut Incoming,
+    ) -> Result<usize, Errno> {
         let len = first.bytes.len();
-        let count = to.put(&first.bytes)?;
-        if count < len {
+        let room = to.len();
+        let count = to.put(&first.bytes[skip..])?;
+        // Also of what the offset cuts in front, unless there is more room than for the rest.
+        if room < len && room <= len - skip {
             message.flags |= MSG_TRUNC;
         }
         message.from = Some(Address::Inet(first.from));
         self.describe(first, message);
-        Ok(if flags & MSG_TRUNC != 0 { len } else { count })
+        let given = if flags & MSG_TRUNC != 0 { len } else { count };
+        self.common.peek_offset.went(given, flags & MSG_PEEK != 0);
+        Ok(given)
     }
 
     /// Whether a message of `source` for a group is for this socket too.

@@ -78,6 +78,7 @@ impl Udp {
             arrival_ns: time::realtime_ns(),
             lost_before: 0,
             segment_len,
+            was_seen: false,
             bytes,
         };
         if route.interface == route::OUTSIDE {
