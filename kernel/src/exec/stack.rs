@@ -2,9 +2,8 @@
 
 use super::elf::Image;
 use crate::arch::{self, PAGE_SIZE};
-use crate::fs::access;
 use crate::mm::space::{AddressSpace, Backing, Mapping, Placement, Protection};
-use crate::random;
+use crate::{random, task};
 use alloc::vec::Vec;
 use core::ops::Range;
 use libsyscall::abi::Errno;
@@ -110,7 +109,7 @@ pub fn build(space: &AddressSpace, contents: &Contents, image: &Image, interpret
     strings.extend_from_slice(contents.name);
     strings.push(0);
 
-    let credentials = access::current();
+    let credentials = task::with_current(|thread| thread.credentials().clone());
     let (hwcap, hwcap2) = arch::cpu::hwcap();
     let auxiliary = [
         (AT_SYSINFO_EHDR, contents.vdso),
@@ -124,11 +123,11 @@ pub fn build(space: &AddressSpace, contents: &Contents, image: &Image, interpret
         (AT_BASE, interpreter),
         (AT_FLAGS, 0),
         (AT_ENTRY, image.entry),
-        (AT_UID, credentials.uid as usize),
-        (AT_EUID, credentials.uid as usize),
-        (AT_GID, credentials.gid as usize),
-        (AT_EGID, credentials.gid as usize),
-        (AT_SECURE, 0),
+        (AT_UID, credentials.uid.real as usize),
+        (AT_EUID, credentials.uid.effective as usize),
+        (AT_GID, credentials.gid.real as usize),
+        (AT_EGID, credentials.gid.effective as usize),
+        (AT_SECURE, usize::from(credentials.is_secure())),
         (AT_RANDOM, start),
         (AT_HWCAP2, hwcap2),
         (AT_EXECFN, name_at),

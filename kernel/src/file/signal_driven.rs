@@ -155,7 +155,7 @@ impl SignalDriven {
     }
 
     fn name_owner(&self, owner: Owner) {
-        let bearer = task::with_current(|thread| thread.process.full_credentials().uid);
+        let bearer = task::with_current(|thread| thread.credentials().uid);
         let mut settings = self.settings.lock();
         settings.bearer = bearer;
         let former = core::mem::replace(&mut settings.owner, owner);
@@ -224,7 +224,10 @@ impl Settings {
     /// Sends what happened to everyone who is the owner and may be signalled. Capabilities do not count, as on Linux: ids do.
     fn for_owner(&self, send: impl Fn(&Process, Option<&Thread>)) {
         let send = |process: &Process, thread: Option<&Thread>| {
-            let target = process.full_credentials().uid;
+            let target = match thread {
+                Some(thread) => thread.credentials().uid,
+                None => process.credentials().uid,
+            };
             if self.bearer.effective == 0 || self.bearer.may_signal(&target) {
                 send(process, thread);
             }

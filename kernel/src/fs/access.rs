@@ -13,24 +13,25 @@ use libsyscall::abi::fcntl::*;
 pub struct Credentials {
     pub uid: u32,
     pub gid: u32,
-    pub capabilities: Capabilities,
+    /// The effective ones.
+    pub capabilities: u64,
 }
 
 /// The kernel itself.
 pub const ROOT: Credentials = Credentials {
     uid: 0,
     gid: 0,
-    capabilities: Capabilities::ALL,
+    capabilities: Capabilities::ALL.effective,
 };
 
 /// The running thread's.
 pub fn current() -> Credentials {
     crate::task::with_current(|thread| {
-        let credentials = thread.process.full_credentials();
+        let credentials = thread.credentials();
         Credentials {
-            uid: credentials.uid.effective,
-            gid: credentials.gid.effective,
-            capabilities: credentials.capabilities,
+            uid: credentials.uid.file,
+            gid: credentials.gid.file,
+            capabilities: credentials.capabilities.effective,
         }
     })
 }
@@ -38,7 +39,7 @@ pub fn current() -> Credentials {
 /// The running thread's by its real ids, access(2).
 pub fn by_real_ids() -> Credentials {
     crate::task::with_current(|thread| {
-        let credentials = thread.process.full_credentials();
+        let credentials = thread.credentials();
         Credentials {
             uid: credentials.uid.real,
             gid: credentials.gid.real,
@@ -49,12 +50,12 @@ pub fn by_real_ids() -> Credentials {
 
 impl Credentials {
     pub fn has(&self, capability: u32) -> bool {
-        self.capabilities.has(capability)
+        self.capabilities & 1 << capability != 0
     }
 
-    /// Whether this is a member of the group, also by the running process's further groups.
+    /// Whether this is a member of the group, also by the running thread's further groups.
     pub fn is_member(&self, gid: u32) -> bool {
-        let is_other = |thread: &Arc<Thread>| thread.process.full_credentials().groups.contains(&gid);
+        let is_other = |thread: &Arc<Thread>| thread.credentials().groups.contains(&gid);
         self.gid == gid || crate::task::with_current(is_other)
     }
 

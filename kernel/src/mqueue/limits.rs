@@ -111,8 +111,12 @@ impl Share {
     /// For a queue that the running process makes. ENOSPC where there are enough, EMFILE where the user has as much as
     /// RLIMIT_MSGQUEUE allows; ENOMEM.
     pub fn take(who: &Credentials, size: Size) -> Result<Share, Errno> {
-        let (uid, limit) =
-            task::with_current(|thread| (thread.process.real_ids().0, thread.process.limit(RLIMIT_MSGQUEUE).soft));
+        let (uid, limit) = task::with_current(|thread| {
+            (
+                thread.credentials().uid.real,
+                thread.process.limit(RLIMIT_MSGQUEUE).soft,
+            )
+        });
         let user = USERS.get(uid, AtomicU64::default)?;
         let most = if who.has(CAP_SYS_RESOURCE) {
             usize::MAX

@@ -68,7 +68,7 @@ impl Notification {
     pub fn deliver(mut self) {
         match self.take_request() {
             Request::Signal { signal, value } if signal != 0 => {
-                let (pid, uid) = task::with_current(|thread| (thread.process.pid, thread.process.real_ids().0));
+                let (pid, uid) = task::with_current(|thread| (thread.process.pid, thread.credentials().uid.real));
                 let info = Info::new(signal, SI_MESGQ).with_sender(pid, uid).with_value(value);
                 if let Some(owner) = self.owner.upgrade()
                     && space_of(&owner) == self.space

@@ -9,6 +9,7 @@ use super::peek::PeekOffset;
 use super::unix::rights::Rights;
 use crate::fs::Attributes;
 use crate::mm::user::{Sink, Source};
+use crate::task::credentials::Ids;
 use crate::task::{self, Process};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -34,13 +35,14 @@ impl Credentials {
         gid: 65534,
     };
 
-    pub fn running() -> Credentials {
+    /// The running thread's, with the ids that `by` says.
+    pub fn running(by: fn(&Ids) -> u32) -> Credentials {
         task::with_current(|thread| {
-            let (uid, gid) = thread.process.credentials();
+            let credentials = thread.credentials();
             Credentials {
                 pid: thread.process.pid,
-                uid,
-                gid,
+                uid: by(&credentials.uid),
+                gid: by(&credentials.gid),
             }
         })
     }
@@ -73,8 +75,8 @@ pub struct Party {
 impl Party {
     pub fn running() -> Party {
         task::with_current(|thread| Party {
-            credentials: Credentials::running(),
-            groups: thread.process.full_credentials().groups.clone(),
+            credentials: Credentials::running(|ids| ids.effective),
+            groups: thread.credentials().groups.clone(),
             process: Arc::downgrade(&thread.process),
         })
     }
@@ -104,7 +106,7 @@ pub struct Common {
 
 impl Common {
     pub fn new(domain: u16, kind: u32, protocol: i32) -> Common {
-        let maker = Credentials::running();
+        let maker = Credentials::running(|ids| ids.file);
         Common {
             domain,
             kind,

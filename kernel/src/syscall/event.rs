@@ -280,7 +280,7 @@ fn timerfd_gettime(call: &mut Call) -> Result<usize, Errno> {
 
 /// EPERM for a timer that wakes a sleeping machine without the privilege.
 fn check_alarm(call: &Call, is_alarm: bool) -> Result<(), Errno> {
-    if is_alarm && !call.thread().process.full_credentials().has(CAP_WAKE_ALARM) {
+    if is_alarm && !call.thread().credentials().has(CAP_WAKE_ALARM) {
         Err(Errno::EPERM)
     } else {
         Ok(())

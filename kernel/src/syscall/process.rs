@@ -14,7 +14,7 @@ use crate::task::{Process, execve, exit, kinship, pidfd, table, with_current};
 use alloc::format;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
-use libsyscall::abi::capability::{CAP_LAST, CAP_SETPCAP, CAP_SYS_RESOURCE};
+use libsyscall::abi::capability::CAP_SYS_RESOURCE;
 use libsyscall::abi::fcntl::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_IFLNK};
 use libsyscall::abi::process::*;
 use libsyscall::abi::signal::{SIGCHLD, SIGNAL_COUNT};
@@ -51,11 +51,16 @@ fn getppid(call: &mut Call) -> Result<usize, Errno> {
     Ok(call.thread().process.parent_id() as usize)
 }
 
-/// A process by number, 0 for the caller's: ESRCH.
+/// A process by its number or that of one of its threads, 0 for the caller's: ESRCH.
 fn target(call: &Call, pid: i32) -> Result<Arc<Process>, Errno> {
     match pid {
         0 => Ok(call.thread().process.clone()),
-        pid => table::process(pid).ok_or(Errno::ESRCH),
+        pid => match table::process(pid) {
+            Some(process) => Ok(process),
+            None => table::thread(pid)
+                .map(|thread| thread.process.clone())
+                .ok_or(Errno::ESRCH),
+        },
     }
 }
 
@@ -230,18 +235,17 @@ fn resource(number: usize) -> Result<usize, Errno> {
 
 fn set_limit(call: &Call, process: &Process, resource: usize, address: usize) -> Result<(), Errno> {
     let [soft, hard]: [u64; 2] = user::read(address)?;
-    let privileged = call.thread().process.full_credentials().has(CAP_SYS_RESOURCE);
+    let privileged = call.thread().credentials().has(CAP_SYS_RESOURCE);
     process.set_limit(resource, Limit { soft, hard }, privileged)
 }
 
 /// prlimit(2): another process's limits are for the same user and for user 0. EPERM.
 fn may_see_limits(call: &Call, target: &Process) -> Result<(), Errno> {
-    let own = &call.thread().process;
-    if core::ptr::eq(&**own, target) {
+    if core::ptr::eq(&*call.thread().process, target) {
         return Ok(());
     }
-    let (bearer, other) = (own.full_credentials().clone(), target.full_credentials().clone());
-    let is_same = |own: u32, other: &Ids| [other.real, other.effective, other.saved].iter().all(|&id| id == own);
+    let (bearer, other) = (call.thread().credentials().clone(), target.credentials());
+    let is_same = |own: u32, other: &Ids| other.three().iter().all(|&id| id == own);
     if bearer.has(CAP_SYS_RESOURCE) || is_same(bearer.uid.real, &other.uid) && is_same(bearer.gid.real, &other.gid) {
         Ok(())
     } else {
@@ -317,26 +321,11 @@ fn prctl(call: &mut Call) -> Result<usize, Errno> {
             user::write(call.arg(1), &i32::from(thread.process.is_subreaper.load(Relaxed)))?;
             Ok(0)
         }
-        PR_GET_KEEPCAPS => Ok(usize::from(thread.process.full_credentials().capabilities.kept)),
-        PR_SET_KEEPCAPS if call.arg(1) <= 1 => {
-            thread.process.full_credentials().capabilities.kept = call.arg(1) == 1;
-            Ok(0)
-        }
-        PR_CAPBSET_READ if call.arg(1) <= CAP_LAST as usize => {
-            let bounding = thread.process.full_credentials().capabilities.bounding;
-            Ok((bounding >> call.arg(1) & 1) as usize)
-        }
-        PR_CAPBSET_DROP => {
-            let mut credentials = thread.process.full_credentials();
-            if !credentials.has(CAP_SETPCAP) {
-                return Err(Errno::EPERM);
-            }
-            if call.arg(1) > CAP_LAST as usize {
-                return Err(Errno::EINVAL);
-            }
-            credentials.capabilities.bounding &= !(1 << call.arg(1));
-            Ok(0)
-        }
+        PR_GET_KEEPCAPS..=PR_SET_KEEPCAPS
+        | PR_CAPBSET_READ..=PR_CAPBSET_DROP
+        | PR_GET_SECUREBITS..=PR_SET_SECUREBITS
+        | PR_SET_NO_NEW_PRIVS..=PR_GET_NO_NEW_PRIVS
+        | PR_CAP_AMBIENT => super::identity::privileges(call),
         // How late a sleep may end: it is kept, and timers here are never late on purpose.
         PR_GET_TIMERSLACK => Ok(thread.timer_slack_ns.load(Relaxed) as usize),
         PR_SET_TIMERSLACK => {
@@ -347,9 +336,6 @@ fn prctl(call: &mut Call) -> Result<usize, Errno> {
             thread.timer_slack_ns.store(slack_ns, Relaxed);
             Ok(0)
         }
-        PR_GET_NO_NEW_PRIVS => Ok(1),
-        // No program here is given privileges by its file, so this is true already.
-        PR_SET_NO_NEW_PRIVS if call.arg(1) == 1 => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }

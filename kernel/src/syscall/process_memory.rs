@@ -80,7 +80,7 @@ fn space_of(call: &Call, pid: i32) -> Result<Arc<AddressSpace>, Errno> {
         Some(thread) => thread.process.clone(),
         None => table::process(pid).ok_or(Errno::ESRCH)?,
     };
-    if !call.thread().process.may_trace(&process) {
+    if !call.thread().may_trace(&process, |own| own.real) {
         return Err(Errno::EPERM);
     }
     process.try_space().ok_or(Errno::ESRCH)

@@ -109,8 +109,8 @@ fn with_priority(call: &Call, tid: i32, param: usize) -> Result<(Arc<Thread>, i3
 
 /// Whether the caller may set how `thread` is scheduled: EPERM.
 fn may_schedule(call: &Call, thread: &Thread) -> Result<usize, Errno> {
-    let bearer = call.thread().process.full_credentials().clone();
-    let uid = thread.process.full_credentials().uid;
+    let bearer = call.thread().credentials().clone();
+    let uid = thread.credentials().uid;
     if bearer.has(CAP_SYS_NICE) || [uid.real, uid.effective].contains(&bearer.uid.effective) {
         Ok(0)
     } else {
@@ -170,10 +170,13 @@ fn prioritised(call: &Call) -> Result<Vec<Arc<Process>>, Errno> {
             .collect(),
         1 => table::group(if who == 0 { own.group() } else { who }),
         2 => {
-            let uid = if who == 0 { own.real_ids().0 } else { who as u32 };
+            let uid = match who {
+                0 => call.thread().credentials().uid.real,
+                who => who as u32,
+            };
             table::processes()
                 .into_iter()
-                .filter(|process| process.real_ids().0 == uid)
+                .filter(|process| process.credentials().uid.real == uid)
                 .collect()
         }
         _ => return Err(Errno::EINVAL),
@@ -198,7 +201,7 @@ fn getpriority(call: &mut Call) -> Result<usize, Errno> {
 /// The value is kept and given back; the scheduler treats all alike.
 fn setpriority(call: &mut Call) -> Result<usize, Errno> {
     let nice = call.int(2).clamp(-20, 19);
-    let privileged = call.thread().process.full_credentials().has(CAP_SYS_NICE);
+    let privileged = call.thread().credentials().has(CAP_SYS_NICE);
     for process in prioritised(call)? {
         if nice < process.nice.load(Relaxed) && !privileged {
             return Err(Errno::EACCES);

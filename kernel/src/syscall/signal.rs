@@ -169,7 +169,7 @@ fn rt_sigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
     let pid = call.int(0);
     let info = queued_info(call, call.arg(2), pid)?;
     let process = table::process(pid).ok_or(Errno::ESRCH)?;
-    if let Some(signal) = to_send(call, &process, call.int(1))? {
+    if let Some(signal) = to_send(call, &process, None, call.int(1))? {
         process.queue_signal(signal, Info { signal, ..info }, None)?;
     }
     Ok(0)
@@ -184,7 +184,7 @@ fn rt_tgsigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
     let thread = table::thread(tid)
         .filter(|thread| thread.process.pid == pid)
         .ok_or(Errno::ESRCH)?;
-    if let Some(signal) = to_send(call, &thread.process, call.int(2))? {
+    if let Some(signal) = to_send(call, &thread.process, Some(&thread), call.int(2))? {
         thread
             .process
             .queue_signal(signal, Info { signal, ..info }, Some(&thread))?;
@@ -222,9 +222,9 @@ fn sigaltstack(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
-/// The signal that `number` sends to a target that is there; 0 sends none and only asks whether it could. EINVAL, EPERM.
-/// SIGCONT goes anywhere in the session.
-fn to_send(call: &Call, target: &Process, number: i32) -> Result<Option<u32>, Errno> {
+/// The signal that `number` sends to a target that is there, a thread of it or the process as its first thread is; 0 sends
+/// none and only asks whether it could. EINVAL, EPERM. SIGCONT goes anywhere in the session.
+fn to_send(call: &Call, target: &Process, thread: Option<&Thread>, number: i32) -> Result<Option<u32>, Errno> {
     let signal = match number {
         0 => None,
         _ => Some(signal_of(number)?),
@@ -233,9 +233,13 @@ fn to_send(call: &Call, target: &Process, number: i32) -> Result<Option<u32>, Er
     if core::ptr::eq(&**own, target) || (signal == Some(SIGCONT) && own.session() == target.session()) {
         return Ok(signal);
     }
-    let bearer = own.full_credentials().clone();
-    let allowed = bearer.may_signal(&target.full_credentials());
-    if allowed { Ok(signal) } else { Err(Errno::EPERM) }
+    let bearer = call.thread().credentials().clone();
+    let addressed = thread.map_or_else(|| target.credentials(), Thread::credentials);
+    if bearer.may_signal(&addressed) {
+        Ok(signal)
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 fn kill(call: &mut Call) -> Result<usize, Errno> {
@@ -253,7 +257,7 @@ fn kill(call: &mut Call) -> Result<usize, Errno> {
     };
     let mut result = Err(Errno::ESRCH);
     for target in targets {
-        match to_send(call, &target, number) {
+        match to_send(call, &target, None, number) {
             Ok(signal) => {
                 result = Ok(0);
                 if let Some(signal) = signal {
@@ -275,7 +279,7 @@ fn send_to_thread(call: &Call, group: Option<i32>, tid: i32, number: i32) -> Res
     if group.is_some_and(|group| group != thread.process.pid) {
         return Err(Errno::ESRCH);
     }
-    if let Some(signal) = to_send(call, &thread.process, number)? {
+    if let Some(signal) = to_send(call, &thread.process, Some(&thread), number)? {
         thread
             .process
             .queue_signal(signal, Info::from_running(signal, SI_TKILL), Some(&thread))?;

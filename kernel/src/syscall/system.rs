@@ -64,7 +64,7 @@ fn uname(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn sethostname(call: &mut Call) -> Result<usize, Errno> {
-    if !call.thread().process.full_credentials().has(CAP_SYS_ADMIN) {
+    if !call.thread().credentials().has(CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     let len = call.arg(1);

@@ -109,7 +109,7 @@ fn clock_settime(call: &mut Call) -> Result<usize, Errno> {
     if call.int(0) != CLOCK_REALTIME {
         return Err(Errno::EINVAL);
     }
-    if !call.thread().process.full_credentials().has(CAP_SYS_TIME) {
+    if !call.thread().credentials().has(CAP_SYS_TIME) {
         return Err(Errno::EPERM);
     }
     time::set_realtime_ns(new_ns);

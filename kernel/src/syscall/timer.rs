@@ -105,7 +105,7 @@ fn alarm(call: &mut Call) -> Result<usize, Errno> {
 
 /// timer_create(2)'s clock: EINVAL where there is none, EOPNOTSUPP for one without timers.
 fn timer_clock(call: &Call, clock: i32) -> Result<Clock, Errno> {
-    let is_privileged = || call.thread().process.full_credentials().has(CAP_WAKE_ALARM);
+    let is_privileged = || call.thread().credentials().has(CAP_WAKE_ALARM);
     match clock {
         CLOCK_MONOTONIC | CLOCK_BOOTTIME => Ok(Clock::Monotonic),
         CLOCK_REALTIME | CLOCK_TAI => Ok(Clock::Realtime),

@@ -7,6 +7,7 @@ use crate::mm::user;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::Errno;
+use libsyscall::abi::capability::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use libsyscall::abi::process::*;
 use libsyscall::abi::signal::{SIGCHLD, SIGNAL_COUNT};
 
@@ -55,7 +56,7 @@ pub fn clone(parent: &Arc<Thread>, frame: &TrapFrame, wish: &Wish) -> Result<usi
     let child = if has(CLONE_THREAD) {
         Thread::user(table::new_id(), parent.process.clone(), &child_frame, tls, Some(parent))?
     } else {
-        let process = new_process(&parent.process, wish)?;
+        let process = new_process(parent, wish)?;
         let pid = process.pid;
         let child = Thread::user(pid, process, &child_frame, tls, Some(parent))?;
         if !has(CLONE_VM) || has(CLONE_VFORK) {
@@ -90,9 +91,10 @@ pub fn clone(parent: &Arc<Thread>, frame: &TrapFrame, wish: &Wish) -> Result<usi
     Ok(tid as usize)
 }
 
-fn new_process(parent: &Process, wish: &Wish) -> Result<Arc<Process>, Errno> {
+fn new_process(thread: &Thread, wish: &Wish) -> Result<Arc<Process>, Errno> {
     let has = |flag| wish.flags & flag != 0;
-    within_process_limit(parent)?;
+    within_process_limit(thread)?;
+    let parent = &thread.process;
     let space = if has(CLONE_VM) {
         parent.space()
     } else {
@@ -107,21 +109,23 @@ fn new_process(parent: &Process, wish: &Wish) -> Result<Arc<Process>, Errno> {
     if has(CLONE_CLEAR_SIGHAND) {
         signals.reset_handlers();
     }
-    let process = Process::child(parent, files, space, signals);
+    let process = Process::child(thread, files, space, signals);
     process.exit_signal.store(wish.exit_signal, Relaxed);
     Ok(process)
 }
 
-/// RLIMIT_NPROC, which user 0 is free of: EAGAIN.
-fn within_process_limit(parent: &Process) -> Result<(), Errno> {
-    let uid = parent.real_ids().0;
-    if uid == 0 {
+/// RLIMIT_NPROC, which user 0 and privileged ones are free of: EAGAIN.
+fn within_process_limit(parent: &Thread) -> Result<(), Errno> {
+    let credentials = parent.credentials();
+    let uid = credentials.uid.real;
+    if uid == 0 || credentials.has(CAP_SYS_RESOURCE) || credentials.has(CAP_SYS_ADMIN) {
         return Ok(());
     }
-    let limit = parent.limit(RLIMIT_NPROC).soft;
+    drop(credentials);
+    let limit = parent.process.limit(RLIMIT_NPROC).soft;
     let own = table::threads()
         .iter()
-        .filter(|thread| thread.process.real_ids().0 == uid)
+        .filter(|thread| thread.credentials().uid.real == uid)
         .count() as u64;
     if own >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
 }
@@ -131,7 +135,7 @@ fn enlist(parent: &Arc<Thread>, child: &Arc<Thread>, as_sibling: bool) -> Result
     let process = &child.process;
     let same_process = Arc::ptr_eq(process, &parent.process);
     if same_process {
-        within_process_limit(process)?;
+        within_process_limit(parent)?;
     }
     let mut table = table::lock();
     {

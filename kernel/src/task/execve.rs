@@ -67,6 +67,7 @@ pub fn execve(
     thread.signals.reset_for_execve();
     thread.set_name(base_name(name));
     clone::become_first(thread);
+    thread.reset_credentials();
     *frame = TrapFrame::new_user(loaded.ip, loaded.stack.pointer);
     thread.arch().reset_user();
     process.signal_return.store(loaded.signal_return, Relaxed);

@@ -121,7 +121,7 @@ pub fn take_descriptor(thread: &Thread, process: &Process, fd: i32) -> Result<us
     if process.is_zombie() {
         return Err(Errno::ESRCH);
     }
-    if !thread.process.may_trace(process) {
+    if !thread.may_trace(process, |own| own.real) {
         return Err(Errno::EPERM);
     }
     let open = process.files().get_any(fd)?;
@@ -156,8 +156,7 @@ pub fn send_signal(thread: &Thread, process: &Process, signal: u32, info: usize)
     if signal > SIGNAL_COUNT {
         return Err(Errno::EINVAL);
     }
-    let bearer = thread.process.full_credentials().clone();
-    if !is_own && !bearer.may_signal(&process.full_credentials()) {
+    if !is_own && !thread.credentials().clone().may_signal(&process.credentials()) {
         return Err(Errno::EPERM);
     }
     if signal == 0 {

@@ -17,7 +17,6 @@ use core::sync::atomic::{
 };
 use event::WaitQueue;
 use libsyscall::abi::Errno;
-use libsyscall::abi::capability::CAP_SYS_PTRACE;
 use libsyscall::abi::process::*;
 use sync::{SpinGuard, SpinLock};
 
@@ -61,7 +60,8 @@ pub struct Process {
     /// Where its absolute paths start, where chroot(2) has said so.
     root: SpinLock<Option<Place>>,
     umask: AtomicU32,
-    credentials: SpinLock<Credentials>,
+    /// Its first thread's, also after that has ended.
+    credentials: SpinLock<Arc<Credentials>>,
     limits: SpinLock<[Limit; RLIMIT_COUNT]>,
     /// Soft RLIMIT_NOFILE, where opening a file finds it without a lock.
     file_limit: AtomicU64,
@@ -151,7 +151,12 @@ fn default_limits() -> [Limit; RLIMIT_COUNT] {
 }
 
 impl Process {
-    fn build(pid: i32, files: Arc<FdTable>, space: Option<Arc<AddressSpace>>) -> Process {
+    fn build(
+        pid: i32,
+        files: Arc<FdTable>,
+        space: Option<Arc<AddressSpace>>,
+        credentials: Arc<Credentials>,
+    ) -> Process {
         if let Some(space) = &space {
             space.add_user();
         }
@@ -178,7 +183,7 @@ impl Process {
             cwd: SpinLock::new(None),
             root: SpinLock::new(None),
             umask: AtomicU32::new(0o022),
-            credentials: SpinLock::default(),
+            credentials: SpinLock::new(credentials),
             file_limit: AtomicU64::new(limits[RLIMIT_NOFILE].soft),
             file_size_limit: AtomicU64::new(RLIM_INFINITY),
             executing: SpinLock::new(None),
@@ -200,26 +205,28 @@ impl Process {
 
     /// The kernel's own.
     pub(super) fn kernel() -> Arc<Process> {
-        Arc::new(Process::build(0, FdTable::new(), None))
+        Arc::new(Process::build(0, FdTable::new(), None, Arc::default()))
     }
 
     /// The first program's process; `files` holds its standard descriptors.
     pub fn first(pid: i32, session: i32, files: Arc<FdTable>, space: Arc<AddressSpace>, cwd: Place) -> Arc<Process> {
-        let mut process = Process::build(pid, files, Some(space));
+        let mut process = Process::build(pid, files, Some(space), Arc::default());
         process.session = AtomicI32::new(session);
         process.parent = AtomicI32::new(if pid == 1 { 0 } else { 1 });
         *process.cwd.lock() = Some(cwd);
         Arc::new(process)
     }
 
-    /// A child of `parent`, which runs now.
+    /// A child that the running thread makes.
     pub(super) fn child(
-        parent: &Process,
+        maker: &Thread,
         files: Arc<FdTable>,
         space: Arc<AddressSpace>,
         signals: ProcessSignals,
     ) -> Arc<Process> {
-        let mut process = Process::build(table::new_id(), files, Some(space));
+        let parent = &maker.process;
+        let credentials = maker.credentials().clone();
+        let mut process = Process::build(table::new_id(), files, Some(space), credentials);
         process.parent = AtomicI32::new(parent.pid);
         process.group = AtomicI32::new(parent.group());
         process.session = AtomicI32::new(parent.session());
@@ -227,7 +234,6 @@ impl Process {
         process.cwd = SpinLock::new(parent.cwd.lock().clone());
         process.root = SpinLock::new(parent.root.lock().clone());
         process.umask = AtomicU32::new(parent.umask());
-        process.credentials = SpinLock::new(parent.credentials.lock().clone());
         process.limits = SpinLock::new(*parent.limits.lock());
         process.file_limit = AtomicU64::new(parent.file_limit.load(Relaxed));
         process.file_size_limit = AtomicU64::new(parent.file_size_limit.load(Relaxed));
@@ -395,21 +401,14 @@ impl Process {
         self.umask.swap(mask & 0o777, Relaxed)
     }
 
-    /// (effective uid, effective gid); permission checks.
-    pub fn credentials(&self) -> (u32, u32) {
-        let credentials = self.credentials.lock();
-        (credentials.uid.effective, credentials.gid.effective)
-    }
-
-    /// (real uid, real gid).
-    pub fn real_ids(&self) -> (u32, u32) {
-        let credentials = self.credentials.lock();
-        (credentials.uid.real, credentials.gid.real)
-    }
-
-    /// All of it, locked.
-    pub fn full_credentials(&self) -> SpinGuard<'_, Credentials> {
+    /// Its first thread's credentials, locked: what others go by who mean the process.
+    pub fn credentials(&self) -> SpinGuard<'_, Arc<Credentials>> {
         self.credentials.lock()
+    }
+
+    pub(super) fn set_credentials(&self, new: Arc<Credentials>) {
+        let former = core::mem::replace(&mut *self.credentials(), new);
+        drop(former);
     }
 
     /// Soft limit of RLIMIT_NOFILE.
@@ -476,19 +475,7 @@ impl Process {
     /// execve(2): handlers become the default, timers of timer_create(2) go.
     pub(super) fn reset_for_execve(&self) {
         self.timers.clear(false);
-        self.dumpable.store(1, Relaxed);
         self.signals.lock().reset_handlers();
-        let mut credentials = self.credentials.lock();
-        credentials.uid.saved = credentials.uid.effective;
-        credentials.gid.saved = credentials.gid.effective;
-        credentials.capabilities = credentials.capabilities.after_execve(&credentials.uid);
-    }
-
-    /// ptrace(2), "Ptrace access mode checking": whether it may look into another process and change it.
-    pub fn may_trace(&self, other: &Process) -> bool {
-        let bearer = self.full_credentials().clone();
-        let is_open_to_all = other.dumpable.load(Relaxed) == 1 || bearer.has(CAP_SYS_PTRACE);
-        self.pid == other.pid || is_open_to_all && bearer.may_trace(&other.full_credentials())
     }
 
     /// CPU time of all its threads, ended ones too.

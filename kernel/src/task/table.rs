@@ -3,6 +3,7 @@
 //!
 //! The lock is taken before a process's signal lock and never while a run queue's is held.
 
+use super::credentials::Credentials;
 use super::{Process, Thread};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -83,6 +84,14 @@ pub fn process(pid: i32) -> Option<Arc<Process>> {
 
 pub fn thread(tid: i32) -> Option<Arc<Thread>> {
     TABLE.lock().threads.get(&tid).cloned()
+}
+
+/// The credentials of a thread by its number; that of a process's first thread stands for it also after its end.
+pub fn credentials(tid: i32) -> Option<Arc<Credentials>> {
+    match thread(tid) {
+        Some(thread) => Some(thread.credentials().clone()),
+        None => process(tid).map(|process| process.credentials().clone()),
+    }
 }
 
 /// Every process, in order of its number.

@@ -72,7 +72,7 @@ pub fn child_changed(child: &Process, code: i32, signal: i32) {
     };
     if parent.action(SIGCHLD).flags & SA_NOCLDSTOP == 0 {
         let info = Info::new(SIGCHLD, code)
-            .with_sender(child.pid, child.real_ids().0)
+            .with_sender(child.pid, child.credentials().uid.real)
             .with_status(signal, 0);
         parent.send_signal(SIGCHLD, info);
     }
@@ -121,7 +121,7 @@ fn told_of_end(process: &Process) -> Told {
     usage.add(process.children_usage());
     Told {
         pid: process.pid,
-        uid: process.real_ids().0,
+        uid: process.credentials().uid.real,
         code: if signal != 0 { CLD_KILLED } else { CLD_EXITED },
         status: if signal != 0 { signal } else { (wait_status >> 8) & 0xff },
         wait_status,
@@ -188,7 +188,7 @@ fn poll(parent: &Process, whose: Whose, options: u32) -> Result<Option<Told>, Er
                 None
             };
             if let Some((code, status, wait_status)) = news {
-                let uid = child.real_ids().0;
+                let uid = child.credentials().uid.real;
                 return Ok(Some(Told {
                     pid: child.pid,
                     uid,

@@ -29,6 +29,7 @@ const PROGRAMS: &[&str] = &[
     "process_memory",
     "limits",
     "capabilities",
+    "credentials",
     "signals",
     "sigio",
     "threads",

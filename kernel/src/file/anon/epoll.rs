@@ -31,7 +31,7 @@ pub struct EpollFile {
 impl EpollFile {
     /// An epoll that counts against the running process's user. ENOMEM.
     pub fn new() -> Result<EpollFile, Errno> {
-        let uid = task::with_current(|thread| thread.process.real_ids().0);
+        let uid = task::with_current(|thread| thread.credentials().uid.real);
         Ok(EpollFile {
             epoll: Epoll::with_budget(BUDGETS.get(uid, || Budget::new(MAX_USER_WATCHES))?),
             params: SpinLock::new(EpollParams::default()),

@@ -21,7 +21,7 @@ pub struct InotifyFile(pub Arc<Instance>);
 impl InotifyFile {
     /// An instance that counts against the running process's user. EMFILE, ENOMEM.
     pub fn new() -> Result<InotifyFile, Errno> {
-        let uid = task::with_current(|thread| thread.process.real_ids().0);
+        let uid = task::with_current(|thread| thread.credentials().uid.real);
         Ok(InotifyFile(Instance::new(USERS.get(uid, Usage::default)?)?))
     }
 }

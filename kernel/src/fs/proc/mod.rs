@@ -202,7 +202,7 @@ impl ProcInode {
             What::SubjectSecret(write) => {
                 let subject = self.subject()?;
                 let process = subject.find()?;
-                if !task::with_current(|thread| thread.process.may_trace(&process)) {
+                if !task::with_current(|thread| thread.may_trace(&process, |own| own.file)) {
                     return Err(Errno::EACCES);
                 }
                 write(subject, &mut text)?;

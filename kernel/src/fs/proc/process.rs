@@ -5,7 +5,7 @@ use super::strings::{command_line, environment};
 use super::{Item, What};
 use crate::arch::PAGE_SIZE;
 use crate::task::capabilities::Capabilities;
-use crate::task::credentials::Ids;
+use crate::task::credentials::{Credentials, Ids};
 use crate::task::{Process, Thread, table};
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -191,9 +191,21 @@ impl Subject {
             .cloned()
     }
 
+    /// The thread's, or those of the process where the thread has ended.
+    fn credentials(&self, process: &Process) -> Arc<Credentials> {
+        let threads = process.threads();
+        match threads.iter().find(|thread| thread.tid() == self.tid) {
+            Some(thread) => thread.credentials().clone(),
+            None => process.credentials().clone(),
+        }
+    }
+
     /// Effective user and group, for the owner of the files.
     pub fn owner(&self) -> (u32, u32) {
-        self.find().map_or((0, 0), |process| process.credentials())
+        self.find().map_or((0, 0), |process| {
+            let credentials = self.credentials(&process);
+            (credentials.uid.effective, credentials.gid.effective)
+        })
     }
 }
 
@@ -236,7 +248,7 @@ fn set_oom_score(subject: &Subject, text: &str) -> Result<(), Errno> {
     if !(-1000..=1000).contains(&score) {
         return Err(Errno::EINVAL);
     }
-    if score < 0 && !crate::task::with_current(|thread| thread.process.full_credentials().has(CAP_SYS_RESOURCE)) {
+    if score < 0 && !crate::task::with_current(|thread| thread.credentials().has(CAP_SYS_RESOURCE)) {
         return Err(Errno::EACCES);
     }
     subject.find()?.oom_score.store(score, Relaxed);
@@ -312,17 +324,21 @@ fn capability_lines(sets: &Capabilities, text: &mut String) {
         ("Prm", sets.permitted),
         ("Eff", sets.effective),
         ("Bnd", sets.bounding),
-        ("Amb", 0),
+        ("Amb", sets.ambient),
     ];
     for (name, set) in lines {
         let _ = writeln!(text, "Cap{name}:\t{set:016x}");
     }
 }
 
-/// The identity for files is the effective one.
 fn four_ids(ids: &Ids) -> String {
-    let Ids { real, effective, saved } = ids;
-    alloc::format!("{real}\t{effective}\t{saved}\t{effective}")
+    let Ids {
+        real,
+        effective,
+        saved,
+        file,
+    } = ids;
+    alloc::format!("{real}\t{effective}\t{saved}\t{file}")
 }
 
 fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
@@ -335,7 +351,7 @@ fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
         'T' => "stopped",
         _ => "zombie",
     };
-    let credentials = process.full_credentials().clone();
+    let credentials = subject.credentials(&process);
     let (size, resident) = usage(&process);
     let thread_count = process.threads().len();
     let _ = writeln!(
@@ -373,6 +389,7 @@ fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
         let _ = writeln!(text, "SigPnd:\t{:016x}", process.pending_for(&thread));
         let _ = writeln!(text, "SigBlk:\t{:016x}", thread.signals.mask());
         capability_lines(&credentials.capabilities, text);
+        let _ = writeln!(text, "NoNewPrivs:\t{}", u32::from(credentials.no_new_privileges));
         let _ = writeln!(
             text,
             "Cpus_allowed:\t{:x}",

@@ -129,7 +129,7 @@ impl NetlinkSocket {
 
     /// EPERM where somebody without privileges would talk to others than the kernel.
     fn check_peer(to: Netlink) -> Result<(), Errno> {
-        let privileged = || task::with_current(|thread| thread.process.full_credentials().has(CAP_NET_ADMIN));
+        let privileged = || task::with_current(|thread| thread.credentials().has(CAP_NET_ADMIN));
         if to == Netlink::default() || privileged() {
             Ok(())
         } else {

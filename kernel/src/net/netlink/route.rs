@@ -92,7 +92,7 @@ fn tell(request: &Request, port: u32, answer: &mut Answer) -> Result<(), Errno> 
 }
 
 fn is_privileged() -> bool {
-    task::with_current(|thread| thread.process.full_credentials().has(CAP_NET_ADMIN))
+    task::with_current(|thread| thread.credentials().has(CAP_NET_ADMIN))
 }
 
 fn family_of(own: Own) -> u16 {

@@ -41,7 +41,9 @@ impl Direction {
         Segment {
             len,
             cost: cut.cost(len),
-            credentials: message.credentials.or_else(|| passes.then(Credentials::running)),
+            credentials: message
+                .credentials
+                .or_else(|| passes.then(|| Credentials::running(|ids| ids.real))),
             rights: message.rights.take(),
             origin: None,
             was_seen: false,

@@ -193,7 +193,9 @@ impl Datagram {
         let segment = Segment {
             len,
             cost,
-            credentials: message.credentials.or_else(|| passes.then(Credentials::running)),
+            credentials: message
+                .credentials
+                .or_else(|| passes.then(|| Credentials::running(|ids| ids.real))),
             rights: message.rights.take(),
             origin: Some(Origin::new(sender.sender.clone(), cost)),
             was_seen: false,

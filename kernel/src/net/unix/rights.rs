@@ -62,7 +62,7 @@ impl Rights {
     /// Descriptions that leave now. ETOOMANYREFS where more of the user's are in flight than it may have open; ENOMEM.
     pub fn new(files: Vec<Arc<OpenFile>>) -> Result<Rights, Errno> {
         let (user, limit) = task::with_current(|thread| {
-            let credentials = thread.process.full_credentials();
+            let credentials = thread.credentials();
             let user = credentials.uid.real;
             let privileged = credentials.has(CAP_SYS_RESOURCE);
             drop(credentials);

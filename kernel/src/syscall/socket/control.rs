@@ -85,12 +85,10 @@ fn read_credentials(call: &Call, at: usize, len: usize) -> Result<Credentials, E
         return Err(Errno::EINVAL);
     }
     let [pid, uid, gid]: [u32; 3] = user::read(at)?;
-    let process = &call.thread().process;
-    let own = process.full_credentials();
-    let has = |ids: crate::task::credentials::Ids, id| [ids.real, ids.effective, ids.saved].contains(&id);
-    let may_say = (pid as i32 == process.pid || own.has(CAP_SYS_ADMIN))
-        && (has(own.uid, uid) || own.has(CAP_SETUID))
-        && (has(own.gid, gid) || own.has(CAP_SETGID));
+    let own = call.thread().credentials();
+    let may_say = (pid as i32 == call.thread().process.pid || own.has(CAP_SYS_ADMIN))
+        && (own.uid.three().contains(&uid) || own.has(CAP_SETUID))
+        && (own.gid.three().contains(&gid) || own.has(CAP_SETGID));
     if !may_say {
         return Err(Errno::EPERM);
     }

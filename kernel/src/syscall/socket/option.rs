@@ -57,7 +57,7 @@ fn device(value: OptionValue) -> Result<i32, Errno> {
 /// Binds a socket to an interface, to none by 0: EPERM where it has one and the caller may not take it away, EINVAL.
 fn bind_to_device(call: &Call, protocol: &Arc<dyn Protocol>, number: i32) -> Result<(), Errno> {
     let common = protocol.common();
-    if common.bound_interface().is_some() && !call.thread().process.full_credentials().has(CAP_NET_RAW) {
+    if common.bound_interface().is_some() && !call.thread().credentials().has(CAP_NET_RAW) {
         return Err(Errno::EPERM);
     }
     let number = u32::try_from(number).map_err(|_| Errno::EINVAL)?;
@@ -70,7 +70,7 @@ fn set_socket_option(call: &Call, protocol: &Arc<dyn Protocol>, name: i32, value
     let int = value.int()?;
     let options = &protocol.common().options;
     let is_unix = protocol.common().domain == AF_UNIX;
-    let may = |capability| call.thread().process.full_credentials().has(capability);
+    let may = |capability| call.thread().credentials().has(capability);
     match name {
         SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
             let [seconds, microseconds]: [i64; 2] = value.read()?;

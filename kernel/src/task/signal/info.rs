@@ -53,7 +53,7 @@ impl Info {
     /// From the running process: kill(2), tgkill(2).
     pub fn from_running(signal: u32, code: i32) -> Info {
         current::with_current(|thread| {
-            Info::new(signal, code).with_sender(thread.process.pid, thread.process.real_ids().0)
+            Info::new(signal, code).with_sender(thread.process.pid, thread.credentials().uid.real)
         })
     }
 
