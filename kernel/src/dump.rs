@@ -112,7 +112,9 @@ fn describe_thread(out: &mut impl Write, thread: &Thread) -> fmt::Result {
 
 /// What of a process's descriptors can be waited for: what is ready, and who waits.
 fn describe_files(out: &mut impl Write, process: &Process) -> fmt::Result {
-    let files = process.files();
+    let Some(files) = process.files() else {
+        return Ok(());
+    };
     let mut next = files.next(0);
     while let Some(fd) = next {
         if let Ok(open) = files.get(fd)

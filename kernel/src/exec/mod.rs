@@ -128,7 +128,7 @@ impl Executable {
 
     /// An interpreter by its path. A relative one starts from the working directory.
     fn find(path: &[u8]) -> Result<Executable, Errno> {
-        let cwd = crate::task::with_current(|thread| thread.process.cwd());
+        let cwd = crate::task::with_current(|thread| thread.cwd());
         Executable::open(&fs::resolve(&cwd, path, true)?)
     }
 

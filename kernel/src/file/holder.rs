@@ -1,4 +1,4 @@
-//! Which table of descriptors a process has: one that it may share with other processes until it wants its own.
+//! Which table of descriptors a thread has: one that it may share with others until it wants its own.
 
 use super::FdTable;
 use alloc::boxed::Box;
@@ -7,10 +7,10 @@ use core::sync::atomic::{AtomicBool, Ordering::AcqRel};
 use libsyscall::abi::Errno;
 use spin::Once;
 
-/// How often a process may leave a shared table for one of its own.
+/// How often a thread may leave a shared table for one of its own.
 const COPIES_MAX: usize = 16;
 
-/// A process's table, and the one that came after it, if the process has left it for a copy. Those it has left stay here
+/// A thread's table, and the one that came after it, if the thread has left it for a copy. Those it has left stay here
 /// to its end, because a call may still look at them; it is none of their users any more.
 pub struct TableHolder {
     table: Arc<FdTable>,
@@ -47,8 +47,8 @@ impl TableHolder {
         &self.last().table
     }
 
-    /// Makes a table that others use one of its own. Not while another thread of the process may do so too. ENOMEM also
-    /// where it has done so too often.
+    /// Makes a table that others use one of the running thread's own, which has this. ENOMEM also where it has done so too
+    /// often.
     pub fn unshare(&self) -> Result<(), Errno> {
         let shared = self.last();
         if shared.table.is_shared() {
@@ -62,7 +62,7 @@ impl TableHolder {
         Ok(())
     }
 
-    /// The process uses its table no more: its end.
+    /// The thread uses its table no more: its end.
     pub fn leave_last(&self) {
         self.last().leave();
     }

@@ -1,4 +1,4 @@
-//! A process's descriptors.
+//! The descriptors of a process, or of those of its threads that share them.
 //!
 //! Numbers in use are bits, and a second row of bits says which words of the first are full, so that the lowest free
 //! number among a million is found in some dozen steps.
@@ -19,7 +19,7 @@ pub const NUMBERS_MAX: usize = 1 << 20;
 pub struct FdTable {
     /// Owner of its record locks; never used twice.
     id: u64,
-    /// The processes that have it.
+    /// The threads that have it.
     users: AtomicUsize,
     /// Runs of [`FdTable::while_lent`], counted by development builds.
     lent: AtomicU32,
@@ -175,19 +175,19 @@ impl FdTable {
         })
     }
 
-    /// A process has it from now on.
+    /// A thread has it from now on.
     pub(super) fn add_user(&self) {
         self.users.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A process has it no more; the last one closes everything.
+    /// A thread has it no more; the last one closes everything.
     pub(super) fn remove_user(&self) {
         if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.close_all();
         }
     }
 
-    /// Whether several processes have it.
+    /// Whether several threads have it.
     #[inline]
     pub fn is_shared(&self) -> bool {
         self.users.load(Ordering::Acquire) > 1
@@ -347,7 +347,7 @@ impl FdTable {
         crate::net::unix::rights::collect();
     }
 
-    /// Closes everything, for a process that ends while others may still look at its table. Locks go first, then the
+    /// Closes everything, for a thread that ends while others may still look at its table. Locks go first, then the
     /// descriptions from the highest number down: who watches several of them hears of their ends in that order.
     fn close_all(&self) {
         self.check_nothing_lent();

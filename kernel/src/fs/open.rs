@@ -76,7 +76,7 @@ fn resolve_for_open(
 }
 
 fn make(who: &Credentials, directory: &Place, last: &Last, mode: u32) -> Result<Place, Errno> {
-    let umask = crate::task::with_current(|thread| thread.process.umask());
+    let umask = crate::task::with_current(|thread| thread.umask());
     tmpfs::create(
         who,
         directory,
@@ -108,7 +108,7 @@ fn open_temporary(
     if stat.dev != super::TMPFS_DEVICE {
         return Err(Errno::EOPNOTSUPP);
     }
-    let umask = crate::task::with_current(|thread| thread.process.umask());
+    let umask = crate::task::with_current(|thread| thread.umask());
     let node = Node::unnamed(mode & 0o7777 & !umask, *who, Seals::SEAL);
     let name = alloc::format!("{}/#{} (deleted)", directory.display(), node.ino());
     open_place_as(who, &Place::nameless(name.as_bytes(), node), flags & !O_TMPFILE, true)

@@ -61,7 +61,7 @@ bitflags! {
 
 /// The running process's root.
 pub(super) fn current_root() -> Place {
-    crate::task::with_current(|thread| thread.process.root())
+    crate::task::with_current(|thread| thread.root())
 }
 
 /// The end of a path.

@@ -100,7 +100,7 @@ fn create(who: &Credentials, name: &[u8], mode: u32, size: Option<(i64, i64)>) -
         Some((maximum, message)) => Size::checked(who, maximum, message)?,
         None => Size::usual(),
     };
-    let umask = task::with_current(|thread| thread.process.umask());
+    let umask = task::with_current(|thread| thread.umask());
     let share = Share::take(who, size)?;
     let queue = Arc::new(Queue::new(mode & 0o7777 & !umask, who, size, share));
     let made = QueueFile {

@@ -188,7 +188,7 @@ pub fn change_times(target: &Target, times: [Timespec; 2]) -> Result<usize, Errn
 }
 
 fn umask(call: &mut Call) -> Result<usize, Errno> {
-    Ok(call.thread().process.set_umask(call.uint(0) & 0o777) as usize)
+    Ok(call.thread().set_umask(call.uint(0) & 0o777) as usize)
 }
 
 // Extended attributes: files have none and take none, as on a filesystem without them.

@@ -34,10 +34,10 @@ pub fn install(call: &Call, open: Arc<OpenFile>, cloexec: bool) -> Result<usize,
 }
 
 fn install_from(call: &Call, open: Arc<OpenFile>, cloexec: bool, from: i32) -> Result<usize, Errno> {
-    let process = &call.thread().process;
-    process
+    let thread = call.thread();
+    thread
         .files()
-        .insert(open, cloexec, from, process.file_limit())
+        .insert(open, cloexec, from, thread.process.file_limit())
         .map(|fd| fd as usize)
 }
 
@@ -119,7 +119,7 @@ fn read_how(address: usize, size: usize) -> Result<[u64; 3], Errno> {
 }
 
 fn close(call: &mut Call) -> Result<usize, Errno> {
-    call.thread().process.files().close(call.int(0))?.close();
+    call.thread().files().close(call.int(0))?.close();
     // It may have been the last way to a socket that is in flight itself.
     rights::collect();
     Ok(0)
@@ -132,9 +132,9 @@ fn close_range(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     if flags & CLOSE_RANGE_UNSHARE != 0 {
-        call.thread().process.unshare_files()?;
+        call.thread().unshare_files()?;
     }
-    let files = call.thread().process.files();
+    let files = call.thread().files();
     let last = last.min(i32::MAX as u32) as i32;
     let mut from = first.min(i32::MAX as u32) as i32;
     while let Some(fd) = files.next(from).filter(|&fd| fd <= last) {
@@ -151,7 +151,7 @@ fn close_range(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn dup(call: &mut Call) -> Result<usize, Errno> {
-    let open = call.thread().process.files().get_any(call.int(0))?;
+    let open = call.thread().files().get_any(call.int(0))?;
     install(call, open, false)
 }
 
@@ -165,9 +165,12 @@ fn dup3(call: &mut Call) -> Result<usize, Errno> {
 
 /// dup2(2) of two different numbers.
 pub fn dup_to(call: &Call, old: i32, new: i32, cloexec: bool) -> Result<usize, Errno> {
-    let process = &call.thread().process;
-    let open = process.files().get_any(old)?;
-    if let Some(former) = process.files().replace(new, open, cloexec, process.file_limit())? {
+    let thread = call.thread();
+    let open = thread.files().get_any(old)?;
+    if let Some(former) = thread
+        .files()
+        .replace(new, open, cloexec, thread.process.file_limit())?
+    {
         former.close();
     }
     Ok(new as usize)
@@ -184,7 +187,7 @@ pub fn make_pipe(call: &Call, numbers: usize, flags: u32) -> Result<usize, Errno
     }
     let (reader, writer) = pipe::create(flags & (O_NONBLOCK | O_DIRECT))?;
     let cloexec = flags & O_CLOEXEC != 0;
-    let files = call.thread().process.files();
+    let files = call.thread().files();
     let first = install(call, reader, cloexec)?;
     let second = match install(call, writer, cloexec) {
         Ok(second) => second,
@@ -204,7 +207,7 @@ pub fn make_pipe(call: &Call, numbers: usize, flags: u32) -> Result<usize, Errno
 fn fcntl(call: &mut Call) -> Result<usize, Errno> {
     let (fd, command) = (call.int(0), call.uint(1));
     let process = &call.thread().process;
-    let files = process.files();
+    let files = call.thread().files();
     let open = files.get_any(fd)?;
     match command {
         F_DUPFD | F_DUPFD_CLOEXEC => {
@@ -257,12 +260,7 @@ fn ioctl(call: &mut Call) -> Result<usize, Errno> {
     let (fd, command, argument) = (call.int(0), call.uint(1), call.arg(2));
     let open = call.file(0)?;
     match command {
-        FIOCLEX | FIONCLEX => call
-            .thread()
-            .process
-            .files()
-            .set_cloexec(fd, command == FIOCLEX)
-            .map(|()| 0),
+        FIOCLEX | FIONCLEX => call.thread().files().set_cloexec(fd, command == FIOCLEX).map(|()| 0),
         FIONBIO => {
             let on = user::read::<i32>(argument)? != 0;
             open.set_flags(if on {

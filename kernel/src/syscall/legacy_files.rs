@@ -64,7 +64,7 @@ pub const CALLS: &[Line] = &[
 fn dup2(call: &mut Call) -> Result<usize, Errno> {
     let (old, new) = (call.int(0), call.int(1));
     if old == new {
-        call.thread().process.files().get_any(old)?;
+        call.thread().files().get_any(old)?;
         return Ok(new as usize);
     }
     descriptor::dup_to(call, old, new, false)

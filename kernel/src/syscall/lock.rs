@@ -66,7 +66,7 @@ pub fn record(call: &Call, open: &OpenFile, command: u32) -> Result<usize, Errno
         Owner::Description(open.id())
     } else {
         Owner::Table {
-            id: call.thread().process.files().id(),
+            id: call.thread().files().id(),
             pid: call.thread().process.pid,
         }
     };

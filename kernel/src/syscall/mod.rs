@@ -81,7 +81,7 @@ impl Call {
     /// The open file of descriptor argument `n`; EBADF.
     #[inline]
     pub fn file(&self, n: usize) -> Result<Arc<OpenFile>, Errno> {
-        self.thread().process.files().get(self.int(n))
+        self.thread().files().get(self.int(n))
     }
     /// Lends the open file of descriptor argument `n`, O_PATH or not, to `f`, which closes no descriptor: EBADF.
     #[inline]

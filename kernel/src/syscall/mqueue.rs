@@ -44,8 +44,8 @@ fn mq_open(call: &mut Call) -> Result<usize, Errno> {
         }
     };
     let name = read_name(call.arg(0))?;
-    let process = &call.thread().process;
-    process.files().check_room(process.file_limit())?;
+    let thread = call.thread();
+    thread.files().check_room(thread.process.file_limit())?;
     let open = mqueue::open(&name, flags, mode, size)?;
     if flags & O_DIRECT != 0 {
         return Err(Errno::EINVAL);
@@ -146,7 +146,7 @@ fn read_request(call: &Call, address: usize) -> Result<Request, Errno> {
         SIGEV_SIGNAL if signal <= SIGNAL_COUNT => Ok(Request::Signal { signal, value }),
         SIGEV_THREAD => {
             let cookie = user::read(value as usize)?;
-            let socket = call.thread().process.files().get(signal as i32)?;
+            let socket = call.thread().files().get(signal as i32)?;
             Ok(Request::Cookie(cookie, Promise::new(&socket, NOTIFY_COOKIE_LEN)?))
         }
         _ => Err(Errno::EINVAL),

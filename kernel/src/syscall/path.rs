@@ -14,15 +14,15 @@ use sync::SpinLock;
 /// Where a path relative to descriptor `directory` starts. An absolute one does not look at the descriptor.
 pub fn start(call: &Call, directory: i32, path: &[u8]) -> Result<Place, Errno> {
     if path.first() == Some(&b'/') {
-        return Ok(call.thread().process.root());
+        return Ok(call.thread().root());
     }
     if directory == AT_FDCWD {
-        return Ok(call.thread().process.cwd());
+        return Ok(call.thread().cwd());
     }
-    let open = call.thread().process.files().get_any(directory)?;
+    let open = call.thread().files().get_any(directory)?;
     if path.is_empty() {
         // Not looked at: the empty path is ENOENT wherever it starts.
-        return Ok(call.thread().process.cwd());
+        return Ok(call.thread().cwd());
     }
     open.file.place().cloned().ok_or(Errno::ENOTDIR)
 }
@@ -105,9 +105,9 @@ pub fn target_as(who: &Credentials, call: &Call, directory: i32, path: usize, fl
 pub fn target_of(who: &Credentials, call: &Call, directory: i32, path: &[u8], flags: u32) -> Result<Target, Errno> {
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
         if directory == AT_FDCWD {
-            return Ok(Target::Place(call.thread().process.cwd()));
+            return Ok(Target::Place(call.thread().cwd()));
         }
-        return Ok(Target::File(call.thread().process.files().get_any(directory)?));
+        return Ok(Target::File(call.thread().files().get_any(directory)?));
     }
     let at = start(call, directory, path)?;
     Ok(Target::Place(fs::resolve_as(

@@ -77,7 +77,7 @@ impl Polled {
 
     /// Adds a descriptor; one that is not open reports NVAL.
     fn push(&mut self, thread: &Thread, fd: i32, interest: EventMask) {
-        let Ok(open) = thread.process.files().get(fd) else {
+        let Ok(open) = thread.files().get(fd) else {
             return self.items.push(PollItem::settled(EventMask::NVAL));
         };
         self.items.push(match open.file.clone().pollable() {
@@ -205,7 +205,7 @@ fn has(set: &Option<Vec<u64>>, fd: usize) -> bool {
 fn select_fds(call: &Call, deadline_ns: Option<u64>) -> Result<usize, Errno> {
     let count = usize::try_from(call.int(0)).map_err(|_| Errno::EINVAL)?;
     // Descriptors past the table's largest can't be open: no more than that is looked at.
-    let count = count.min(call.thread().process.files().capacity());
+    let count = count.min(call.thread().files().capacity());
     let words = count.div_ceil(WORD_BITS);
     let addresses = [call.arg(1), call.arg(2), call.arg(3)];
     let mut sets: Sets = [None, None, None];

@@ -48,7 +48,7 @@ pub fn encode(stat: &Stat) -> abi::Stat {
 }
 
 fn fstat(call: &mut Call) -> Result<usize, Errno> {
-    let open = call.thread().process.files().get_any(call.int(0))?;
+    let open = call.thread().files().get_any(call.int(0))?;
     user::write(call.arg(1), &encode(&open.file.stat()))?;
     Ok(0)
 }
@@ -141,7 +141,7 @@ fn statfs(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn fstatfs(call: &mut Call) -> Result<usize, Errno> {
-    let open = call.thread().process.files().get_any(call.int(0))?;
+    let open = call.thread().files().get_any(call.int(0))?;
     write_statfs(&Target::File(open), call.arg(1))
 }
 

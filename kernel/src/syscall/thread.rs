@@ -38,15 +38,17 @@ fn make(call: &mut Call, wish: &Wish) -> Result<usize, Errno> {
     clone::clone(call.thread(), &call.frame, wish)
 }
 
-/// unshare(2) of what processes share here: descriptors. A working directory is each process's own anyway. EINVAL for
-/// everything else, and for one of several threads, which share both for good.
+/// unshare(2) of what threads may share or not: descriptors and directories. EINVAL for everything else. ENOMEM.
 fn unshare(call: &mut Call) -> Result<usize, Errno> {
     let flags = call.arg(0) as u64;
     if flags & !(CLONE_FILES | CLONE_FS) != 0 {
         return Err(Errno::EINVAL);
     }
-    if flags != 0 {
-        call.thread().process.unshare_files()?;
+    if flags & CLONE_FILES != 0 {
+        call.thread().unshare_files()?;
+    }
+    if flags & CLONE_FS != 0 {
+        call.thread().unshare_directories();
     }
     Ok(0)
 }

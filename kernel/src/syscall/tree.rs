@@ -63,7 +63,7 @@ impl Named {
 }
 
 fn masked(call: &Call, mode: u32) -> u32 {
-    mode & 0o7777 & !call.thread().process.umask()
+    mode & 0o7777 & !call.thread().umask()
 }
 
 fn mkdirat(call: &mut Call) -> Result<usize, Errno> {
@@ -241,7 +241,7 @@ fn getdents64(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn getcwd(call: &mut Call) -> Result<usize, Errno> {
-    let mut path = call.thread().process.cwd().path().ok_or(Errno::ENOENT)?;
+    let mut path = call.thread().cwd().path().ok_or(Errno::ENOENT)?;
     path.push(0);
     if path.len() > call.arg(1) {
         return Err(Errno::ERANGE);
@@ -261,7 +261,7 @@ fn check_directory(place: &Place) -> Result<(), Errno> {
 
 fn change_directory(call: &Call, place: &Place) -> Result<usize, Errno> {
     check_directory(place)?;
-    call.thread().process.set_cwd(place.clone());
+    call.thread().set_cwd(place.clone());
     Ok(0)
 }
 
@@ -270,7 +270,7 @@ fn chdir(call: &mut Call) -> Result<usize, Errno> {
 }
 
 fn fchdir(call: &mut Call) -> Result<usize, Errno> {
-    let open = call.thread().process.files().get_any(call.int(0))?;
+    let open = call.thread().files().get_any(call.int(0))?;
     change_directory(call, open.file.place().ok_or(Errno::ENOTDIR)?)
 }
 
@@ -282,7 +282,7 @@ fn chroot(call: &mut Call) -> Result<usize, Errno> {
     if !access::current().has(CAP_SYS_CHROOT) {
         return Err(Errno::EPERM);
     }
-    call.thread().process.set_root(place.clone());
+    call.thread().set_root(place.clone());
     Ok(0)
 }
 

@@ -1,8 +1,11 @@
 //! clone(2) in all its forms: threads, fork, vfork.
 
+use super::belongings::Belongings;
 use super::signal::ProcessSignals;
 use super::{Process, Thread, sched, table, wait};
 use crate::arch::trap::TrapFrame;
+use crate::file::FdTable;
+use crate::fs::Place;
 use crate::mm::user;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
@@ -49,16 +52,15 @@ pub fn clone(parent: &Arc<Thread>, frame: &TrapFrame, wish: &Wish) -> Result<usi
     if wish.stack != 0 {
         child_frame.set_sp(wish.stack);
     }
-    if has(CLONE_THREAD) || has(CLONE_FILES) {
-        parent.share_files();
-    }
     let tls = has(CLONE_SETTLS).then_some(wish.tls);
+    let belongings = Belongings::inherited(parent, flags)?;
     let child = if has(CLONE_THREAD) {
-        Thread::user(table::new_id(), parent.process.clone(), &child_frame, tls, Some(parent))?
+        let process = parent.process.clone();
+        Thread::user(table::new_id(), process, &child_frame, tls, Some(parent), belongings)?
     } else {
         let process = new_process(parent, wish)?;
         let pid = process.pid;
-        let child = Thread::user(pid, process, &child_frame, tls, Some(parent))?;
+        let child = Thread::user(pid, process, &child_frame, tls, Some(parent), belongings)?;
         if !has(CLONE_VM) || has(CLONE_VFORK) {
             // sigaltstack(2): a thread that shares memory with its maker starts without one.
             child.signals.set_alternate(parent.signals.alternate());
@@ -100,16 +102,11 @@ fn new_process(thread: &Thread, wish: &Wish) -> Result<Arc<Process>, Errno> {
     } else {
         parent.space().fork()?
     };
-    let files = if has(CLONE_FILES) {
-        parent.files().clone()
-    } else {
-        parent.files().duplicate()?
-    };
     let mut signals: ProcessSignals = parent.signals.lock().inherited();
     if has(CLONE_CLEAR_SIGHAND) {
         signals.reset_handlers();
     }
-    let process = Process::child(thread, files, space, signals);
+    let process = Process::child(thread, space, signals);
     process.exit_signal.store(wish.exit_signal, Relaxed);
     Ok(process)
 }
@@ -157,9 +154,16 @@ fn enlist(parent: &Arc<Thread>, child: &Arc<Thread>, as_sibling: bool) -> Result
     Ok(())
 }
 
-/// Starts the first program.
-pub fn start_first(process: Arc<Process>, frame: &TrapFrame, name: &[u8]) -> Result<(), Errno> {
-    let thread = Thread::user(process.pid, process.clone(), frame, None, None)?;
+/// Starts the first program, with its standard descriptors.
+pub fn start_first(
+    process: Arc<Process>,
+    frame: &TrapFrame,
+    name: &[u8],
+    files: Arc<FdTable>,
+    cwd: Place,
+) -> Result<(), Errno> {
+    let belongings = Belongings::new(files, Some(cwd));
+    let thread = Thread::user(process.pid, process.clone(), frame, None, None, belongings)?;
     thread.set_name(name);
     process.exit_signal.store(SIGCHLD, Relaxed);
     process.threads().push(thread.clone());

@@ -109,9 +109,7 @@ pub fn with_file<R>(fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> R
 pub fn with_two_files<R>(fds: [i32; 2], f: impl FnOnce(&OpenFile, &OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
     with_running(move |thread| match own_files(thread) {
         Some((files, slots)) => files.while_lent(move || f(slots.get(fds[0])?, slots.get(fds[1])?)),
-        None => with_share(thread, fds[0], move |first| {
-            f(first, &*thread.process.files().get_any(fds[1])?)
-        }),
+        None => with_share(thread, fds[0], move |first| f(first, &*thread.files().get_any(fds[1])?)),
     })
 }
 
@@ -122,7 +120,7 @@ fn own_files(thread: &Thread) -> Option<(&FdTable, &Slots)> {
     if files.is_null() {
         return None;
     }
-    // SAFETY: the table is the process's, and so stays as long as the thread. The running thread is the only one that
+    // SAFETY: the thread's holder keeps the table as long as the thread. The running thread is the only one that
     // changes it, and does not do so while it looks: what it finds stays in its slot until it closes the number itself.
     unsafe { Some((&*files, &*(*files).unlocked())) }
 }
@@ -130,8 +128,8 @@ fn own_files(thread: &Thread) -> Option<(&FdTable, &Slots)> {
 /// A share of the open file keeps it for `f`. Apart, so that who needs none saves no registers for it.
 #[inline(never)]
 fn with_share<R>(thread: &Thread, fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
-    let files = thread.process.files();
-    if thread.process.has_files_alone(files) {
+    let files = thread.files();
+    if !files.is_shared() {
         thread.own_files.store(Arc::as_ptr(files).cast_mut(), Relaxed);
     }
     let share = files.get_any(fd)?;

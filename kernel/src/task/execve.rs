@@ -58,11 +58,11 @@ pub fn execve(
     if !exit::end_other_threads(thread) {
         return Err(Errno::EAGAIN);
     }
-    thread.process.unshare_files()?;
+    thread.unshare_files()?;
     // From here on nothing fails.
     exit::leave_memory(thread);
     let process = &thread.process;
-    process.files().close_on_exec();
+    thread.files().close_on_exec();
     process.reset_for_execve();
     thread.signals.reset_for_execve();
     thread.set_name(base_name(name));
@@ -149,9 +149,9 @@ fn try_start_first(
     let id = table::first_id(is_init);
     // Without a terminal it is a job of process 1's, as a build's programs are: a terminal that it opens stays nobody's.
     let session = if tty::lead_first_session(id) { id } else { 1 };
-    let process: Arc<Process> = Process::first(id, session, files, loaded.space.clone(), cwd);
+    let process: Arc<Process> = Process::first(id, session, loaded.space.clone());
     process.set_executable(executable(loaded));
     process.has_executed.store(false, Relaxed);
     process.signal_return.store(signal_return, Relaxed);
-    clone::start_first(process, &frame, base_name(path))
+    clone::start_first(process, &frame, base_name(path), files, cwd)
 }

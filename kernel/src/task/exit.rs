@@ -62,6 +62,7 @@ pub fn exit_thread(thread: &Arc<Thread>) -> ! {
     let process = &thread.process;
     process.ended_ns.fetch_add(thread.ran_ns(), Relaxed);
     process.ended_faults.fetch_add(thread.faults.swap(0, Relaxed), Relaxed);
+    thread.belongings.leave();
     let last = {
         let mut threads = process.threads();
         threads.retain(|other| !Arc::ptr_eq(other, thread));
@@ -85,8 +86,6 @@ fn end_process(process: &Arc<Process>, default_status: i32) {
     process.begin_ending(default_status);
     let status = process.ending_status().unwrap_or(default_status);
     process.timers.clear(true);
-    process.leave_files();
-    process.leave_directories();
     // The space goes before anybody learns of the end: its memory is free when wait4(2) returns.
     let space = process.replace_space(None);
     sched::leave_space();

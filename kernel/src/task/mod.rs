@@ -1,7 +1,8 @@
 //! Processes, threads, the scheduler, futexes and signals.
 //!
 //! - [`thread`]: a thread, and how it sleeps; [`sched`]: which thread runs where; [`current`]: the running one.
-//! - [`process`]: what threads share; [`table`]: all of them by number; [`kinship`], [`credentials`].
+//! - [`process`]: what threads share; [`belongings`]: what they may have for themselves; [`table`]: all of them by number;
+//!   [`kinship`], [`credentials`], [`directories`].
 //! - [`clone`], [`execve`], [`exit`], [`wait`], [`pidfd`]: how they come, change and go.
 //! - [`signal`], [`crash`] and [`futex`].
 //!
@@ -11,11 +12,13 @@
 //! process's other locks come before the run queue only. User memory is touched under a futex bucket (one word, mended
 //! before) and under none of the others.
 
+mod belongings;
 pub mod capabilities;
 pub mod clone;
 mod crash;
 pub mod credentials;
 pub mod current;
+mod directories;
 pub mod execve;
 pub mod exit;
 pub mod futex;

@@ -70,10 +70,7 @@ impl File for Pidfd {
 
 fn open_for(thread: &Thread, process: Arc<Process>, flags: u32) -> Result<i32, Errno> {
     let open = OpenFile::new(Arc::new(Pidfd { process }), O_RDWR | flags & O_NONBLOCK);
-    thread
-        .process
-        .files()
-        .insert(open, true, 0, thread.process.file_limit())
+    thread.files().insert(open, true, 0, thread.process.file_limit())
 }
 
 /// A descriptor of a process, closed by execve(2): EMFILE.
@@ -98,7 +95,7 @@ pub fn open(thread: &Thread, pid: i32, flags: u32) -> Result<usize, Errno> {
 /// CLONE_PIDFD: a descriptor of the new process for its maker.
 pub fn open_for_clone(thread: &Thread, process: &Arc<Process>, address: usize) -> Result<(), Errno> {
     let fd = open_for(thread, process.clone(), 0)?;
-    user::write(address, &fd).inspect_err(|_| drop(thread.process.files().close(fd)))
+    user::write(address, &fd).inspect_err(|_| drop(thread.files().close(fd)))
 }
 
 /// The process a descriptor stands for: EBADF where it is no pidfd.
@@ -124,11 +121,8 @@ pub fn take_descriptor(thread: &Thread, process: &Process, fd: i32) -> Result<us
     if !thread.may_trace(process, |own| own.real) {
         return Err(Errno::EPERM);
     }
-    let open = process.files().get_any(fd)?;
-    let copy = thread
-        .process
-        .files()
-        .insert(open, true, 0, thread.process.file_limit())?;
+    let open = process.files().ok_or(Errno::ESRCH)?.get_any(fd)?;
+    let copy = thread.files().insert(open, true, 0, thread.process.file_limit())?;
     Ok(copy as usize)
 }
 

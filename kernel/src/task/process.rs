@@ -4,7 +4,7 @@ use super::credentials::Credentials;
 use super::signal::{Pending, ProcessSignals};
 use super::usage::Usage;
 use super::{Thread, sched, table};
-use crate::file::{FdTable, TableHolder};
+use crate::file::FdTable;
 use crate::fs::Place;
 use crate::mm::space::AddressSpace;
 use crate::time::signal_timer::Timers;
@@ -25,12 +25,9 @@ const ALIVE: i32 = -1;
 
 pub struct Process {
     pub pid: i32,
-    files: TableHolder,
     /// Gone when the process has ended.
     space: SpinLock<Option<Arc<AddressSpace>>>,
     threads: SpinLock<Vec<Arc<Thread>>>,
-    /// Its threads that are not freed yet, those that have ended among them.
-    thread_count: AtomicU32,
 
     /// Guarded by the table's lock (`table.rs`), read without.
     parent: AtomicI32,
@@ -56,10 +53,6 @@ pub struct Process {
     /// The parent that sleeps until this vfork(2) child executes or ends.
     pub(super) vfork_parent: SpinLock<Option<Arc<Thread>>>,
 
-    cwd: SpinLock<Option<Place>>,
-    /// Where its absolute paths start, where chroot(2) has said so.
-    root: SpinLock<Option<Place>>,
-    umask: AtomicU32,
     /// Its first thread's, also after that has ended.
     credentials: SpinLock<Arc<Credentials>>,
     limits: SpinLock<[Limit; RLIMIT_COUNT]>,
@@ -151,22 +144,15 @@ fn default_limits() -> [Limit; RLIMIT_COUNT] {
 }
 
 impl Process {
-    fn build(
-        pid: i32,
-        files: Arc<FdTable>,
-        space: Option<Arc<AddressSpace>>,
-        credentials: Arc<Credentials>,
-    ) -> Process {
+    fn build(pid: i32, space: Option<Arc<AddressSpace>>, credentials: Arc<Credentials>) -> Process {
         if let Some(space) = &space {
             space.add_user();
         }
         let limits = default_limits();
         Process {
             pid,
-            files: TableHolder::new(files),
             space: SpinLock::new(space),
             threads: SpinLock::default(),
-            thread_count: AtomicU32::new(0),
             parent: AtomicI32::new(0),
             group: AtomicI32::new(pid),
             session: AtomicI32::new(pid),
@@ -180,9 +166,6 @@ impl Process {
             report: SpinLock::default(),
             exit_queue: WaitQueue::new(),
             vfork_parent: SpinLock::new(None),
-            cwd: SpinLock::new(None),
-            root: SpinLock::new(None),
-            umask: AtomicU32::new(0o022),
             credentials: SpinLock::new(credentials),
             file_limit: AtomicU64::new(limits[RLIMIT_NOFILE].soft),
             file_size_limit: AtomicU64::new(RLIM_INFINITY),
@@ -205,35 +188,26 @@ impl Process {
 
     /// The kernel's own.
     pub(super) fn kernel() -> Arc<Process> {
-        Arc::new(Process::build(0, FdTable::new(), None, Arc::default()))
+        Arc::new(Process::build(0, None, Arc::default()))
     }
 
-    /// The first program's process; `files` holds its standard descriptors.
-    pub fn first(pid: i32, session: i32, files: Arc<FdTable>, space: Arc<AddressSpace>, cwd: Place) -> Arc<Process> {
-        let mut process = Process::build(pid, files, Some(space), Arc::default());
+    /// The first program's process.
+    pub fn first(pid: i32, session: i32, space: Arc<AddressSpace>) -> Arc<Process> {
+        let mut process = Process::build(pid, Some(space), Arc::default());
         process.session = AtomicI32::new(session);
         process.parent = AtomicI32::new(if pid == 1 { 0 } else { 1 });
-        *process.cwd.lock() = Some(cwd);
         Arc::new(process)
     }
 
     /// A child that the running thread makes.
-    pub(super) fn child(
-        maker: &Thread,
-        files: Arc<FdTable>,
-        space: Arc<AddressSpace>,
-        signals: ProcessSignals,
-    ) -> Arc<Process> {
+    pub(super) fn child(maker: &Thread, space: Arc<AddressSpace>, signals: ProcessSignals) -> Arc<Process> {
         let parent = &maker.process;
         let credentials = maker.credentials().clone();
-        let mut process = Process::build(table::new_id(), files, Some(space), credentials);
+        let mut process = Process::build(table::new_id(), Some(space), credentials);
         process.parent = AtomicI32::new(parent.pid);
         process.group = AtomicI32::new(parent.group());
         process.session = AtomicI32::new(parent.session());
         process.signals = SpinLock::new(signals);
-        process.cwd = SpinLock::new(parent.cwd.lock().clone());
-        process.root = SpinLock::new(parent.root.lock().clone());
-        process.umask = AtomicU32::new(parent.umask());
         process.limits = SpinLock::new(*parent.limits.lock());
         process.file_limit = AtomicU64::new(parent.file_limit.load(Relaxed));
         process.file_size_limit = AtomicU64::new(parent.file_size_limit.load(Relaxed));
@@ -245,39 +219,9 @@ impl Process {
         Arc::new(process)
     }
 
-    #[inline]
-    pub fn files(&self) -> &Arc<FdTable> {
-        self.files.table()
-    }
-
-    /// Whether the running thread, one of its own, is the only one that opens and closes descriptors in its table:
-    /// [`Thread::own_files`].
-    pub(super) fn has_files_alone(&self, files: &FdTable) -> bool {
-        self.thread_count.load(Acquire) == 1 && !files.is_shared()
-    }
-
-    /// One of its threads is being made.
-    pub(super) fn add_thread_count(&self) {
-        self.thread_count.fetch_add(1, Relaxed);
-    }
-
-    /// One of its threads is freed: it has done all that it does.
-    pub(super) fn drop_thread_count(&self) {
-        self.thread_count.fetch_sub(1, Release);
-    }
-
-    /// Makes its table of descriptors its own where other processes share it. EINVAL while it has several threads: they go
-    /// on sharing one.
-    pub fn unshare_files(&self) -> Result<(), Errno> {
-        if self.threads().len() > 1 {
-            return Err(Errno::EINVAL);
-        }
-        self.files.unshare()
-    }
-
-    /// Its end: the descriptors that nobody else shares are closed.
-    pub(super) fn leave_files(&self) {
-        self.files.leave_last();
+    /// The descriptors of its first thread, or of another where that one has ended; `None` where all have.
+    pub fn files(&self) -> Option<Arc<FdTable>> {
+        self.threads().first().map(|thread| thread.files().clone())
     }
 
     /// The address space of a process that runs.
@@ -363,42 +307,6 @@ impl Process {
     /// Woken when it ends and when it has been waited for: pidfd.
     pub fn exit_queue(&self) -> &WaitQueue {
         &self.exit_queue
-    }
-
-    /// Working directory.
-    pub fn cwd(&self) -> Place {
-        self.cwd.lock().clone().unwrap_or_else(crate::fs::root)
-    }
-
-    pub fn set_cwd(&self, place: Place) {
-        let former = self.cwd.lock().replace(place);
-        drop(former);
-    }
-
-    /// Where its absolute paths start, and its `..` ends.
-    pub fn root(&self) -> Place {
-        self.root.lock().clone().unwrap_or_else(crate::fs::root)
-    }
-
-    /// chroot(2).
-    pub fn set_root(&self, place: Place) {
-        let former = self.root.lock().replace(place);
-        drop(former);
-    }
-
-    /// Its end: the directories that it holds are free to go.
-    pub(super) fn leave_directories(&self) {
-        let former = (self.cwd.lock().take(), self.root.lock().take());
-        drop(former);
-    }
-
-    pub fn umask(&self) -> u32 {
-        self.umask.load(Relaxed)
-    }
-
-    /// umask(2): the former one.
-    pub fn set_umask(&self, mask: u32) -> u32 {
-        self.umask.swap(mask & 0o777, Relaxed)
     }
 
     /// Its first thread's credentials, locked: what others go by who mean the process.

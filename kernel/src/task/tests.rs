@@ -167,8 +167,9 @@ fn fp_registers_preserved() -> Result<(), &'static str> {
         space.write(ip, arch::fp_test::program())?;
         space.protect(ip, PAGE_SIZE, Protection::READ | Protection::EXEC)?;
         space.write(sp, &word.to_ne_bytes())?;
-        let process = Process::first(super::table::new_id(), 1, FdTable::new(), space, fs::root());
-        super::clone::start_first(process.clone(), &TrapFrame::new_user(ip, sp), b"fp_test")?;
+        let process = Process::first(super::table::new_id(), 1, space);
+        let frame = TrapFrame::new_user(ip, sp);
+        super::clone::start_first(process.clone(), &frame, b"fp_test", FdTable::new(), fs::root())?;
         process.threads().iter().for_each(|thread| thread.set_affinity(1));
         Ok(process)
     };

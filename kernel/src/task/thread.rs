@@ -3,7 +3,7 @@
 //! Sleeping is parking with a token (`docs/adr/0002`): the word [`Thread::parking`] is empty, notified or parked. `park`
 //! takes a notification or sleeps; `unpark` leaves one or makes the sleeper runnable.
 
-use super::credentials::{Credentials, Ids};
+use super::belongings::Belongings;
 use super::current::OwnShare;
 use super::signal::{Pending, ThreadSignals};
 use super::{Process, current, sched};
@@ -24,8 +24,7 @@ use core::sync::atomic::{
 };
 use event::{EventMask, Sleeper, Unparked, Waiter, Woken};
 use libsyscall::abi::Errno;
-use libsyscall::abi::capability::CAP_SYS_PTRACE;
-use sync::{SpinGuard, SpinLock};
+use sync::SpinLock;
 
 /// How late a sleep may end where nobody says: Linux's 50 µs.
 pub const TIMER_SLACK_NS: u64 = 50_000;
@@ -97,8 +96,7 @@ pub struct Thread {
     /// The table of descriptors, once the thread has found that it is the only one to use it. Its own to read and write.
     pub(super) own_files: AtomicPtr<FdTable>,
 
-    /// Whom it acts for.
-    credentials: SpinLock<Arc<Credentials>>,
+    pub(super) belongings: Belongings,
     pub signals: ThreadSignals,
     /// Where the kernel writes 0 and wakes a futex when it ends: set_tid_address(2), CLONE_CHILD_CLEARTID.
     pub clear_child_tid: AtomicUsize,
@@ -127,13 +125,12 @@ impl Thread {
         process: Arc<Process>,
         arch: ArchThread,
         stack: Option<KernelStack>,
-        credentials: Arc<Credentials>,
+        belongings: Belongings,
         mask: u64,
     ) -> Result<Arc<Thread>, Errno> {
         let space_id = process.space_id();
         let timer = Timer::new()?;
         sched::make_room()?;
-        process.add_thread_count();
         let mut thread = Arc::new(Thread {
             own_share: OwnShare::none(),
             tid: AtomicI32::new(tid),
@@ -150,7 +147,7 @@ impl Thread {
             faults: AtomicU64::new(0),
             timer,
             own_files: AtomicPtr::new(ptr::null_mut()),
-            credentials: SpinLock::new(credentials),
+            belongings,
             signals: ThreadSignals::new(mask),
             clear_child_tid: AtomicUsize::new(0),
             robust_list: AtomicUsize::new(0),
@@ -170,7 +167,7 @@ impl Thread {
 
     /// The code that runs already on this CPU, as its idle thread.
     pub(super) fn idle(process: &Arc<Process>) -> Result<Arc<Thread>, Errno> {
-        let thread = Thread::build(0, process.clone(), ArchThread::running(), None, Arc::default(), 0)?;
+        let thread = Thread::build(0, process.clone(), ArchThread::running(), None, Belongings::kernel(), 0)?;
         thread.on_cpu.store(true, Relaxed);
         Ok(thread)
     }
@@ -185,7 +182,14 @@ impl Thread {
         let order = Box::new((work, argument));
         let arch = ArchThread::kernel(stack.top(), enter_kernel_thread, current::hand_over(order))?;
         let process = sched::kernel_process().clone();
-        Thread::build(super::table::new_id(), process, arch, Some(stack), Arc::default(), 0)
+        Thread::build(
+            super::table::new_id(),
+            process,
+            arch,
+            Some(stack),
+            Belongings::kernel(),
+            0,
+        )
     }
 
     /// A thread that will enter user mode with `frame`. TLS and FP/SIMD state are the running thread's where `inherit`.
@@ -195,12 +199,12 @@ impl Thread {
         frame: &TrapFrame,
         tls: Option<usize>,
         inherit: Option<&Thread>,
+        belongings: Belongings,
     ) -> Result<Arc<Thread>, Errno> {
         let stack = KernelStack::new()?;
         let arch = ArchThread::user(stack.top(), frame, tls, inherit.map(|parent| &parent.arch))?;
         let mask = inherit.map_or(0, |parent| parent.signals.mask());
-        let credentials = inherit.map_or_else(Arc::default, |parent| parent.credentials().clone());
-        let thread = Thread::build(tid, process, arch, Some(stack), credentials, mask)?;
+        let thread = Thread::build(tid, process, arch, Some(stack), belongings, mask)?;
         if let Some(parent) = inherit {
             thread.affinity.store(parent.affinity.load(Relaxed), Relaxed);
             thread
@@ -218,53 +222,6 @@ impl Thread {
     /// execve(2) by a thread that is not the first.
     pub(super) fn set_tid(&self, tid: i32) {
         self.tid.store(tid, Relaxed);
-    }
-
-    /// Its credentials, locked; a share of them stays what they are now.
-    pub fn credentials(&self) -> SpinGuard<'_, Arc<Credentials>> {
-        self.credentials.lock()
-    }
-
-    /// The running thread's become what `change` makes of them, if it does. Those of its process's first thread are what
-    /// others see of the process.
-    pub fn change_credentials<R>(&self, change: impl FnOnce(&mut Credentials) -> Result<R, Errno>) -> Result<R, Errno> {
-        let former = self.credentials().clone();
-        let mut new = (*former).clone();
-        let result = change(&mut new)?;
-        if new.is_other_than(&former) {
-            self.process.dumpable.store(0, Relaxed);
-            self.death_signal.store(0, Relaxed);
-        }
-        self.set_credentials(Arc::new(new));
-        Ok(result)
-    }
-
-    /// ptrace(2), "Ptrace access mode checking": whether the running thread, by its identity `own` says, may look into
-    /// another process and change it.
-    pub fn may_trace(&self, other: &Process, own: fn(&Ids) -> u32) -> bool {
-        let bearer = self.credentials().clone();
-        let is_open_to_all = other.dumpable.load(Relaxed) == 1 || bearer.has(CAP_SYS_PTRACE);
-        self.process.pid == other.pid || is_open_to_all && bearer.may_trace(&other.credentials(), own)
-    }
-
-    fn set_credentials(&self, new: Arc<Credentials>) {
-        if self.tid() == self.process.pid {
-            self.process.set_credentials(new.clone());
-        }
-        let former = core::mem::replace(&mut *self.credentials(), new);
-        drop(former);
-    }
-
-    /// execve(2) by the running thread, which is the process's first now.
-    pub(super) fn reset_credentials(&self) {
-        let former = self.credentials().clone();
-        let new = former.after_execve();
-        let is_closed = new.is_secure() || new.is_other_than(&former);
-        self.process.dumpable.store(u32::from(!is_closed), Relaxed);
-        if is_closed {
-            self.death_signal.store(0, Relaxed);
-        }
-        self.set_credentials(Arc::new(new));
     }
 
     pub fn arch(&self) -> &ArchThread {
@@ -358,11 +315,6 @@ impl Thread {
 
     pub fn clear(&self, flag: u32) {
         self.flags.fetch_and(!flag, AcqRel);
-    }
-
-    /// The running thread is about to make another that uses its table of descriptors.
-    pub(super) fn share_files(&self) {
-        self.own_files.store(ptr::null_mut(), Relaxed);
     }
 
     /// The running thread's system call did not come to its end: it is to be made again, with a whole frame or after a
@@ -527,7 +479,6 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        self.process.drop_thread_count();
         sched::give_room_back();
     }
 }

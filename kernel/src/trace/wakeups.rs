@@ -199,7 +199,7 @@ fn waited_at(number: usize, first: usize, token: u32) -> Option<i32> {
 /// The descriptor that a thread waits at, and those of the interests from there inwards; `None` for one that is gone.
 fn descriptors(woken: &Thread, outermost: i32, steps: &[(u32, EventMask)]) -> Vec<Option<i32>> {
     let mut fds = alloc::vec![Some(outermost)];
-    let open = woken.process.files().get(outermost).ok();
+    let open = woken.files().get(outermost).ok();
     let mut at = open
         .as_ref()
         .and_then(|open| open.epoll())

@@ -66,9 +66,8 @@ impl Master {
         let file = open_slave(&self.terminal, &place, flags)?;
         let open = OpenFile::new(file, flags | O_LARGEFILE);
         task::with_current(|thread| {
-            let process = &thread.process;
             let cloexec = flags & O_CLOEXEC != 0;
-            process.files().insert(open, cloexec, 0, process.file_limit())
+            thread.files().insert(open, cloexec, 0, thread.process.file_limit())
         })
         .map(|fd| fd as usize)
     }

@@ -30,6 +30,7 @@ const PROGRAMS: &[&str] = &[
     "limits",
     "capabilities",
     "credentials",
+    "unshare",
     "signals",
     "sigio",
     "threads",

@@ -10,8 +10,10 @@ use core::fmt::Write;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
 
+/// The thread's; one that has ended has none.
 fn table(subject: &Subject) -> Result<Arc<FdTable>, Errno> {
-    Ok(subject.find()?.files().clone())
+    let thread = subject.find_thread(&*subject.find()?);
+    Ok(thread.map_or_else(FdTable::new, |thread| thread.files().clone()))
 }
 
 pub fn get(subject: &Subject, fd: i32) -> Result<Arc<OpenFile>, Errno> {

@@ -39,7 +39,7 @@ pub static PROCESS: &[Item] = &[
     },
     Item {
         name: "root",
-        what: What::SubjectLink(|subject| Ok(Link::Place(subject.find()?.root()))),
+        what: What::SubjectLink(root_directory),
     },
     Item {
         name: "cmdline",
@@ -182,7 +182,7 @@ impl Subject {
     }
 
     /// The thread, or another of the process where that one has ended.
-    fn find_thread(&self, process: &Process) -> Option<Arc<Thread>> {
+    pub fn find_thread(&self, process: &Process) -> Option<Arc<Thread>> {
         let threads = process.threads();
         threads
             .iter()
@@ -215,7 +215,13 @@ fn executable(subject: &Subject) -> Result<Link, Errno> {
 }
 
 fn working_directory(subject: &Subject) -> Result<Link, Errno> {
-    Ok(Link::Place(subject.find()?.cwd()))
+    let thread = subject.find_thread(&*subject.find()?).ok_or(Errno::ENOENT)?;
+    Ok(Link::Place(thread.cwd()))
+}
+
+fn root_directory(subject: &Subject) -> Result<Link, Errno> {
+    let thread = subject.find_thread(&*subject.find()?).ok_or(Errno::ENOENT)?;
+    Ok(Link::Place(thread.root()))
 }
 
 fn name(subject: &Subject, process: &Process) -> String {
@@ -358,7 +364,7 @@ fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
         text,
         "Name:\t{}\nUmask:\t{:04o}",
         name(subject, &process),
-        process.umask()
+        thread.as_ref().map_or(0, |thread| thread.umask())
     );
     let _ = writeln!(
         text,
@@ -372,7 +378,8 @@ fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
         four_ids(&credentials.uid),
         four_ids(&credentials.gid)
     );
-    let _ = write!(text, "FDSize:\t{}\nGroups:\t", process.files().capacity());
+    let room = thread.as_ref().map_or(0, |thread| thread.files().capacity());
+    let _ = write!(text, "FDSize:\t{room}\nGroups:\t");
     for group in credentials.groups.iter() {
         let _ = write!(text, "{group} ");
     }

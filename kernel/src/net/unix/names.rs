@@ -161,7 +161,7 @@ struct NewNode {
 impl NewNode {
     /// EADDRINUSE where the path has a file.
     fn at(path: &[u8]) -> Result<NewNode, Errno> {
-        let cwd = task::with_current(|thread| thread.process.cwd());
+        let cwd = task::with_current(|thread| thread.cwd());
         let who = access::current();
         let (directory, last) = walk::resolve_parent(&who, &cwd, path)?;
         if last.is_dots() || directory.inode().lookup(&directory, &last.name).is_ok() {
@@ -175,7 +175,7 @@ impl NewNode {
 
     /// With the socket's mode, but for the caller's umask.
     fn create(&self, mode: u32) -> Result<Key, Errno> {
-        let mode = mode & !task::with_current(|thread| thread.process.umask());
+        let mode = mode & !task::with_current(|thread| thread.umask());
         let created = tmpfs::create(&self.who, &self.directory, &self.last.name, New::Socket { mode });
         let stat = created
             .map_err(|error| match error {
@@ -196,7 +196,7 @@ pub fn find(kind: u32, name: &Arc<[u8]>) -> Result<Owner, Errno> {
     let key = if name.first() == Some(&0) {
         Key::Abstract(kind, name.clone())
     } else {
-        let cwd = task::with_current(|thread| thread.process.cwd());
+        let cwd = task::with_current(|thread| thread.cwd());
         let stat = walk::resolve(&cwd, name, true)?.stat();
         access::current().check(&stat, W_OK)?;
         Key::Inode(stat.dev, stat.ino)

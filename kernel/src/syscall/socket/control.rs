@@ -74,7 +74,7 @@ fn read_rights(call: &Call, at: usize, len: usize, files: &mut Vec<Arc<OpenFile>
     files.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
     for index in 0..count {
         let fd: i32 = user::read(at + index * size_of::<i32>())?;
-        files.push(call.thread().process.files().get_any(fd)?);
+        files.push(call.thread().files().get_any(fd)?);
     }
     Ok(())
 }
@@ -167,7 +167,7 @@ pub fn write(
 
 /// Gives descriptors to as many descriptions as there is room for, in the message and in the table; whether to all.
 fn write_rights(call: &Call, writer: &mut Writer, rights: Rights, cloexec: bool) -> Result<bool, Errno> {
-    let process = &call.thread().process;
+    let thread = call.thread();
     let files = rights.land();
     let room = (writer.room - writer.written).saturating_sub(HEADER_LEN) / size_of::<i32>();
     let count = files.len();
@@ -176,7 +176,7 @@ fn write_rights(call: &Call, writer: &mut Writer, rights: Rights, cloexec: bool)
         .try_reserve_exact(count.min(room) * size_of::<i32>())
         .map_err(|_| Errno::ENOMEM)?;
     for open in files.into_iter().take(room) {
-        match process.files().insert(open, cloexec, 0, process.file_limit()) {
+        match thread.files().insert(open, cloexec, 0, thread.process.file_limit()) {
             Ok(fd) => numbers.extend_from_slice(&fd.to_ne_bytes()),
             Err(_) => break,
         }

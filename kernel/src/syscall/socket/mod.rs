@@ -72,7 +72,7 @@ fn socket(call: &mut Call) -> Result<usize, Errno> {
 fn socketpair(call: &mut Call) -> Result<usize, Errno> {
     let [first, second] = net::create_pair(call.int(0), kind(call)?, call.int(2))?;
     let first = install_socket(call, first, call.uint(1))? as i32;
-    let files = call.thread().process.files();
+    let files = call.thread().files();
     let pair = install_socket(call, second, call.uint(1)).map(|second| [first, second as i32]);
     let pair = pair.inspect_err(|_| drop(files.close(first)))?;
     user::write(call.arg(3), &pair).inspect_err(|_| {
@@ -152,15 +152,15 @@ fn accept_with(call: &Call, flags: u32) -> Result<usize, Errno> {
     }
     let open = socket_file(call)?;
     // A connection that gets no descriptor stays in the queue.
-    let process = &call.thread().process;
-    process.files().check_room(process.file_limit())?;
+    let thread = call.thread();
+    thread.files().check_room(thread.process.file_limit())?;
     let accepted = socket_of(&open).accept(open.nonblocking())?;
     let (peer, domain) = (accepted.peer_address(), accepted.common().domain);
     let fd = install_socket(call, accepted, flags)?;
     if call.arg(1) != 0
         && let Err(error) = address::write(&peer?, domain, call.arg(1), call.arg(2))
     {
-        drop(call.thread().process.files().close(fd as i32));
+        drop(call.thread().files().close(fd as i32));
         return Err(error);
     }
     Ok(fd)

@@ -214,7 +214,7 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
             let fd = pidfd::open_process(call.thread(), process)?;
             return write_option(call, &fd.to_ne_bytes()).inspect_err(|_| {
                 // The program does not know of it.
-                drop(call.thread().process.files().close(fd));
+                drop(call.thread().files().close(fd));
             });
         }
         SO_RCVLOWAT => ints([common.receive_low.load(Relaxed) as i32]),
