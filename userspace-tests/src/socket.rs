@@ -50,7 +50,11 @@ pub struct Received {
     pub files: Vec<Fd>,
     /// pid, uid, gid.
     pub credentials: Option<[u32; 3]>,
+    /// SCM_PIDFD: a descriptor, or in its place why there is none.
+    pub process: Option<Result<Fd, Errno>>,
 }
+
+const SCM_PIDFD: i32 = 4;
 
 /// Control data of up to `SCM_MAX_FD` descriptors, as aligned as its headers.
 type ControlBuffer = [u64; 160];
@@ -227,6 +231,14 @@ impl Fd {
             match (control[at + 1] >> 32) as i32 {
                 libc::SCM_RIGHTS => received.files.extend((0..words).map(|index| Fd(data(index) as i32))),
                 libc::SCM_CREDENTIALS => received.credentials = Some([data(0), data(1), data(2)]),
+                SCM_PIDFD => {
+                    let number = data(0) as i32;
+                    received.process = Some(if number < 0 {
+                        Err(Errno(number.unsigned_abs() as usize))
+                    } else {
+                        Ok(Fd(number))
+                    });
+                }
                 other => panic!("control message {other}"),
             }
             at += 2 + words.div_ceil(2);

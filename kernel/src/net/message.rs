@@ -2,7 +2,10 @@
 
 use super::address::Address;
 use super::protocol::Credentials;
+use super::unix::author::{Author, Passes};
 use super::unix::rights::Rights;
+use crate::task::Process;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A message to be sent. A send that succeeds may take what goes with the bytes out of it; one that fails leaves it.
@@ -13,7 +16,7 @@ pub struct Outgoing {
     /// MSG_*.
     pub flags: u32,
     /// SCM_CREDENTIALS and SCM_RIGHTS of an AF_UNIX socket.
-    pub credentials: Option<Credentials>,
+    pub author: Option<Author>,
     pub rights: Option<Rights>,
     pub control: Vec<Control>,
 }
@@ -27,10 +30,27 @@ pub struct Incoming {
     pub from: Option<Address>,
     /// MSG_TRUNC, MSG_EOR and their kind, to be told to the caller.
     pub flags: u32,
-    /// SCM_CREDENTIALS and SCM_RIGHTS of an AF_UNIX socket.
+    /// Who sent it, where that is known in AF_UNIX, and what of that is to be told: SCM_CREDENTIALS, SCM_PIDFD.
+    pub author: Option<Author>,
     pub credentials: Option<Credentials>,
+    pub process: Option<Arc<Process>>,
+    /// SCM_RIGHTS of an AF_UNIX socket.
     pub rights: Option<Rights>,
     pub control: Vec<Control>,
+}
+
+impl Incoming {
+    /// Tells a receiver what it asks for: of a message that nobody signed, that nobody did, and no process.
+    pub fn tell_author(&mut self, passes: Passes) {
+        let author = self.author.take();
+        self.credentials = passes.contains(Passes::CREDENTIALS).then(|| {
+            let credentials = author.as_ref().map(|author| author.credentials);
+            credentials.unwrap_or(Credentials::UNKNOWN)
+        });
+        self.process = author
+            .filter(|_| passes.contains(Passes::PROCESS))
+            .map(|author| author.process);
+    }
 }
 
 /// A control message that is just bytes.

@@ -79,6 +79,8 @@ const INTS: &[Kept] = &[
     (SOL_SOCKET, SO_PRIORITY, 0, Values::ANY),
     (SOL_SOCKET, SO_MARK, 0, Values::ANY),
     (SOL_SOCKET, SO_PASSCRED, 0, Switch),
+    (SOL_SOCKET, SO_PASSPIDFD, 0, Switch),
+    (SOL_SOCKET, SO_PASSRIGHTS, 1, Switch),
     // There is no security module whose labels could be passed.
     (SOL_SOCKET, SO_PASSSEC, 0, Switch),
     (SOL_SOCKET, SO_TIMESTAMP, 0, Switch),
@@ -131,8 +133,10 @@ pub const fn known_place(table: &[Kept], level: i32, name: i32) -> usize {
 impl Options {
     /// What a connection has from its listener in AF_UNIX: that something comes beside the bytes, and nothing else.
     pub fn passed_on(&self) -> Options {
-        const PASSED_ON: [usize; 2] = [
+        const PASSED_ON: [usize; 4] = [
             known_place(INTS, SOL_SOCKET, SO_PASSCRED),
+            known_place(INTS, SOL_SOCKET, SO_PASSPIDFD),
+            known_place(INTS, SOL_SOCKET, SO_PASSRIGHTS),
             known_place(INTS, SOL_SOCKET, SO_PASSSEC),
         ];
         let mut options = Options::default();

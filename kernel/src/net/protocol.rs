@@ -11,7 +11,7 @@ use crate::fs::Attributes;
 use crate::mm::user::{Sink, Source};
 use crate::task::credentials::Ids;
 use crate::task::{self, Process};
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
@@ -34,6 +34,9 @@ impl Credentials {
         uid: 65534,
         gid: 65534,
     };
+
+    /// Of what the kernel itself says.
+    pub const KERNEL: Credentials = Credentials { pid: 0, uid: 0, gid: 0 };
 
     /// The running thread's, with the ids that `by` says.
     pub fn running(by: fn(&Ids) -> u32) -> Credentials {
@@ -68,8 +71,8 @@ pub struct Party {
     pub credentials: Credentials,
     /// SO_PEERGROUPS.
     pub groups: Arc<[u32]>,
-    /// SO_PEERPIDFD. A process whose number another has by now is not mistaken for that.
-    pub process: Weak<Process>,
+    /// SO_PEERPIDFD, also when it has been waited for and its number is another's.
+    pub process: Arc<Process>,
 }
 
 impl Party {
@@ -77,7 +80,7 @@ impl Party {
         task::with_current(|thread| Party {
             credentials: Credentials::running(|ids| ids.effective),
             groups: thread.credentials().groups.clone(),
-            process: Arc::downgrade(&thread.process),
+            process: thread.process.clone(),
         })
     }
 }
@@ -144,6 +147,15 @@ impl Common {
     }
 }
 
+/// What a socket holds of its buffers, in bytes as they count against SO_RCVBUF and SO_SNDBUF.
+#[derive(Default)]
+pub struct Memory {
+    pub received: usize,
+    pub sent: usize,
+    /// Messages there was no room for.
+    pub lost: u32,
+}
+
 /// A kind of socket: what is there at once, one method a call. `EAGAIN` where the caller would have to wait.
 pub trait Protocol: Pollable {
     fn common(&self) -> &Common;
@@ -179,6 +191,14 @@ pub trait Protocol: Pollable {
 
     fn peer(&self) -> Option<Party> {
         None
+    }
+
+    /// SO_MEMINFO.
+    fn memory(&self) -> Memory {
+        Memory {
+            sent: self.unsent_len().unwrap_or(0),
+            ..Memory::default()
+        }
     }
 
     /// Takes bytes from `from`; how many. A kind with messages takes all or none.

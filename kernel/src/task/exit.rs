@@ -90,6 +90,7 @@ fn end_process(process: &Arc<Process>, default_status: i32) {
     let space = process.replace_space(None);
     sched::leave_space();
     drop(space);
+    process.leave_executable();
     sched::nudge_idle();
     release_vfork_parent(process);
     if process.pid == table::first() {

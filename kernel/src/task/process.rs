@@ -380,6 +380,12 @@ impl Process {
         self.has_executed.store(true, Release);
     }
 
+    /// Its end: its program's file is free to go. Whoever holds the process from now on may let it go anywhere.
+    pub(super) fn leave_executable(&self) {
+        let former = self.executable.lock().place.take();
+        drop(former);
+    }
+
     /// execve(2): handlers become the default, timers of timer_create(2) go.
     pub(super) fn reset_for_execve(&self) {
         self.timers.clear(false);

@@ -32,6 +32,7 @@ pub const MSG_EOR: u32 = 0x80;
 pub const MSG_WAITALL: u32 = 0x100;
 pub const MSG_ERRQUEUE: u32 = 0x2000;
 pub const MSG_NOSIGNAL: u32 = 0x4000;
+pub const MSG_MORE: u32 = 0x8000;
 pub const MSG_WAITFORONE: u32 = 0x10000;
 pub const MSG_FASTOPEN: u32 = 0x2000_0000;
 pub const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
@@ -74,13 +75,16 @@ pub const SO_RXQ_OVFL: i32 = 40;
 pub const SO_PEEK_OFF: i32 = 42;
 pub const SO_BUSY_POLL: i32 = 46;
 pub const SO_INCOMING_CPU: i32 = 49;
+pub const SO_MEMINFO: i32 = 55;
 pub const SO_COOKIE: i32 = 57;
 pub const SO_PEERGROUPS: i32 = 59;
 pub const SO_BINDTOIFINDEX: i32 = 62;
 pub const SO_RCVTIMEO_NEW: i32 = 66;
 pub const SO_SNDTIMEO_NEW: i32 = 67;
 pub const SO_NETNS_COOKIE: i32 = 71;
+pub const SO_PASSPIDFD: i32 = 76;
 pub const SO_PEERPIDFD: i32 = 77;
+pub const SO_PASSRIGHTS: i32 = 83;
 
 /// SO_TIMESTAMPING: the software's stamps are to be told, and made of what comes; the same of the hardware's.
 pub const SOF_TIMESTAMPING_RX_HARDWARE: i32 = 1 << 2;
@@ -143,7 +147,9 @@ pub const IPV6_TCLASS: i32 = 67;
 pub const IPV6_AUTOFLOWLABEL: i32 = 70;
 pub const IPV6_RECVORIGDSTADDR: i32 = 74;
 pub const IPV6_FREEBIND: i32 = 78;
-/// UDP's: messages cut from one send, and put together for one receive.
+/// UDP's: sends that wait to be one message.
+pub const UDP_CORK: i32 = 1;
+/// Messages cut from one send, and put together for one receive.
 pub const UDP_SEGMENT: i32 = 103;
 pub const UDP_GRO: i32 = 104;
 pub const TCP_NODELAY: i32 = 1;
@@ -167,6 +173,7 @@ pub const TCP_INQ: i32 = 36;
 /// Control messages of SOL_SOCKET.
 pub const SCM_RIGHTS: i32 = 1;
 pub const SCM_CREDENTIALS: i32 = 2;
+pub const SCM_PIDFD: i32 = 4;
 /// Descriptors that one message carries at most.
 pub const SCM_MAX_FD: usize = 253;
 

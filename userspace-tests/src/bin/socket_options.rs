@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         peer_name,
         peer_process,
         peer_groups,
+        memory,
         one_interface,
         bound_freely,
         path_mtu,
@@ -282,6 +283,38 @@ fn peer_groups() {
     }
     let alone = socket(libc::AF_UNIX, libc::SOCK_STREAM);
     assert_eq!(bytes(&alone, SOL_SOCKET, SO_PEERGROUPS, 64), Err(Errno::ENODATA));
+}
+
+/// SO_MEMINFO: what lies in the buffers, and how much may, in nine numbers.
+fn memory() {
+    const SO_MEMINFO: i32 = 55;
+    let of = |socket: &dyn AsRawFd| {
+        let bytes = bytes(&socket.as_raw_fd(), SOL_SOCKET, SO_MEMINFO, 64).expect("SO_MEMINFO");
+        let words = bytes.chunks_exact(4).map(|word| word.try_into().expect("four bytes"));
+        words.map(u32::from_ne_bytes).collect::<Vec<_>>()
+    };
+    let limits = |socket: &dyn AsRawFd| {
+        let socket = socket.as_raw_fd();
+        [libc::SO_RCVBUF, libc::SO_SNDBUF].map(|name| get(&socket, SOL_SOCKET, name).expect("a buffer's length") as u32)
+    };
+    let (one, other) = pair();
+    set(&other, SOL_SOCKET, libc::SO_RCVBUF, 4096).expect("SO_RCVBUF");
+    let empty = of(&other);
+    assert_eq!(empty.len(), 9);
+    assert_eq!(([empty[1], empty[3]], empty[0], empty[2]), (limits(&other), 0, 0));
+    for _ in 0..100 {
+        one.send(&[0; 500]).expect("send");
+    }
+    let full = of(&other);
+    assert!(full[0] >= 4096 && (1..100).contains(&full[8]), "{full:?}");
+    assert_eq!(bytes(&other, SOL_SOCKET, SO_MEMINFO, 6).expect("SO_MEMINFO").len(), 6);
+    assert_eq!(set(&other, SOL_SOCKET, SO_MEMINFO, 1), Err(Errno::ENOPROTOOPT));
+
+    let (near, far) = Fd::socket_pair();
+    near.write(b"on its way").expect("write");
+    let unsent = near.asked_count(libc::TIOCOUTQ).expect("SIOCOUTQ") as u32;
+    assert!(unsent > 0 && of(&near)[2] == unsent);
+    assert_eq!((of(&far)[0], of(&far)[2]), (0, 0));
 }
 
 fn one_interface() {

@@ -66,6 +66,7 @@ const PROGRAMS: &[&str] = &[
     "unix_sockets",
     "unix_datagrams",
     "unix_rights",
+    "unix_senders",
     "unix_streams",
     "strands",
     "readiness_loop",

@@ -46,6 +46,7 @@ const INTS: &[Kept] = &[
     (IPPROTO_IPV6, IPV6_FREEBIND, 0, Switch),
     (IPPROTO_IPV6, IPV6_DONTFRAG, 0, Switch),
     (IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, 1, Switch),
+    (IPPROTO_UDP, UDP_CORK, 0, Switch),
     (IPPROTO_UDP, UDP_SEGMENT, 0, Range(0, u16::MAX as i32)),
     (IPPROTO_UDP, UDP_GRO, 0, Switch),
     (IPPROTO_TCP, TCP_NODELAY, 0, Switch),

@@ -11,7 +11,7 @@ mod route;
 use super::address::{Address, Netlink};
 use super::message::{Incoming, Outgoing};
 use super::options::OptionValue;
-use super::protocol::{Common, Protocol};
+use super::protocol::{Common, Credentials, Memory, Protocol};
 use super::socket::Socket;
 use crate::file::OpenFile;
 use crate::mm::frame;
@@ -241,6 +241,13 @@ impl Protocol for NetlinkSocket {
         Ok(Address::Netlink(self.inner.lock().peer))
     }
 
+    fn memory(&self) -> Memory {
+        Memory {
+            received: self.inner.lock().used,
+            ..Memory::default()
+        }
+    }
+
     fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
         if message.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
@@ -301,6 +308,8 @@ impl Protocol for NetlinkSocket {
             message.flags |= MSG_TRUNC;
         }
         message.from = Some(Address::Netlink(Netlink::default()));
+        let passes = self.common.options.lock().is_on::<SO_PASSCRED>();
+        message.credentials = passes.then_some(Credentials::KERNEL);
         if flags & MSG_PEEK == 0 {
             inner.answers.pop_front();
             inner.used -= MESSAGE_COST + len;

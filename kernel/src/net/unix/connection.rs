@@ -1,11 +1,11 @@
 //! A connection of AF_UNIX: two ends, each with what is on its way to it.
 
+use super::author::{Author, Passes};
 use super::queue::{self, Cut, Queue, Receive, STREAM_SEGMENT_MAX, Segment};
 use super::rights::Rights;
 use crate::mm::user::{Sink, Source};
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::BUFFER_DEFAULT;
-use crate::net::protocol::Credentials;
 use alloc::sync::Arc;
 use event::{EventMask, WaitQueue};
 use libsyscall::abi::Errno;
@@ -24,9 +24,11 @@ struct Direction {
     closed: bool,
     /// What the receiver's next call reports once it has received everything: SO_ERROR.
     error: Option<Errno>,
-    /// SO_PASSCRED of either end.
-    sender_passes: bool,
-    receiver_passes: bool,
+    /// What either end lets come beside the bytes.
+    sender_passes: Passes,
+    receiver_passes: Passes,
+    /// The receiver has not been accepted yet: what it will ask for is not known.
+    pending: bool,
 }
 
 impl Direction {
@@ -37,13 +39,11 @@ impl Direction {
 
     /// The next segment, with what goes with it.
     fn segment(&self, len: usize, cut: Cut, message: &mut Outgoing) -> Segment {
-        let passes = self.sender_passes || self.receiver_passes;
+        let asks = self.pending || (self.sender_passes | self.receiver_passes).wants_author();
         Segment {
             len,
             cost: cut.cost(len),
-            credentials: message
-                .credentials
-                .or_else(|| passes.then(|| Credentials::running(|ids| ids.real))),
+            author: message.author.clone().or_else(|| asks.then(Author::running)),
             rights: message.rights.take(),
             origin: None,
             was_seen: false,
@@ -133,8 +133,9 @@ impl Connection {
                 shut: false,
                 closed: false,
                 error: None,
-                sender_passes: false,
-                receiver_passes: false,
+                sender_passes: Passes::RIGHTS,
+                receiver_passes: Passes::RIGHTS,
+                pending: false,
             }),
             waiting,
         });
@@ -188,9 +189,11 @@ impl Link {
         let result = if messages {
             incoming.queue.receive_message(place, to, how, message).0
         } else {
-            incoming.queue.receive_bytes(place, to, how, passes, message)
+            incoming
+                .queue
+                .receive_bytes(place, to, how, passes.wants_author(), message)
         };
-        message.credentials = passes.then(|| message.credentials.unwrap_or(Credentials::UNKNOWN));
+        message.tell_author(passes);
         let has_room = incoming.queue.segments() < segments && incoming.is_writable();
         drop(incoming);
         if has_room {
@@ -199,12 +202,15 @@ impl Link {
         result
     }
 
-    /// One send: EAGAIN while there is no room, EPIPE when this end or the other has closed that way. Bytes that can't be
-    /// read have taken room and given it back, which is an edge for who waits to write.
+    /// One send: EAGAIN while there is no room, EPIPE when this end or the other has closed that way, EPERM for descriptors
+    /// that the other does not take. Bytes that can't be read have taken room and given it back, which is an edge for who waits to write.
     pub fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
         let mut outgoing = self.other().incoming.lock();
         if outgoing.ended || outgoing.closed || outgoing.shut {
             return Err(Errno::EPIPE);
+        }
+        if message.rights.is_some() && !outgoing.receiver_passes.contains(Passes::RIGHTS) {
+            return Err(Errno::EPERM);
         }
         let sent = if self.connection.messages {
             outgoing.put_message(from, message)
@@ -306,9 +312,14 @@ impl Link {
         self.other().incoming.lock().limit = limit;
     }
 
-    /// SO_PASSCRED of this end: from now on what either end sends says who sent it.
-    pub fn pass_credentials(&self, on: bool) {
-        self.own().incoming.lock().receiver_passes = on;
-        self.other().incoming.lock().sender_passes = on;
+    /// SO_PASSCRED and its kind of this end: where it asks who sends, what either end sends from now on says so.
+    pub fn set_passes(&self, passes: Passes) {
+        self.own().incoming.lock().receiver_passes = passes;
+        self.other().incoming.lock().sender_passes = passes;
+    }
+
+    /// Whether this end still waits to be accepted.
+    pub fn set_pending(&self, pending: bool) {
+        self.own().incoming.lock().pending = pending;
     }
 }

@@ -1,5 +1,6 @@
 //! A SOCK_DGRAM socket of AF_UNIX.
 
+use super::author::{Author, Passes};
 use super::connection::{ARRIVED, CHANGED, MESSAGE_RESERVE, WRITABLE};
 use super::names::{self, Name, Owner};
 use super::queue::{MESSAGE, Queue, Receive, Segment};
@@ -8,11 +9,11 @@ use super::sender::{Origin, Sender};
 use crate::mm::user::{Sink, Source};
 use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
-use crate::net::protocol::{Common, Credentials, Party, Protocol};
+use crate::net::protocol::{Common, Party, Protocol};
 use crate::task;
 use alloc::sync::{Arc, Weak};
 use core::ptr;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
@@ -73,8 +74,8 @@ pub struct Datagram {
     inner: SpinLock<Inner>,
     /// Who made the pair that it is of.
     party: Option<Party>,
-    /// SO_PASSCRED.
-    passes: AtomicBool,
+    /// [`Passes`], as they are in the options.
+    passes: AtomicU8,
     /// Who waits for room in this socket's queue.
     room: WaitQueue,
 }
@@ -96,7 +97,7 @@ impl Datagram {
                 closed: false,
             }),
             party,
-            passes: AtomicBool::new(false),
+            passes: AtomicU8::new(Passes::RIGHTS.bits()),
             room: WaitQueue::new(),
             common,
         })
@@ -118,8 +119,8 @@ impl Datagram {
         &self.sender.name
     }
 
-    fn passes_credentials(&self) -> bool {
-        self.passes.load(Relaxed)
+    fn passes(&self) -> Passes {
+        Passes::from_bits_truncate(self.passes.load(Relaxed))
     }
 
     fn receiver(&self) -> Option<Arc<Datagram>> {
@@ -171,10 +172,11 @@ impl Datagram {
         }
     }
 
-    /// Takes a message of `sender` in: EPERM where this is connected to another, ECONNREFUSED where it is gone, EPIPE where
+    /// Takes a message of `sender` in: EPERM where this is connected to another or takes no descriptors, ECONNREFUSED where it is gone, EPIPE where
     /// it receives no more, EAGAIN where its queue is full.
     fn deliver(&self, sender: &Datagram, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
-        let passes = sender.passes_credentials() || self.passes_credentials();
+        let passes = self.passes();
+        let asks = (sender.passes() | passes).wants_author();
         let len = from.len();
         let mut inner = self.inner.lock();
         if inner.closed {
@@ -186,6 +188,9 @@ impl Datagram {
         if inner.shut.0 {
             return Err(Errno::EPIPE);
         }
+        if message.rights.is_some() && !passes.contains(Passes::RIGHTS) {
+            return Err(Errno::EPERM);
+        }
         if inner.is_full_for(sender) && !ptr::eq(self, sender) {
             return Err(Errno::EAGAIN);
         }
@@ -193,9 +198,7 @@ impl Datagram {
         let segment = Segment {
             len,
             cost,
-            credentials: message
-                .credentials
-                .or_else(|| passes.then(|| Credentials::running(|ids| ids.real))),
+            author: message.author.clone().or_else(|| asks.then(Author::running)),
             rights: message.rights.take(),
             origin: Some(Origin::new(sender.sender.clone(), cost)),
             was_seen: false,
@@ -227,7 +230,7 @@ impl Protocol for Datagram {
             return Ok(());
         }
         let name = names::checked(to)?;
-        if self.passes_credentials() {
+        if self.passes().wants_author() {
             self.name().autobind(SOCK_DGRAM, self.owner())?;
         }
         let other = Datagram::find(name)?;
@@ -256,7 +259,7 @@ impl Protocol for Datagram {
         if message.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
-        if self.passes_credentials() {
+        if self.passes().wants_author() {
             self.name().autobind(SOCK_DGRAM, self.owner())?;
         }
         if from.len() + MESSAGE_RESERVE > self.sender.limit.load(Relaxed) {
@@ -306,7 +309,6 @@ impl Protocol for Datagram {
         if flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
-        let passes = self.passes_credentials();
         let how = Receive::new(flags, &self.common.peek_offset);
         let mut inner = self.inner.lock();
         if let Some(error) = inner.error.take() {
@@ -330,7 +332,7 @@ impl Protocol for Datagram {
             drop(taken);
             self.room.wake(WRITABLE);
         }
-        message.credentials = passes.then(|| message.credentials.unwrap_or(Credentials::UNKNOWN));
+        message.tell_author(self.passes());
         result
     }
 
@@ -355,7 +357,10 @@ impl Protocol for Datagram {
                 self.sender.limit.store(value as usize, Relaxed);
                 self.common.queue.wake(WRITABLE);
             }
-            SO_PASSCRED => self.passes.store(value != 0, Relaxed),
+            SO_PASSCRED | SO_PASSPIDFD | SO_PASSRIGHTS => {
+                let passes = Passes::of(&self.common.options.lock());
+                self.passes.store(passes.bits(), Relaxed);
+            }
             _ => {}
         }
     }

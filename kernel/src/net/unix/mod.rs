@@ -4,8 +4,10 @@
 //! - [`datagram`]: a SOCK_DGRAM socket, and [`sender`]: what its messages know of it.
 //! - [`queue`]: what was sent and has not been received, cut where the sender cut it.
 //! - [`rights`]: descriptions on their way.
+//! - [`author`]: who sent something.
 //! - [`names`]: which socket has which name.
 
+pub mod author;
 pub mod connection;
 pub mod datagram;
 pub mod names;

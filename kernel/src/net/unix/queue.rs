@@ -4,6 +4,7 @@
 //! small messages, so often writable. The costs are those of Linux's socket buffers: a structure, a piece of memory of a
 //! power of two with room for its own administration, and pages for what does not fit.
 
+use super::author::Author;
 use super::rights::Rights;
 use super::sender::Origin;
 use crate::mm::user::{Sink, Source};
@@ -54,7 +55,7 @@ pub struct Segment {
     pub len: usize,
     pub cost: usize,
     /// Who sent it, where one of the two wanted that to be known.
-    pub credentials: Option<Credentials>,
+    pub author: Option<Author>,
     /// SCM_RIGHTS.
     pub rights: Option<Rights>,
     /// Whose it is, where a queue has messages of many senders.
@@ -92,6 +93,10 @@ pub struct Place {
     skip: usize,
     /// Bytes in all that are.
     start: usize,
+}
+
+fn credentials(author: &Option<Author>) -> Option<Credentials> {
+    author.as_ref().map(|author| author.credentials)
 }
 
 pub struct Queue {
@@ -197,7 +202,8 @@ impl Queue {
         let (mut index, mut skip) = (place.index, place.skip);
         while let Some(segment) = self.segments.get_mut(index) {
             if index > place.index || total > 0 {
-                let other_sender = by_sender && segment.credentials != message.credentials;
+                let [next, last] = [&segment.author, &message.author].map(credentials);
+                let other_sender = by_sender && next != last;
                 // A peek without room left still sees whether descriptors come next.
                 if other_sender || to.len() == 0 && !how.peek {
                     break;
@@ -211,7 +217,7 @@ impl Queue {
                 _ => return Err(Errno::EFAULT),
             };
             total += count;
-            message.credentials = segment.credentials;
+            message.author = segment.author.clone();
             message.rights = match &segment.rights {
                 Some(rights) if how.peek => Some(rights.duplicate()?),
                 _ => segment.rights.take(),
@@ -246,7 +252,7 @@ impl Queue {
         let len = segment.len - place.skip;
         let wanted = len.min(to.len());
         let copied = self.ring.copy(place.start, len, to);
-        message.credentials = segment.credentials;
+        message.author = segment.author.clone();
         let mut taken = None;
         if !how.peek {
             message.rights = segment.rights.take();

@@ -1,5 +1,6 @@
 //! A SOCK_STREAM or SOCK_SEQPACKET socket of AF_UNIX, from socket(2) to close(2).
 
+use super::author::Passes;
 use super::connection::{ARRIVED, CHANGED, Connection, Link, WRITABLE};
 use super::names::{self, Name, Owner};
 use super::queue::Receive;
@@ -142,6 +143,7 @@ impl Stream {
         *server.peer.lock() = Some(client.name.clone());
         *server.party.lock() = Some(Party::running());
         server.apply_options(&far);
+        far.set_pending(true);
         client.apply_options(&near);
         // One lock at a time: either may be the other's listener, or the same socket. So the client is connected first,
         // and no longer where the listener turns out to have no room.
@@ -219,9 +221,7 @@ impl Stream {
         if let Ok(limit) = options.get(SO_SNDBUF) {
             link.set_limit(limit as usize);
         }
-        if options.is_on::<SO_PASSCRED>() {
-            link.pass_credentials(true);
-        }
+        link.set_passes(Passes::of(&options));
     }
 }
 
@@ -265,7 +265,7 @@ impl Protocol for Stream {
     fn connect(self: Arc<Self>, to: &Address, nonblocking: bool) -> Result<(), Errno> {
         let name = names::checked(to)?;
         let options = *self.common.options.lock();
-        if options.is_on::<SO_PASSCRED>() {
+        if Passes::of(&options).wants_author() {
             self.name.autobind(self.kind(), Owner::Stream(Arc::downgrade(&self)))?;
         }
         let deadline_ns = deadline(options.send_timeout_ns);
@@ -303,6 +303,10 @@ impl Protocol for Stream {
         let nothing = if shut { Errno::EINVAL } else { Errno::EAGAIN };
         let accepted = listener.pending.pop_front().ok_or(nothing)?;
         drop(inner);
+        accepted.with_link(Errno::ENOTCONN, |link| {
+            link.set_pending(false);
+            Ok(())
+        })?;
         self.connecting.wake(WRITABLE);
         Ok(accepted)
     }
@@ -405,7 +409,10 @@ impl Protocol for Stream {
                         self.common.queue.wake(WRITABLE);
                     }
                 }
-                SO_PASSCRED => link.pass_credentials(value != 0),
+                SO_PASSCRED | SO_PASSPIDFD | SO_PASSRIGHTS => {
+                    let passes = Passes::of(&self.common.options.lock());
+                    link.set_passes(passes);
+                }
                 _ => {}
             }
         }

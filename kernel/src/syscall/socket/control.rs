@@ -4,8 +4,10 @@ use crate::file::OpenFile;
 use crate::mm::user;
 use crate::net::message::{Control, Incoming, Outgoing};
 use crate::net::protocol::Credentials;
+use crate::net::unix::author::Author;
 use crate::net::unix::rights::Rights;
 use crate::syscall::Call;
+use crate::task::{Process, pidfd, table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
@@ -41,7 +43,7 @@ pub fn read(call: &Call, domain: u16, header: &MessageHeader, message: &mut Outg
         match (domain, control.level, control.kind) {
             (AF_UNIX, SOL_SOCKET, SCM_RIGHTS) => read_rights(call, at + HEADER_LEN, data_len, &mut files)?,
             (AF_UNIX, SOL_SOCKET, SCM_CREDENTIALS) => {
-                message.credentials = Some(read_credentials(call, at + HEADER_LEN, data_len)?);
+                message.author = Some(read_credentials(call, at + HEADER_LEN, data_len)?);
             }
             (AF_UNIX, SOL_SOCKET, _) => return Err(Errno::EINVAL),
             (AF_UNIX, ..) => {}
@@ -79,8 +81,9 @@ fn read_rights(call: &Call, at: usize, len: usize, files: &mut Vec<Arc<OpenFile>
     Ok(())
 }
 
-/// A struct ucred that the caller may send: EINVAL for another length, EPERM for what it is not, unless it could become that.
-fn read_credentials(call: &Call, at: usize, len: usize) -> Result<Credentials, Errno> {
+/// A struct ucred that the caller may send: EINVAL for another length, EPERM for what it is not, unless it could become that,
+/// ESRCH for a process that there is none of.
+fn read_credentials(call: &Call, at: usize, len: usize) -> Result<Author, Errno> {
     if len != size_of::<[u32; 3]>() {
         return Err(Errno::EINVAL);
     }
@@ -92,10 +95,14 @@ fn read_credentials(call: &Call, at: usize, len: usize) -> Result<Credentials, E
     if !may_say {
         return Err(Errno::EPERM);
     }
-    Ok(Credentials {
-        pid: pid as i32,
-        uid,
-        gid,
+    let pid = pid as i32;
+    let process = match table::process(pid) {
+        Some(process) => process,
+        None => table::thread(pid).ok_or(Errno::ESRCH)?.process.clone(),
+    };
+    Ok(Author {
+        credentials: Credentials { pid, uid, gid },
+        process,
     })
 }
 
@@ -156,6 +163,9 @@ pub fn write(
     if let Some(rights) = message.rights {
         whole &= write_rights(call, &mut writer, rights, cloexec)?;
     }
+    if let Some(process) = message.process {
+        whole &= write_process(call, &mut writer, process)?;
+    }
     for Control { level, kind, data } in &message.control {
         whole &= writer.put(*level, *kind, data)?;
     }
@@ -163,6 +173,23 @@ pub fn write(
         *told |= MSG_CTRUNC;
     }
     Ok(writer.written)
+}
+
+/// Gives a descriptor to the sender's process, or says in its place why there is none; whether there was room for that.
+fn write_process(call: &Call, writer: &mut Writer, process: Arc<Process>) -> Result<bool, Errno> {
+    if writer.room - writer.written < HEADER_LEN + size_of::<i32>() {
+        return Ok(false);
+    }
+    let (opened, number) = match pidfd::open_process(call.thread(), process) {
+        Ok(fd) => (Some(fd), fd),
+        Err(error) => (None, -(error.0 as i32)),
+    };
+    writer
+        .put(SOL_SOCKET, SCM_PIDFD, &number.to_ne_bytes())
+        .inspect_err(|_| {
+            // The program does not know of it.
+            drop(opened.map(|fd| call.thread().files().close(fd)));
+        })
 }
 
 /// Gives descriptors to as many descriptions as there is room for, in the message and in the table; whether to all.

@@ -4,8 +4,8 @@ use super::{socket_file, socket_of};
 use crate::mm::user;
 use crate::net::address;
 use crate::net::inet::interfaces;
-use crate::net::options::OptionValue;
-use crate::net::protocol::{Credentials, Protocol};
+use crate::net::options::{OptionValue, Options};
+use crate::net::protocol::{Common, Credentials, Memory, Protocol};
 use crate::syscall::Call;
 use crate::syscall::time::timeval;
 use crate::task::pidfd;
@@ -68,8 +68,9 @@ fn bind_to_device(call: &Call, protocol: &Arc<dyn Protocol>, number: i32) -> Res
 /// EINVAL and EFAULT of the value come before what there is to say of the name.
 fn set_socket_option(call: &Call, protocol: &Arc<dyn Protocol>, name: i32, value: OptionValue) -> Result<(), Errno> {
     let int = value.int()?;
-    let options = &protocol.common().options;
-    let is_unix = protocol.common().domain == AF_UNIX;
+    let common = protocol.common();
+    let options = &common.options;
+    let is_unix = common.domain == AF_UNIX;
     let may = |capability| call.thread().credentials().has(capability);
     match name {
         SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
@@ -98,13 +99,13 @@ fn set_socket_option(call: &Call, protocol: &Arc<dyn Protocol>, name: i32, value
                 0 => 1,
                 low => usize::try_from(low).unwrap_or(i32::MAX as usize),
             };
-            protocol.common().receive_low.store(low, Relaxed);
+            common.receive_low.store(low, Relaxed);
             protocol.option_set(name, low as i32);
             return Ok(());
         }
-        SO_PEEK_OFF if protocol.common().domain == AF_NETLINK => return Err(Errno::EOPNOTSUPP),
+        SO_PEEK_OFF if common.domain == AF_NETLINK => return Err(Errno::EOPNOTSUPP),
         SO_PEEK_OFF => {
-            protocol.common().peek_offset.set(int);
+            common.peek_offset.set(int);
             return Ok(());
         }
         SO_SNDBUFFORCE | SO_RCVBUFFORCE if !may(CAP_NET_ADMIN) => return Err(Errno::EPERM),
@@ -114,7 +115,8 @@ fn set_socket_option(call: &Call, protocol: &Arc<dyn Protocol>, name: i32, value
         SO_BINDTOIFINDEX => return bind_to_device(call, protocol, int),
         SO_TIMESTAMPING if int & !STAMPS != 0 => return Err(Errno::EINVAL),
         SO_REUSEPORT if is_unix && int != 0 => return Err(Errno::EOPNOTSUPP),
-        SO_PASSCRED | SO_PASSSEC if !is_unix => return Err(Errno::EOPNOTSUPP),
+        SO_PASSCRED | SO_PASSSEC if !is_local(common) => return Err(Errno::EOPNOTSUPP),
+        SO_PASSPIDFD | SO_PASSRIGHTS if !is_unix => return Err(Errno::EOPNOTSUPP),
         // Filters are programs of their own, which nothing here runs.
         SO_DETACH_FILTER => return Err(Errno::ENOENT),
         _ => {}
@@ -155,6 +157,20 @@ fn peer_groups(call: &Call, groups: &[u32]) -> Result<usize, Errno> {
 
 fn ints<const N: usize>(values: [i32; N]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_ne_bytes()).collect()
+}
+
+/// Whether messages come from this machine only, so that it is known who sends them.
+fn is_local(common: &Common) -> bool {
+    matches!(common.domain, AF_UNIX | AF_NETLINK)
+}
+
+/// SO_MEMINFO: what lies to be received, and how much may; the same of what was sent; memory kept for more, what is sent and
+/// not yet acknowledged, options, what waits for the socket's lock, and messages lost.
+fn memory(options: &Options, memory: Memory) -> Vec<u8> {
+    let limit = |name| options.get(name).unwrap_or(0);
+    let (received, sent) = (memory.received as i32, memory.sent as i32);
+    let lost = memory.lost as i32;
+    ints([received, limit(SO_RCVBUF), sent, limit(SO_SNDBUF), 0, 0, 0, 0, lost])
 }
 
 pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
@@ -201,7 +217,9 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         },
         // The flags, and a clock of the network card's, which there is none of.
         SO_TIMESTAMPING => ints([options.get(name)?, 0]),
-        SO_PASSCRED | SO_PASSSEC if common.domain != AF_UNIX => return Err(Errno::EOPNOTSUPP),
+        SO_PASSCRED | SO_PASSSEC if !is_local(common) => return Err(Errno::EOPNOTSUPP),
+        SO_PASSPIDFD | SO_PASSRIGHTS if common.domain != AF_UNIX => return Err(Errno::EOPNOTSUPP),
+        SO_MEMINFO => memory(&options, protocol.memory()),
         SO_PEERCRED => ints(match protocol.peer().map(|peer| peer.credentials) {
             Some(Credentials { pid, uid, gid }) => [pid, uid as i32, gid as i32],
             None => [0, -1, -1],
@@ -210,8 +228,7 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         SO_PEERPIDFD if room(call)? < size_of::<i32>() => return Err(Errno::EINVAL),
         SO_PEERPIDFD => {
             let peer = protocol.peer().ok_or(Errno::ENODATA)?;
-            let process = peer.process.upgrade().ok_or(Errno::ESRCH)?;
-            let fd = pidfd::open_process(call.thread(), process)?;
+            let fd = pidfd::open_process(call.thread(), peer.process)?;
             return write_option(call, &fd.to_ne_bytes()).inspect_err(|_| {
                 // The program does not know of it.
                 drop(call.thread().files().close(fd));

@@ -1,6 +1,7 @@
 //! UDP over loopback.
 
 mod connecting;
+mod corked;
 mod errors;
 mod groups;
 mod messages;
@@ -9,6 +10,7 @@ mod ports;
 mod sockets;
 
 use connecting::*;
+use corked::*;
 use errors::*;
 use groups::*;
 use messages::*;
@@ -42,6 +44,12 @@ fn main() -> ExitCode {
         send_is_an_edge,
         shutdown_readiness,
         shutdown_connected,
+        one_message_of_many_sends,
+        corked_by_option,
+        where_a_corked_message_goes,
+        corked_and_too_long,
+        corked_rows,
+        corked_and_shut_down,
         vectors,
         many_at_once,
         address_in_use,

@@ -17,7 +17,7 @@ use crate::mm::user::{Sink, Source};
 use crate::net::address::{Address, Inet, Ip};
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::OptionValue;
-use crate::net::protocol::{Common, Protocol};
+use crate::net::protocol::{Common, Memory, Protocol};
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -250,6 +250,14 @@ impl Protocol for Stream {
 
     fn is_listening(&self) -> bool {
         matches!(*self.state.lock(), State::Listening(_))
+    }
+
+    fn memory(&self) -> Memory {
+        Memory {
+            received: self.readable_len().unwrap_or(0),
+            sent: self.unsent_len().unwrap_or(0),
+            lost: 0,
+        }
     }
 
     /// A socket that is not connected is a broken pipe.

@@ -1,6 +1,7 @@
 //! What has come for a UDP socket: messages, and errors about those it sent.
 
 use crate::net::address::Inet;
+use crate::net::protocol::Memory;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
@@ -75,8 +76,8 @@ pub struct Inbox {
     pub shut_write: bool,
 }
 
-/// What a message costs its receiver: the memory Linux would take for it, so that SO_RCVBUF means as many messages.
-fn cost(len: usize) -> usize {
+/// What a message costs whoever has it: the memory Linux would take for it, so that SO_RCVBUF means as many.
+pub fn cost(len: usize) -> usize {
     /// A descriptor of a buffer, and what a buffer has before and after the bytes.
     const DESCRIPTOR: usize = 256;
     const AROUND: usize = 400;
@@ -138,6 +139,15 @@ impl Inbox {
         self.used -= cost(complaint.bytes.len());
         self.error = self.complaints.front().map(|next| next.error);
         Some(complaint)
+    }
+
+    /// SO_MEMINFO.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            received: self.used,
+            lost: self.lost,
+            ..Memory::default()
+        }
     }
 
     pub fn has_messages(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::mm::user::{Sink, Source};
 use crate::net::address::{Address, Inet, Ip};
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::OptionValue;
-use crate::net::protocol::{Common, Protocol};
+use crate::net::protocol::{Common, Memory, Protocol};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use event::{EventMask, Pollable, WaitQueue};
@@ -25,6 +25,7 @@ pub use inbox::Datagram;
 use inbox::Inbox;
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
+use send::Corked;
 pub use send::arrived;
 use sync::{SpinGuard, SpinLock};
 
@@ -36,6 +37,8 @@ pub struct Udp {
     common: Common,
     name: SpinLock<Name>,
     inbox: SpinLock<Inbox>,
+    /// What has been sent of a message that is not whole yet: UDP_CORK, MSG_MORE.
+    corked: SpinLock<Option<Corked>>,
     options: SpinLock<InetOptions>,
     multicast: SpinLock<Multicast>,
 }
@@ -75,6 +78,7 @@ impl Udp {
             common,
             name: SpinLock::default(),
             inbox: SpinLock::default(),
+            corked: SpinLock::default(),
             options: SpinLock::default(),
             multicast: SpinLock::default(),
         })
@@ -278,6 +282,13 @@ impl Protocol for Udp {
         Ok(Address::Inet(peer))
     }
 
+    fn memory(&self) -> Memory {
+        Memory {
+            sent: self.unsent_len().unwrap_or(0),
+            ..self.inbox.lock().memory()
+        }
+    }
+
     fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
         self.send_message(from, message)
     }
@@ -333,13 +344,15 @@ impl Protocol for Udp {
     }
 
     fn unsent_len(&self) -> Result<usize, Errno> {
-        Ok(0)
+        Ok(self.corked.lock().as_ref().map_or(0, Corked::cost))
     }
 
     fn close(&self) {
         let binding = self.name.lock().binding.take();
         drop(binding);
         self.inbox.lock().clear();
+        let unsent = self.corked.lock().take();
+        drop(unsent);
         *self.multicast.lock() = Multicast::default();
     }
 }

@@ -131,6 +131,14 @@ impl Udp {
                 self.multicast.lock().interface_v6 = number;
                 Ok(())
             }
+            (IPPROTO_UDP, UDP_CORK) => {
+                let on = value.int()? != 0;
+                self.options.lock().set_int::<IPPROTO_UDP, UDP_CORK>(on.into());
+                if !on {
+                    self.uncork();
+                }
+                Ok(())
+            }
             (IPPROTO_IPV6, IPV6_V6ONLY) if self.name.lock().binding.is_some() => Err(Errno::EINVAL),
             _ => {
                 let mut options = self.options.lock();

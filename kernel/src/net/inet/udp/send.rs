@@ -1,6 +1,6 @@
 //! The way of a message: from a socket through a route to whoever is at its port, or back as an error.
 
-use super::inbox::{Complaint, Datagram};
+use super::inbox::{self, Complaint, Datagram};
 use super::{PORTS, Udp, WRITABLE, control};
 use crate::mm::user::Source;
 use crate::net::address::{Address, Inet, Ip};
@@ -21,11 +21,98 @@ const LONGEST_V6: usize = 65_527;
 /// Messages that one send makes at most (UDP_SEGMENT).
 const SEGMENTS_MAX: usize = 128;
 
+/// A message that grows until it is sent as one. Where it goes was settled when it began.
+pub struct Corked {
+    datagram: Datagram,
+    route: Route,
+}
+
+impl Corked {
+    /// What it takes of the socket's buffer.
+    pub fn cost(&self) -> usize {
+        inbox::cost(self.datagram.bytes.len())
+    }
+
+    /// Adds bytes behind those there are: EMSGSIZE, ENOBUFS, EFAULT.
+    fn add(&mut self, from: &mut Source) -> Result<(), Errno> {
+        let bytes = &mut self.datagram.bytes;
+        let (start, len) = (bytes.len(), from.len());
+        if start + len > longest(self.datagram.to.ip) {
+            return Err(Errno::EMSGSIZE);
+        }
+        bytes.try_reserve(len).map_err(|_| Errno::ENOBUFS)?;
+        bytes.resize(start + len, 0);
+        if from.get(&mut bytes[start..])? < len {
+            return Err(Errno::EFAULT);
+        }
+        Ok(())
+    }
+
+    /// Cuts a row into its messages, where it is one: EINVAL for too many.
+    fn cut(&mut self) -> Result<(), Errno> {
+        let len = self.datagram.bytes.len();
+        let segment_len = &mut self.datagram.segment_len;
+        *segment_len = segment_len.filter(|&segment| segment > 0 && usize::from(segment) < len);
+        match *segment_len {
+            Some(segment) if len.div_ceil(segment.into()) > SEGMENTS_MAX => Err(Errno::EINVAL),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn longest(to: Ip) -> usize {
+    match to {
+        Ip::V4(_) => LONGEST_V4,
+        Ip::V6(_) => LONGEST_V6,
+    }
+}
+
 impl Udp {
     pub(super) fn send_message(&self, from: &mut Source, message: &Outgoing) -> Result<usize, Errno> {
         if message.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
+        let len = from.len();
+        if len > usize::from(u16::MAX) {
+            return Err(Errno::EMSGSIZE);
+        }
+        let corks = message.flags & MSG_MORE != 0 || self.is_on::<IPPROTO_UDP, UDP_CORK>();
+        let mut corked = self.corked.lock();
+        if let Some(begun) = &mut *corked {
+            // The rest of a message goes where its beginning does, whatever is said of it. What can't be added is the end of
+            // all of it.
+            let added = begun.add(from);
+            let whole = if corks && added.is_ok() { None } else { corked.take() };
+            drop(corked);
+            added?;
+            whole.map_or(Ok(()), |whole| self.dispatch(whole))?;
+            return Ok(len);
+        }
+        drop(corked);
+        let begun = self.begin(from, message)?;
+        if !corks {
+            self.dispatch(begun)?;
+            return Ok(len);
+        }
+        let mut corked = self.corked.lock();
+        if corked.is_some() {
+            // Another thread's message has begun in the meantime.
+            return Err(Errno::EINVAL);
+        }
+        *corked = Some(begun);
+        Ok(len)
+    }
+
+    /// UDP_CORK is off: what there is of a message goes, or is lost, which nobody is told.
+    pub(super) fn uncork(&self) {
+        let begun = self.corked.lock().take();
+        if let Some(whole) = begun {
+            let _ = self.dispatch(whole);
+        }
+    }
+
+    /// A message with its first bytes, and where it goes.
+    fn begin(&self, from: &mut Source, message: &Outgoing) -> Result<Corked, Errno> {
         self.ensure_port()?;
         let to = match &message.to {
             Some(Address::Inet(to)) if to.port == 0 => return Err(Errno::EINVAL),
@@ -33,22 +120,10 @@ impl Udp {
             Some(Address::Unix(_) | Address::Netlink(_)) => return Err(Errno::EAFNOSUPPORT),
             Some(Address::Unspecified) | None => self.name.lock().peer.ok_or(Errno::EDESTADDRREQ)?,
         };
-        let longest = if matches!(to.ip, Ip::V4(_)) {
-            LONGEST_V4
-        } else {
-            LONGEST_V6
-        };
-        if from.len() > longest {
+        if from.len() > longest(to.ip) {
             return Err(Errno::EMSGSIZE);
         }
         let asked = control::asked(&message.control)?;
-        let segment_len = asked
-            .segment_len
-            .unwrap_or(self.option::<IPPROTO_UDP, UDP_SEGMENT>() as u16);
-        let segment_len = Some(segment_len).filter(|&segment| segment > 0 && usize::from(segment) < from.len());
-        if segment_len.is_some_and(|segment| from.len().div_ceil(segment.into()) > SEGMENTS_MAX) {
-            return Err(Errno::EINVAL);
-        }
         let route = route::to(to.ip)?;
         route::check_interface(&self.common, &route)?;
         if route.scope == Scope::Everyone && !self.common.options.lock().is_on::<SO_BROADCAST>() {
@@ -62,25 +137,29 @@ impl Udp {
             return Err(Errno::EPIPE);
         }
         drop(inbox);
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(from.len()).map_err(|_| Errno::ENOBUFS)?;
-        bytes.resize(from.len(), 0);
-        if from.get(&mut bytes)? < bytes.len() {
-            return Err(Errno::EFAULT);
-        }
-        let len = bytes.len();
+        let segment_len = asked.segment_len;
         let datagram = Datagram {
             from: self.source(to, &route, asked.source)?,
             to,
             interface: route.interface,
             ttl: asked.ttl.unwrap_or_else(|| self.time_to_live(to, &route)),
             tos: asked.tos.unwrap_or_else(|| self.type_of_service(to)),
-            arrival_ns: time::realtime_ns(),
+            arrival_ns: 0,
             lost_before: 0,
-            segment_len,
+            segment_len: segment_len.or_else(|| Some(self.option::<IPPROTO_UDP, UDP_SEGMENT>() as u16)),
             was_seen: false,
-            bytes,
+            bytes: Vec::new(),
         };
+        let mut corked = Corked { datagram, route };
+        corked.add(from)?;
+        Ok(corked)
+    }
+
+    /// Sends a whole message on its way: EINVAL for a row of too many.
+    fn dispatch(&self, mut whole: Corked) -> Result<(), Errno> {
+        whole.cut()?;
+        let Corked { mut datagram, route } = whole;
+        datagram.arrival_ns = time::realtime_ns();
         if route.interface == route::OUTSIDE {
             for bytes in datagram.messages() {
                 outside::udp::send(&datagram, bytes)?;
@@ -90,7 +169,7 @@ impl Udp {
         }
         // It has left, and its room is there again.
         self.common.queue.wake(WRITABLE);
-        Ok(len)
+        Ok(())
     }
 
     /// The address a message is from: the socket's own, else the one asked for with it, else the route's.
