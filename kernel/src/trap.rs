@@ -1,7 +1,7 @@
 //! What the machine reports: faults of user code, faults of user copies, the alarm, devices, inter-processor requests. The only
 //! way from `arch` up into the kernel, besides system calls.
 
-use crate::arch::trap::TrapFrame;
+use crate::arch::trap::{Cause, TrapFrame};
 use crate::mm::space::Fault;
 use crate::task::signal::{self, Info};
 use crate::task::{self, sched, thread};
@@ -20,12 +20,9 @@ pub enum Exception {
     /// Integer division (SIGFPE, FPE_INTDIV); aarch64 divides by zero without a word.
     #[cfg(target_arch = "x86_64")]
     Divide,
-    /// Integer overflow trap (SIGFPE, FPE_INTOVF).
-    #[cfg(target_arch = "x86_64")]
-    Overflow,
     /// Floating point, with the FPE_* code.
     FloatingPoint(i32),
-    /// A breakpoint instruction (SIGTRAP, TRAP_BRKPT).
+    /// A breakpoint instruction (SIGTRAP: TRAP_BRKPT on aarch64, SI_KERNEL without an address on x86_64).
     Breakpoint,
     /// A single step or watchpoint (SIGTRAP, TRAP_TRACE).
     Trace,
@@ -34,6 +31,9 @@ pub enum Exception {
     /// A protection fault without an address (SIGSEGV, SI_KERNEL).
     #[cfg(target_arch = "x86_64")]
     Protection,
+    /// The same by way of the stack or frame pointer (SIGBUS, SI_KERNEL).
+    #[cfg(target_arch = "x86_64")]
+    Stack,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +43,11 @@ pub enum Access {
     Execute,
 }
 
-/// User code met `exception`. Returns when it may go on, perhaps in a signal handler.
-pub fn user_exception(frame: &mut TrapFrame, exception: Exception) {
+/// User code met `exception`, of which the machine says `cause`. Returns when it may go on, perhaps in a signal handler.
+pub fn user_exception(frame: &mut TrapFrame, exception: Exception, cause: Cause) {
     task::with_current(|thread| {
         if let Some(info) = signal_of(thread, frame, exception) {
+            thread.signals.set_cause(cause);
             thread.force_signal(info);
         }
         if thread.has_flag(thread::WORK) {
@@ -75,17 +76,23 @@ fn signal_of(thread: &task::Thread, frame: &TrapFrame, exception: Exception) -> 
                 return None;
             }
         },
+        #[cfg(target_arch = "x86_64")]
         Exception::IllegalInstruction => Info::fault(SIGILL, ILL_ILLOPN, ip),
+        #[cfg(target_arch = "aarch64")]
+        Exception::IllegalInstruction => Info::fault(SIGILL, ILL_ILLOPC, ip),
         #[cfg(target_arch = "x86_64")]
         Exception::Divide => Info::fault(SIGFPE, FPE_INTDIV, ip),
-        #[cfg(target_arch = "x86_64")]
-        Exception::Overflow => Info::fault(SIGFPE, FPE_INTOVF, ip),
         Exception::FloatingPoint(code) => Info::fault(SIGFPE, code, ip),
+        #[cfg(target_arch = "x86_64")]
+        Exception::Breakpoint => Info::kernel(SIGTRAP),
+        #[cfg(target_arch = "aarch64")]
         Exception::Breakpoint => Info::fault(SIGTRAP, TRAP_BRKPT, ip),
         Exception::Trace => Info::fault(SIGTRAP, TRAP_TRACE, ip),
         Exception::Alignment { address } => Info::fault(SIGBUS, BUS_ADRALN, address),
         #[cfg(target_arch = "x86_64")]
         Exception::Protection => Info::kernel(SIGSEGV),
+        #[cfg(target_arch = "x86_64")]
+        Exception::Stack => Info::kernel(SIGBUS),
     };
     Some(info)
 }

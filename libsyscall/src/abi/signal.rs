@@ -93,9 +93,9 @@ pub const SI_MESGQ: i32 = -3;
 pub const SI_SIGIO: i32 = -5;
 pub const SI_TKILL: i32 = -6;
 
+pub const ILL_ILLOPC: i32 = 1;
 pub const ILL_ILLOPN: i32 = 2;
 pub const FPE_INTDIV: i32 = 1;
-pub const FPE_INTOVF: i32 = 2;
 pub const SEGV_MAPERR: i32 = 1;
 pub const SEGV_ACCERR: i32 = 2;
 pub const BUS_ADRALN: i32 = 1;

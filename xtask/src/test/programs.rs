@@ -31,6 +31,7 @@ const PROGRAMS: &[&str] = &[
     "capabilities",
     "credentials",
     "unshare",
+    "faults",
     "signals",
     "sigio",
     "threads",

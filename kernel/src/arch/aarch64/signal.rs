@@ -2,7 +2,7 @@
 //! which the FP/SIMD state is one.
 
 use super::fpu;
-use super::trap::TrapFrame;
+use super::trap::{Cause, TrapFrame};
 use crate::mm::user;
 use crate::task::signal::AlternateStack;
 use libsyscall::abi::Errno;
@@ -15,6 +15,8 @@ pub struct Delivery<'a> {
     pub restorer: usize,
     /// 128 bytes of siginfo_t.
     pub info: &'a [u8; 128],
+    /// The last exception that became a signal.
+    pub cause: Cause,
     /// The mask to put back at sigreturn.
     pub mask: u64,
     /// As it is now.
@@ -27,7 +29,8 @@ pub struct Delivery<'a> {
 const UCONTEXT: usize = 128;
 const STACK: usize = UCONTEXT + 16;
 const MASK: usize = UCONTEXT + 40;
-const REGISTERS: usize = UCONTEXT + 176 + 8;
+const FAULT_ADDRESS: usize = UCONTEXT + 176;
+const REGISTERS: usize = FAULT_ADDRESS + 8;
 const STACK_POINTER: usize = REGISTERS + 31 * 8;
 const RECORDS: usize = UCONTEXT + 176 + 288;
 /// The frame as Linux makes it: room for 4096 bytes of records.
@@ -35,6 +38,10 @@ pub(super) const FRAME_LEN: usize = RECORDS + 4096;
 
 const FPSIMD_MAGIC: u32 = 0x4650_8001;
 const FPSIMD_LEN: usize = 8 + 8 + 512;
+const ESR_MAGIC: u32 = 0x4553_5201;
+const ESR_LEN: usize = 16;
+/// The end of the records: one without magic or length.
+const END_LEN: usize = 8;
 
 /// Writes the frame (registers, FP/SIMD state, mask, siginfo, alternate stack) to the user stack and points `frame` at
 /// the handler. EFAULT: the stack can't take it, and the thread is to die of SIGSEGV.
@@ -46,7 +53,7 @@ pub fn push(frame: &mut TrapFrame, delivery: &Delivery) -> Result<(), Errno> {
 
     user::write_bytes(record, record_bytes(frame).as_slice())?;
     user::write_bytes(at, delivery.info)?;
-    let mut context = [0u8; RECORDS - UCONTEXT + FPSIMD_LEN + 8];
+    let mut context = [0u8; RECORDS - UCONTEXT + FPSIMD_LEN + ESR_LEN + END_LEN];
     let mut put = |offset: usize, bytes: &[u8]| {
         let start = offset - UCONTEXT;
         context[start..start + bytes.len()].copy_from_slice(bytes);
@@ -65,6 +72,12 @@ pub fn push(frame: &mut TrapFrame, delivery: &Delivery) -> Result<(), Errno> {
     put(RECORDS + 12, &state.fpcr.to_le_bytes());
     for (n, register) in state.registers.iter().enumerate() {
         put(RECORDS + 16 + n * 16, &register.to_le_bytes());
+    }
+    put(FAULT_ADDRESS, &delivery.cause.address.to_le_bytes());
+    if delivery.cause.syndrome != 0 {
+        put(RECORDS + FPSIMD_LEN, &ESR_MAGIC.to_le_bytes());
+        put(RECORDS + FPSIMD_LEN + 4, &(ESR_LEN as u32).to_le_bytes());
+        put(RECORDS + FPSIMD_LEN + 8, &delivery.cause.syndrome.to_le_bytes());
     }
     user::write_bytes(at + UCONTEXT, &context)?;
 

@@ -8,6 +8,14 @@ use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+/// What the processor says of an exception: `fault_address` of `struct sigcontext` and `esr` of `struct esr_context`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cause {
+    /// 0 where there is nothing to say.
+    pub syndrome: u64,
+    pub address: u64,
+}
+
 /// The registers of user code, as they lie on top of its thread's kernel stack.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -359,20 +367,41 @@ fn syndrome() -> (u64, u64, usize) {
     (esr >> 26, esr, far)
 }
 
+/// Set in every address of the kernel's half, whatever its tag.
+const KERNEL_HALF: usize = 1 << 55;
+const TAG: usize = 0xff << 56;
+
+// Of a data abort's syndrome.
+const ABORT_WRITE: u64 = 1 << 6;
+const ABORT_CACHE_MAINTENANCE: u64 = 1 << 8;
+
 fn data_access(esr: u64) -> Access {
-    const WRITE: u64 = 1 << 6;
-    const CACHE_MAINTENANCE: u64 = 1 << 8;
-    if esr & WRITE != 0 && esr & CACHE_MAINTENANCE == 0 {
+    if esr & ABORT_WRITE != 0 && esr & ABORT_CACHE_MAINTENANCE == 0 {
         Access::Write
     } else {
         Access::Read
     }
 }
 
+/// The syndrome of an abort as programs see it: of a kernel address they learn that nothing is there, whatever is.
+fn told_syndrome(class: u64, esr: u64, far: usize) -> u64 {
+    const INSTRUCTION_LENGTH: u64 = 1 << 25;
+    const TRANSLATION_FAULT: u64 = 4;
+    if far & KERNEL_HALF == 0 {
+        return esr;
+    }
+    let told = if class == CLASS_DATA_ABORT_USER {
+        INSTRUCTION_LENGTH | ABORT_CACHE_MAINTENANCE | ABORT_WRITE
+    } else {
+        INSTRUCTION_LENGTH
+    };
+    class << 26 | esr & told | TRANSLATION_FAULT
+}
+
 extern "C" fn user_exception(frame: &mut TrapFrame) {
     let (class, esr, far) = syndrome();
-    // The address of user code has its tag, which the tables do not know.
-    let address = far & 0x00ff_ffff_ffff_ffff;
+    // An address of the lower half has its tag, which the tables do not know.
+    let address = if far & KERNEL_HALF == 0 { far & !TAG } else { far };
     let exception = match class {
         CLASS_FP => return fpu::first_use(),
         CLASS_INSTRUCTION_ABORT_USER => Exception::PageFault {
@@ -396,7 +425,18 @@ extern "C" fn user_exception(frame: &mut TrapFrame) {
         CLASS_SYSTEM_REGISTER | CLASS_ILLEGAL_STATE => Exception::IllegalInstruction,
         _ => Exception::IllegalInstruction,
     };
-    crate::trap::user_exception(frame, exception);
+    let cause = match class {
+        CLASS_INSTRUCTION_ABORT_USER | CLASS_DATA_ABORT_USER => Cause {
+            syndrome: told_syndrome(class, esr, far),
+            address: address as u64,
+        },
+        CLASS_PC_ALIGNMENT | CLASS_SP_ALIGNMENT => Cause {
+            syndrome: esr,
+            address: 0,
+        },
+        _ => Cause::default(),
+    };
+    crate::trap::user_exception(frame, exception, cause);
     crate::trap::before_user(frame);
 }
 

@@ -1,7 +1,7 @@
 //! The signal frame, in Linux's layout for this machine: `struct rt_sigframe` with its FP/SIMD state above it.
 
 use super::fpu;
-use super::trap::TrapFrame;
+use super::trap::{Cause, TrapFrame};
 use crate::mm::user;
 use crate::task::signal::AlternateStack;
 use libsyscall::abi::Errno;
@@ -14,6 +14,8 @@ pub struct Delivery<'a> {
     pub restorer: usize,
     /// 128 bytes of siginfo_t.
     pub info: &'a [u8; 128],
+    /// The last exception that became a signal.
+    pub cause: Cause,
     /// The mask to put back at sigreturn.
     pub mask: u64,
     /// As it is now.
@@ -102,7 +104,10 @@ pub fn push(frame: &mut TrapFrame, delivery: &Delivery) -> Result<(), Errno> {
         frame.rflags,
     ]);
     words[REGISTERS + 18] = frame.cs | frame.ss << 48;
+    words[REGISTERS + 19] = delivery.cause.error;
+    words[REGISTERS + 20] = delivery.cause.vector;
     words[REGISTERS + 21] = delivery.mask;
+    words[REGISTERS + 22] = delivery.cause.address;
     words[FPSTATE_WORD] = fpstate as u64;
     words[MASK_WORD] = delivery.mask;
     let mut bytes = [0u8; FRAME_LEN];

@@ -1,8 +1,8 @@
 //! Exceptions and interrupts: the registers saved, and the way up to `crate::trap`.
 
 use super::{cpu, fpu, lapic, uaccess};
-use crate::arch::MAX_CPUS;
 use crate::arch::frame::WHOLE;
+use crate::arch::{MAX_CPUS, USER_END};
 use crate::trap::{Access, Exception};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
@@ -42,6 +42,15 @@ pub struct TrapFrame {
     pub rflags: u64,
     pub rsp: u64,
     pub ss: u64,
+}
+
+/// What the processor says of an exception: `trapno`, `err` and `cr2` of `struct sigcontext_64`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cause {
+    pub vector: u64,
+    pub error: u64,
+    /// Of a page fault, otherwise 0.
+    pub address: u64,
 }
 
 pub(super) const FRAME_SIZE: usize = size_of::<TrapFrame>();
@@ -376,6 +385,7 @@ global_asm!(
     entry = sym entry,
 );
 
+const PAGE_FAULT_PROTECTION: u64 = 1 << 0;
 const PAGE_FAULT_WRITE: u64 = 1 << 1;
 const PAGE_FAULT_FETCH: u64 = 1 << 4;
 
@@ -409,18 +419,30 @@ extern "C" fn entry(frame: &mut TrapFrame) {
         0 => Exception::Divide,
         1 => Exception::Trace,
         3 => Exception::Breakpoint,
-        4 => Exception::Overflow,
         6 => Exception::IllegalInstruction,
+        11 | 12 => Exception::Stack,
         14 => Exception::PageFault {
             address: fault_address,
             access: access(frame.original_rax),
         },
         16 | 19 => Exception::FloatingPoint(fpu::exception_code(vector == 19)),
-        17 => Exception::Alignment { address: fault_address },
+        17 => Exception::Alignment { address: 0 },
         8 | 18 => fatal(frame, vector, fault_address),
         _ => Exception::Protection,
     };
-    crate::trap::user_exception(frame, exception);
+    let mut cause = Cause {
+        vector,
+        error: frame.original_rax,
+        address: 0,
+    };
+    if vector == 14 {
+        cause.address = fault_address as u64;
+        if fault_address >= USER_END {
+            // Whether the kernel has something there is not for programs to know.
+            cause.error |= PAGE_FAULT_PROTECTION;
+        }
+    }
+    crate::trap::user_exception(frame, exception, cause);
     crate::trap::before_user(frame);
 }
 

@@ -67,6 +67,7 @@ impl Thread {
                 self.process.signal_return.load(Relaxed)
             },
             info: &info.to_bytes(),
+            cause: *self.signals.cause.lock(),
             mask,
             alternate,
             stack_top,

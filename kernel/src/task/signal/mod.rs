@@ -21,6 +21,7 @@ pub use info::{Info, Layout};
 pub use pending::Pending;
 
 use super::thread::{RESTORE_MASK, Thread};
+use crate::arch::trap::Cause;
 use core::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -61,6 +62,8 @@ pub struct ThreadSignals {
     awaited: AtomicU64,
     pub(super) pending: Pending,
     alternate: SpinLock<AlternateStack>,
+    /// Of the last exception that became a signal.
+    cause: SpinLock<Cause>,
 }
 
 impl ThreadSignals {
@@ -71,6 +74,7 @@ impl ThreadSignals {
             awaited: AtomicU64::new(0),
             pending: Pending::default(),
             alternate: SpinLock::new(AlternateStack::NONE),
+            cause: SpinLock::default(),
         }
     }
 
@@ -86,6 +90,11 @@ impl ThreadSignals {
     /// execve(2): no alternate stack; mask and pending signals stay.
     pub(super) fn reset_for_execve(&self) {
         self.set_alternate(AlternateStack::NONE);
+    }
+
+    /// The exception that the next forced signal comes of, for whom its frame tells.
+    pub fn set_cause(&self, cause: Cause) {
+        *self.cause.lock() = cause;
     }
 
     pub fn alternate(&self) -> AlternateStack {
