@@ -118,7 +118,7 @@ fn describe_files(out: &mut impl Write, process: &Process) -> fmt::Result {
     let mut next = files.next(0);
     while let Some(fd) = next {
         if let Ok(open) = files.get(fd)
-            && let Some(source) = open.file.clone().pollable()
+            && let Some(source) = open.file.share().pollable()
         {
             write!(out, "process {} fd {fd}: {}; ", process.pid, open.file.link_name())?;
             let watchers = source.wait_queue().len();

@@ -9,11 +9,11 @@ use crate::slab::{NONE, Slab};
 use crate::{EventMask, Waiter, Woken};
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
-use sync::SpinLock;
 use sync::atomic::{AtomicU32, Ordering, fence};
+use sync::{DirectArc, SpinLock};
 
 struct Entry {
-    waiter: Arc<dyn Waiter>,
+    waiter: DirectArc<dyn Waiter>,
     token: u32,
     /// What it wants to hear of; [`EventMask::EXCLUSIVE`] marks an exclusive one.
     mask: EventMask,
@@ -137,7 +137,7 @@ impl WaitQueue {
     pub fn add(&self, waiter: Arc<dyn Waiter>, token: u32, mask: EventMask) -> Result<u32, Errno> {
         let mut entries = self.entries.lock();
         let number = entries.slab.insert(Entry {
-            waiter,
+            waiter: waiter.into(),
             token,
             mask,
             previous: NONE,

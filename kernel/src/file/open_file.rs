@@ -13,7 +13,7 @@ use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::inotify::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_MODIFY};
 use spin::Once;
-use sync::SpinLock;
+use sync::{DirectArc, SpinLock};
 
 /// Status flags that F_SETFL may change, fcntl(2).
 const CHANGEABLE: u32 = O_APPEND | O_DIRECT | O_NOATIME | O_NONBLOCK;
@@ -37,7 +37,7 @@ fn in_pieces(mut step: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Er
 
 /// Status flags, offset and the file itself; the registrations of epoll hang on it.
 pub struct OpenFile {
-    pub file: Arc<dyn File>,
+    pub file: DirectArc<dyn File>,
     id: u64,
     /// [`File::seekable`], whether it is that or has a [`File::place`], and [`File::epoll`]: asked once.
     seekable: bool,
@@ -66,7 +66,7 @@ impl OpenFile {
             epoll: file.epoll().cloned(),
             readable: flags & (O_ACCMODE | O_PATH) & !O_RDWR == 0,
             writable: matches!(flags & (O_ACCMODE | O_PATH), O_WRONLY | O_RDWR),
-            file,
+            file: file.into(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             flags: AtomicU32::new(flags & !CREATION),
             offset: SpinLock::new(0),
@@ -118,7 +118,7 @@ impl OpenFile {
     }
 
     pub fn signals_or_new(&self) -> &Arc<SignalDriven> {
-        self.signals.call_once(|| SignalDriven::new(self.file.clone()))
+        self.signals.call_once(|| SignalDriven::new(self.file.share()))
     }
 
     #[inline]
@@ -148,7 +148,7 @@ impl OpenFile {
     pub fn close(self: Arc<Self>) {
         let Some(last) = Arc::into_inner(self) else { return };
         if last.file.lingers() {
-            let file = last.file.clone();
+            let file = last.file.share();
             drop(last);
             file.linger();
         }

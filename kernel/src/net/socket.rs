@@ -20,9 +20,9 @@ use libsyscall::abi::ioctl::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCATMARK, SIOCGPG
 use libsyscall::abi::signal::SIGPIPE;
 use libsyscall::abi::socket::*;
 use libsyscall::abi::time::NANOSECONDS;
-use sync::SpinLock;
+use sync::{DirectArc, SpinLock};
 
-pub struct Socket(pub Arc<dyn Protocol>);
+pub struct Socket(pub DirectArc<dyn Protocol>);
 
 /// A socket's time limit as a deadline.
 pub fn deadline(timeout_ns: u64) -> Option<u64> {
@@ -165,7 +165,7 @@ impl File for Socket {
     }
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
-        Some(self.0.clone())
+        Some(self.0.share())
     }
 
     fn sends_signals(&self) -> bool {

@@ -99,7 +99,7 @@ fn control(
     if epoll.is_path() || target.is_path() {
         return Err(Errno::EBADF);
     }
-    let source = target.file.clone().pollable().ok_or(Errno::EPERM)?;
+    let source = target.file.share().pollable().ok_or(Errno::EPERM)?;
     if core::ptr::eq(epoll, target) {
         return Err(Errno::EINVAL);
     }

@@ -80,7 +80,7 @@ impl Polled {
         let Ok(open) = thread.files().get(fd) else {
             return self.items.push(PollItem::settled(EventMask::NVAL));
         };
-        self.items.push(match open.file.clone().pollable() {
+        self.items.push(match open.file.share().pollable() {
             Some(source) => PollItem::new(source, interest, fd as u32),
             None => PollItem::settled(ALWAYS_READY & interest),
         });

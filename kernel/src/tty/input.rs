@@ -77,7 +77,7 @@ const WINDOW_DIGITS: u32 = 10;
 pub fn make_pipe() {
     let (reader, open) = pipe::create_for(access::ROOT, 0, Some(pump));
     open.set_flags(O_NONBLOCK);
-    let pollable = open.file.clone().pollable().expect("a pipe can be watched");
+    let pollable = open.file.share().pollable().expect("a pipe can be watched");
     let mut input = INPUT.lock();
     input.reader = Some(reader);
     input.writer = Some(Writer { open, pollable });

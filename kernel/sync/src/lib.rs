@@ -10,6 +10,11 @@
 #![cfg_attr(not(loom), no_std)]
 #![deny(unsafe_code)]
 
+extern crate alloc;
+
+mod direct_arc;
+pub use direct_arc::DirectArc;
+
 #[cfg(not(loom))]
 mod big_reader;
 #[cfg(not(loom))]

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use core::cell::Cell;
 use hashbrown::HashTable;
 use libsyscall::abi::Errno;
+use sync::DirectArc;
 
 /// One registration: which description and number, what is watched, what it says to the program.
 pub(super) struct Interest {
@@ -17,7 +18,7 @@ pub(super) struct Interest {
     /// Found by the description's [`WatchList::primary`], and not in the index.
     pub is_primary: bool,
     pub data: Cell<u64>,
-    pub source: Arc<dyn Pollable>,
+    pub source: DirectArc<dyn Pollable>,
     /// Entry in the source's wait queue.
     pub entry: u32,
 }
@@ -114,5 +115,5 @@ impl Interests {
 pub(super) struct Removed {
     pub watches: Arc<WatchList>,
     pub watch: u32,
-    pub source: Arc<dyn Pollable>,
+    pub source: DirectArc<dyn Pollable>,
 }

@@ -203,7 +203,7 @@ impl Epoll {
             fd,
             is_primary,
             data: Cell::new(data),
-            source,
+            source: source.into(),
             entry,
         })?;
         if !is_primary {
@@ -381,7 +381,7 @@ impl Epoll {
     pub fn interest(&self, number: u32) -> Option<(i32, Arc<dyn Pollable>)> {
         let interests = self.interests.lock();
         let interest = interests.slab.get(number)?;
-        Some((interest.fd, interest.source.clone()))
+        Some((interest.fd, interest.source.share()))
     }
 
     /// Calls `f` with the registrations from number `from` on, until it says false: the number to go on from, if there

@@ -45,7 +45,7 @@ pub fn follow(subject: &Subject, fd: i32) -> Result<Link, Errno> {
             Place::nameless(
                 name.as_bytes(),
                 Arc::new(Nameless {
-                    file: open.file.clone(),
+                    file: open.file.share(),
                 }),
             )
         }

@@ -148,7 +148,7 @@ impl Promise {
     /// For a message of `len` bytes from the kernel on descriptor `open`: ENOTSOCK, EINVAL where the socket is of another
     /// kind. However little room is left: there are few who promise.
     pub fn new(open: &OpenFile, len: usize) -> Result<Promise, Errno> {
-        let socket = open.downcast::<Socket>().ok_or(Errno::ENOTSOCK)?.0.clone();
+        let socket = open.downcast::<Socket>().ok_or(Errno::ENOTSOCK)?.0.share();
         let socket = socket.netlink().ok_or(Errno::EINVAL)?;
         let cost = MESSAGE_COST + len;
         socket.inner.lock().used += cost;

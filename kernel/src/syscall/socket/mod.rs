@@ -41,7 +41,7 @@ pub const CALLS: &[Line] = &[
 
 /// The file of a new socket, by the flags of socket(2) or accept4(2).
 fn install_socket(call: &Call, protocol: Arc<dyn Protocol>, flags: u32) -> Result<usize, Errno> {
-    let socket = Arc::new(Socket(protocol));
+    let socket = Arc::new(Socket(protocol.into()));
     install(
         call,
         OpenFile::new(socket, O_RDWR | flags & O_NONBLOCK),
@@ -115,18 +115,18 @@ fn address_for(domain: u16, at: usize, len: usize) -> Result<Address, Errno> {
 }
 
 /// The address in arguments 1 and 2.
-fn address_argument(call: &Call, protocol: &Arc<dyn Protocol>) -> Result<Address, Errno> {
-    address_for(protocol.common().domain, call.arg(1), call.uint(2) as usize)
+fn address_argument(call: &Call, socket: &Socket) -> Result<Address, Errno> {
+    address_for(socket.0.common().domain, call.arg(1), call.uint(2) as usize)
 }
 
 fn bind(call: &mut Call) -> Result<usize, Errno> {
     let open = socket_file(call)?;
-    let protocol = &socket_of(&open).0;
+    let socket = socket_of(&open);
     let is_short = (call.uint(2) as usize) < SOCKADDR_IN6_MIN;
-    if protocol.common().domain == AF_INET6 && is_short {
+    if socket.0.common().domain == AF_INET6 && is_short {
         return Err(Errno::EINVAL);
     }
-    protocol.clone().bind(&address_argument(call, protocol)?)?;
+    socket.0.share().bind(&address_argument(call, socket)?)?;
     Ok(0)
 }
 
@@ -134,15 +134,15 @@ fn listen(call: &mut Call) -> Result<usize, Errno> {
     let open = socket_file(call)?;
     // A negative backlog is a large one.
     let backlog = (call.uint(1) as usize).min(SOMAXCONN);
-    socket_of(&open).0.clone().listen(backlog)?;
+    socket_of(&open).0.share().listen(backlog)?;
     Ok(0)
 }
 
 fn connect(call: &mut Call) -> Result<usize, Errno> {
     let open = socket_file(call)?;
-    let protocol = &socket_of(&open).0;
-    let to = address_argument(call, protocol)?;
-    protocol.clone().connect(&to, open.nonblocking())?;
+    let socket = socket_of(&open);
+    let to = address_argument(call, socket)?;
+    socket.0.share().connect(&to, open.nonblocking())?;
     Ok(0)
 }
 

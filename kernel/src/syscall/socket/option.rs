@@ -9,7 +9,6 @@ use crate::net::protocol::{Common, Credentials, Memory, Protocol};
 use crate::syscall::Call;
 use crate::syscall::time::timeval;
 use crate::task::pidfd;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::Errno;
@@ -27,7 +26,7 @@ const NETWORK_COOKIE: u64 = 1;
 
 pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
     let open = socket_file(call)?;
-    let protocol = &socket_of(&open).0;
+    let protocol = &*socket_of(&open).0;
     let (level, name) = (call.int(1), call.int(2));
     let value = OptionValue {
         at: call.arg(3),
@@ -55,7 +54,7 @@ fn device(value: OptionValue) -> Result<i32, Errno> {
 }
 
 /// Binds a socket to an interface, to none by 0: EPERM where it has one and the caller may not take it away, EINVAL.
-fn bind_to_device(call: &Call, protocol: &Arc<dyn Protocol>, number: i32) -> Result<(), Errno> {
+fn bind_to_device(call: &Call, protocol: &dyn Protocol, number: i32) -> Result<(), Errno> {
     let common = protocol.common();
     if common.bound_interface().is_some() && !call.thread().credentials().has(CAP_NET_RAW) {
         return Err(Errno::EPERM);
@@ -66,7 +65,7 @@ fn bind_to_device(call: &Call, protocol: &Arc<dyn Protocol>, number: i32) -> Res
 }
 
 /// EINVAL and EFAULT of the value come before what there is to say of the name.
-fn set_socket_option(call: &Call, protocol: &Arc<dyn Protocol>, name: i32, value: OptionValue) -> Result<(), Errno> {
+fn set_socket_option(call: &Call, protocol: &dyn Protocol, name: i32, value: OptionValue) -> Result<(), Errno> {
     let int = value.int()?;
     let common = protocol.common();
     let options = &common.options;
