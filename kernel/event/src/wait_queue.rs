@@ -149,6 +149,14 @@ impl WaitQueue {
         Ok(number)
     }
 
+    /// Changes what a waiter wants to hear of, but not whether it is exclusive. As after [`WaitQueue::add`], the caller asks
+    /// for readiness afterwards.
+    pub fn set_mask(&self, number: u32, mask: EventMask) {
+        if let Some(entry) = self.entries.lock().slab.get_mut(number) {
+            entry.mask = mask;
+        }
+    }
+
     /// Removes a waiter. Once this returns, its `wake` is not called any more on behalf of that entry.
     pub fn remove(&self, number: u32) {
         let mut entries = self.entries.lock();

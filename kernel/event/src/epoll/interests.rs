@@ -1,7 +1,7 @@
 //! The interest list: registrations by number, and by what they are of.
 
 use super::WatchList;
-use crate::Pollable;
+use crate::{EventMask, Pollable};
 use crate::slab::Slab;
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -18,9 +18,29 @@ pub(super) struct Interest {
     /// Found by the description's [`WatchList::primary`], and not in the index.
     pub is_primary: bool,
     pub data: Cell<u64>,
+    /// What its entry in the source's wait queue hears of: all that it has asked for at any time.
+    pub heard: Cell<EventMask>,
     pub source: DirectArc<dyn Pollable>,
     /// Entry in the source's wait queue.
     pub entry: u32,
+}
+
+impl Interest {
+    /// Has its entry in the source's queue hear of the bits in `mask` too. The caller asks for readiness afterwards, as who
+    /// is new in a queue does.
+    #[inline(never)]
+    pub fn hear_more(&self, mask: EventMask) {
+        let heard = self.heard.get() | mask;
+        self.heard.set(heard);
+        let queue = self.source.wait_queue();
+        queue.set_mask(self.entry, queue_mask(&*self.source, heard));
+    }
+}
+
+/// What the entry of an interest with `mask` listens to: no more than it wants, so that the wake-ups of others end at the
+/// queue, and of that what is about the source.
+pub(super) fn queue_mask(source: &dyn Pollable, mask: EventMask) -> EventMask {
+    (mask & source.told_of()).difference(EventMask::PRIVATE) | (mask & EventMask::EXCLUSIVE)
 }
 
 pub(super) struct Interests {

@@ -25,7 +25,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::cell::Cell;
 use hashbrown::HashTable;
-use interests::{Interest, Interests, Removed};
+use interests::{Interest, Interests, Removed, queue_mask};
 use libsyscall::abi::Errno;
 use ready_list::ReadyList;
 use sync::SpinLock;
@@ -185,10 +185,11 @@ impl Epoll {
         if !is_primary {
             interests.reserve()?;
         }
-        self.ready.lock().insert(number, interest_mask(events))?;
+        let mask = interest_mask(events);
+        self.ready.lock().insert(number, mask)?;
         let watch = watches.insert(self.me.clone(), number)?;
         let me = self.me.upgrade().ok_or(Errno::EBADF)?;
-        let entry = match source.wait_queue().add(me, number, queue_mask(&*source, events)) {
+        let entry = match source.wait_queue().add(me, number, queue_mask(&*source, mask)) {
             Ok(entry) => entry,
             Err(error) => {
                 self.unlist(number);
@@ -203,6 +204,7 @@ impl Epoll {
             fd,
             is_primary,
             data: Cell::new(data),
+            heard: Cell::new(mask),
             source: source.into(),
             entry,
         })?;
@@ -222,7 +224,10 @@ impl Epoll {
         let mask = interest_mask(events);
         self.ready.lock().set_mask(number, mask)?;
         interest.data.set(data);
-        // Asked after the mask is set: a change from here on finds the new mask by itself.
+        if !interest.heard.get().contains(mask) {
+            interest.hear_more(mask);
+        }
+        // Asked after the masks are set: a change from here on finds the new ones by itself.
         let ready_now = interest.source.readiness();
         drop(interests);
         self.queue_if_ready(number, mask, ready_now);
@@ -422,12 +427,6 @@ impl Epoll {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// What an interest's entry in its source's queue listens to: all that is about the source, since EPOLL_CTL_MOD may ask
-/// for more later and [`ReadyList::wake`] filters.
-fn queue_mask(source: &dyn Pollable, events: EventMask) -> EventMask {
-    source.told_of().difference(EventMask::PRIVATE) | (events & EventMask::EXCLUSIVE)
 }
 
 impl Waiter for Epoll {
