@@ -95,6 +95,10 @@ impl Pollable for EventFd {
         }
     }
 
+    fn answers_at_once(&self) -> bool {
+        true
+    }
+
     fn wait_queue(&self) -> &WaitQueue {
         &self.queue
     }

@@ -8,6 +8,11 @@ pub trait Pollable: Send + Sync {
     /// What is ready now. Never sleeps, never wakes; may take the object's own lock.
     fn readiness(&self) -> EventMask;
 
+    /// Whether [`Pollable::readiness`] takes no lock: an epoll then keeps its ready list's while it asks.
+    fn answers_at_once(&self) -> bool {
+        false
+    }
+
     /// Woken after every change that may have added a bit, with the bits, after the object's lock is dropped.
     fn wait_queue(&self) -> &WaitQueue;
 

@@ -21,6 +21,8 @@ pub(super) struct Interest {
     /// What its entry in the source's wait queue hears of: all that it has asked for at any time.
     pub heard: Cell<EventMask>,
     pub source: DirectArc<dyn Pollable>,
+    /// [`Pollable::answers_at_once`], asked once.
+    pub answers_at_once: bool,
     /// Entry in the source's wait queue.
     pub entry: u32,
 }

@@ -205,6 +205,7 @@ impl Epoll {
             is_primary,
             data: Cell::new(data),
             heard: Cell::new(mask),
+            answers_at_once: source.answers_at_once(),
             source: source.into(),
             entry,
         })?;

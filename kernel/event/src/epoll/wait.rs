@@ -29,7 +29,6 @@ impl Epoll {
         max: usize,
         deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
     ) -> Result<usize, Errno> {
-        let leaves = EventMask::ET | EventMask::ONESHOT;
         let interests = self.interests.lock();
         let mut ready = self.ready.lock();
         // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
@@ -41,28 +40,35 @@ impl Epoll {
             let Some((number, mask)) = ready.look() else {
                 break;
             };
-            if mask.intersects(leaves) {
+            let leaves = mask.intersects(EventMask::ET | EventMask::ONESHOT);
+            if leaves {
                 ready.unlink(number);
             }
-            drop(ready);
-            let Some((interest, events)) = interests.slab.get(number).and_then(|interest| {
-                let events = interest.source.readiness() & mask.difference(EventMask::PRIVATE);
-                (!events.is_empty()).then_some((interest, events))
-            }) else {
+            let Some(interest) = interests.slab.get(number) else {
+                break;
+            };
+            let ready_now = if interest.answers_at_once {
+                interest.source.readiness()
+            } else {
+                drop(ready);
+                let ready_now = interest.source.readiness();
                 ready = self.ready.lock();
-                if !mask.intersects(leaves) {
+                ready_now
+            };
+            let events = ready_now & mask.difference(EventMask::PRIVATE);
+            if events.is_empty() {
+                if !leaves {
                     ready.drop_first();
                 }
                 continue;
-            };
+            }
             result = deliver(events, interest.data.get());
-            ready = self.ready.lock();
             if result.is_err() {
                 ready.push_first(number);
                 break;
             }
             delivered += 1;
-            if !mask.intersects(leaves) {
+            if !leaves {
                 ready.rotate();
             } else if mask.contains(EventMask::ONESHOT) {
                 ready.disable(number);
