@@ -185,7 +185,7 @@ impl WaitQueue {
         if self.count.load(Ordering::Relaxed) == 0 {
             Woken::No
         } else {
-            self.wake_waiters(events, Choice::Some)
+            self.wake_some(events)
         }
     }
 
@@ -207,6 +207,12 @@ impl WaitQueue {
 
     /// Apart, so that whoever finds nobody saves no registers for it.
     #[inline(never)]
+    fn wake_some(&self, events: EventMask) -> Woken {
+        self.wake_waiters(events, Choice::Some)
+    }
+
+    /// In each of its three callers, so that none asks which it is.
+    #[inline(always)]
     fn wake_waiters(&self, events: EventMask, choice: Choice) -> Woken {
         let entries = self.entries.lock();
         let mut at = entries.first;

@@ -28,8 +28,8 @@ use hashbrown::HashTable;
 use interests::{Interest, Interests, Removed, queue_mask};
 use libsyscall::abi::Errno;
 use ready_list::ReadyList;
-use sync::SpinLock;
 use sync::atomic::{AtomicBool, Ordering, fence};
+use sync::{SpinGuard, SpinLock};
 
 /// A registration as fdinfo and the state dump tell of it.
 pub struct Registration<'a> {
@@ -166,7 +166,9 @@ impl Epoll {
         let ready_now = registered?;
         charge.keep();
         drop(interests);
-        self.queue_if_ready(number, mask, ready_now);
+        if mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.list(self.ready.lock(), number) {
+            self.tell(number, ready_now);
+        }
         Ok(())
     }
 
@@ -223,16 +225,38 @@ impl Epoll {
         let interests = self.interests.lock();
         let (number, interest) = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
         let mask = interest_mask(events);
-        self.ready.lock().set_mask(number, mask)?;
+        let mut ready = self.ready.lock();
+        ready.set_mask(number, mask)?;
         interest.data.set(data);
         if !interest.heard.get().contains(mask) {
+            drop(ready);
             interest.hear_more(mask);
+            ready = self.ready.lock();
         }
         // Asked after the masks are set: a change from here on finds the new ones by itself.
-        let ready_now = interest.source.readiness();
+        let (ready, ready_now) = self.ask(ready, interest);
+        let is_new = mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.list(ready, number);
         drop(interests);
-        self.queue_if_ready(number, mask, ready_now);
+        if is_new {
+            self.tell(number, ready_now);
+        }
         Ok(())
+    }
+
+    /// What is ready of an interest's source now. The ready list's lock, which the caller has, is given up meanwhile where
+    /// the answer takes locks: a wake-up may hold those and wait for this one.
+    #[inline(always)]
+    fn ask<'a>(
+        &'a self,
+        ready: SpinGuard<'a, ReadyList>,
+        interest: &Interest,
+    ) -> (SpinGuard<'a, ReadyList>, EventMask) {
+        if interest.answers_at_once {
+            return (ready, interest.source.readiness());
+        }
+        drop(ready);
+        let ready_now = interest.source.readiness();
+        (self.ready.lock(), ready_now)
     }
 
     /// EPOLL_CTL_DEL: ENOENT.
@@ -341,24 +365,9 @@ impl Epoll {
         }
     }
 
-    /// Puts an interest on the list if it is ready now.
+    /// Puts an interest on the ready list; whether it was not there: those who wait know of one that was.
     #[inline]
-    fn queue_if_ready(&self, number: u32, mask: EventMask, ready_now: EventMask) {
-        if mask.difference(EventMask::PRIVATE).intersects(ready_now) {
-            self.queue(number, ready_now);
-        }
-    }
-
-    /// Puts an interest on the list because of `events`. Where it is there already, those who wait know of it.
-    fn queue(&self, number: u32, events: EventMask) {
-        if self.list(number) {
-            self.tell(number, events);
-        }
-    }
-
-    /// Puts an interest on the ready list; whether it was not there.
-    fn list(&self, number: u32) -> bool {
-        let mut ready = self.ready.lock();
+    fn list(&self, mut ready: SpinGuard<ReadyList>, number: u32) -> bool {
         self.pending.store(true, Ordering::Relaxed);
         ready.push_last(number)
     }
@@ -378,6 +387,15 @@ impl Epoll {
     #[inline]
     fn tell_all(&self) -> Woken {
         fence(Ordering::SeqCst);
+        if self.sleepers.is_empty() && self.watchers.is_empty() {
+            return Woken::No;
+        }
+        self.tell_some()
+    }
+
+    /// Apart, so that who finds nobody saves no registers for it.
+    #[inline(never)]
+    fn tell_some(&self) -> Woken {
         let woken = self.sleepers.wake_behind_fence(EventMask::IN);
         self.watchers.wake_behind_fence(EventMask::IN);
         woken
@@ -468,14 +486,12 @@ impl Pollable for Epoll {
             let Some((number, mask)) = ready.look() else {
                 break;
             };
-            drop(ready);
-            let wanted = mask.difference(EventMask::PRIVATE);
-            let is_ready = interests
-                .slab
-                .get(number)
-                .is_some_and(|interest| interest.source.readiness().intersects(wanted));
-            ready = self.ready.lock();
-            if is_ready {
+            let Some(interest) = interests.slab.get(number) else {
+                break;
+            };
+            let ready_now;
+            (ready, ready_now) = self.ask(ready, interest);
+            if ready_now.intersects(mask.difference(EventMask::PRIVATE)) {
                 answer = EventMask::READABLE;
                 break;
             }

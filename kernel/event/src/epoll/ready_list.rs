@@ -88,6 +88,7 @@ impl ReadyList {
     }
 
     /// One-shot delivery: the interest waits for nothing until EPOLL_CTL_MOD, not even ERR and HUP (semantics 81).
+    #[inline]
     pub fn disable(&mut self, number: u32) {
         self.unlink(number);
         self.slot(number).mask &= EventMask::PRIVATE;
@@ -172,6 +173,7 @@ impl ReadyList {
         }
     }
 
+    #[inline]
     pub fn unlink(&mut self, number: u32) {
         let slot = self.slot(number);
         let (previous, next) = (slot.previous, slot.next);

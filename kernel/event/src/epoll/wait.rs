@@ -8,8 +8,8 @@ use libsyscall::abi::Errno;
 use sync::atomic::Ordering;
 
 impl Epoll {
-    /// Delivers up to `max` events: `deliver` gets the mask and the interest's data. How many; an error of `deliver` only
-    /// where it met the first, and the event it did not take is reported again (semantics 51).
+    /// Delivers up to `max` events, which is not 0: `deliver` gets the mask and the interest's data. How many; an error of
+    /// `deliver` only where it met the first, and the event it did not take is reported again (semantics 51).
     ///
     /// An edge-triggered or one-shot interest leaves the list before its readiness is asked:
     ///
@@ -35,11 +35,7 @@ impl Epoll {
         let mut left = ready.len();
         let mut delivered = 0;
         let mut result = Ok(());
-        while left > 0 && delivered < max {
-            left -= 1;
-            let Some((number, mask)) = ready.look() else {
-                break;
-            };
+        while let Some((number, mask)) = ready.look() {
             let leaves = mask.intersects(EventMask::ET | EventMask::ONESHOT);
             if leaves {
                 ready.unlink(number);
@@ -47,31 +43,29 @@ impl Epoll {
             let Some(interest) = interests.slab.get(number) else {
                 break;
             };
-            let ready_now = if interest.answers_at_once {
-                interest.source.readiness()
-            } else {
-                drop(ready);
-                let ready_now = interest.source.readiness();
-                ready = self.ready.lock();
-                ready_now
-            };
+            let ready_now;
+            (ready, ready_now) = self.ask(ready, interest);
             let events = ready_now & mask.difference(EventMask::PRIVATE);
             if events.is_empty() {
                 if !leaves {
                     ready.drop_first();
                 }
-                continue;
+            } else {
+                result = deliver(events, interest.data.get());
+                if result.is_err() {
+                    ready.push_first(number);
+                    break;
+                }
+                delivered += 1;
+                if !leaves {
+                    ready.rotate();
+                } else if mask.contains(EventMask::ONESHOT) {
+                    ready.disable(number);
+                }
             }
-            result = deliver(events, interest.data.get());
-            if result.is_err() {
-                ready.push_first(number);
+            left -= 1;
+            if left == 0 || delivered == max {
                 break;
-            }
-            delivered += 1;
-            if !leaves {
-                ready.rotate();
-            } else if mask.contains(EventMask::ONESHOT) {
-                ready.disable(number);
             }
         }
         self.settle(&ready);
