@@ -320,13 +320,13 @@ impl<'a> Cursor<'a> {
         if len > self.piece {
             return self.advance_over_pieces(len, copy);
         }
-        let done = len - copy(self.address, 0, len);
-        self.step(done);
-        if done == 0 && len > 0 {
-            Err(Errno::EFAULT)
-        } else {
-            Ok(done)
+        let missed = copy(self.address, 0, len);
+        self.step(len - missed);
+        if missed == 0 {
+            return Ok(len);
         }
+        cold_path();
+        if missed < len { Ok(len - missed) } else { Err(Errno::EFAULT) }
     }
 
     #[inline(never)]

@@ -104,7 +104,7 @@ impl Pipe {
     }
 
     /// Takes what is there. EAGAIN while there is nothing but may come something.
-    #[inline]
+    #[inline(always)]
     fn read(&self, to: &mut Sink) -> Result<usize, Errno> {
         let mut ring = self.ring.lock();
         if ring.used == 0 || ring.taking {
@@ -129,7 +129,7 @@ impl Pipe {
     }
 
     /// Puts what there is room for. EAGAIN where there is none, EPIPE where nobody could read it.
-    #[inline]
+    #[inline(always)]
     fn write(&self, from: &mut Source, packets: bool) -> Result<usize, Errno> {
         let mut ring = self.ring.lock();
         if ring.readers == 0 {
@@ -234,9 +234,18 @@ impl Ring {
         Ok(done)
     }
 
-    /// The first slot has been read empty.
-    #[inline]
+    /// The first slot has been read empty. The slot at 0, where an empty pipe starts, keeps its page.
+    #[inline(always)]
     fn leave_first(&mut self) {
+        if self.first == 0 && self.used == 1 {
+            self.used = 0;
+        } else {
+            self.leave_any();
+        }
+    }
+
+    #[inline(never)]
+    fn leave_any(&mut self) {
         self.used -= 1;
         if self.first != 0 {
             self.slots[self.first].page = None;
@@ -246,7 +255,7 @@ impl Ring {
 
     /// Moves bytes in, as many as fit. At most a page of them is all or nothing: behind the last slot's bytes or in a
     /// slot of its own.
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, from: &mut Source, packets: bool) -> Result<usize, Errno> {
         // The usual case by itself: a few bytes into an empty pipe that has its page already.
         if self.used == 0
