@@ -219,7 +219,8 @@ impl WaitQueue {
         let mut woken = Woken::No;
         while let Some(entry) = entries.slab.get(at) {
             at = entry.next;
-            if !events.is_empty() && !entry.mask.intersects(events) {
+            let is_wanted = entry.mask.intersects(events) || events.is_empty();
+            if !is_wanted {
                 continue;
             }
             let is_exclusive = entry.mask.contains(EventMask::EXCLUSIVE);

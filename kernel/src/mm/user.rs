@@ -85,23 +85,20 @@ const fn is_small<T>() -> bool {
 /// `to` is writable for `len` bytes, a multiple of four.
 #[inline(always)]
 unsafe fn load_words(address: usize, to: *mut u8, len: usize) -> bool {
+    let mut faults = uaccess::Faults::NONE;
     let mut at = len % size_of::<u64>();
     if at > 0 {
-        let Some(word) = uaccess::load_u32(address) else {
-            return false;
-        };
+        let word = uaccess::load_u32(address, &mut faults);
         // SAFETY: inside what the caller promised.
         unsafe { to.cast::<u32>().write_unaligned(word) };
     }
     while at < len {
-        let Some(word) = uaccess::load_u64(address + at) else {
-            return false;
-        };
+        let word = uaccess::load_u64(address + at, &mut faults);
         // SAFETY: as above.
         unsafe { to.add(at).cast::<u64>().write_unaligned(word) };
         at += size_of::<u64>();
     }
-    true
+    !faults.any()
 }
 
 /// Copies whole words into user memory, which is open; whether all could be written. An odd word is the first, as in

@@ -96,7 +96,7 @@ impl Call {
         m: usize,
         f: impl FnOnce(&OpenFile, &OpenFile) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
-        task::with_two_files([self.int(n), self.int(m)], f)
+        task::with_two_files(self.int(n), self.int(m), f)
     }
 }
 

@@ -106,10 +106,14 @@ pub fn with_file<R>(fd: i32, f: impl FnOnce(&OpenFile) -> Result<R, Errno>) -> R
 
 /// [`with_file`] for two numbers.
 #[inline]
-pub fn with_two_files<R>(fds: [i32; 2], f: impl FnOnce(&OpenFile, &OpenFile) -> Result<R, Errno>) -> Result<R, Errno> {
+pub fn with_two_files<R>(
+    first: i32,
+    second: i32,
+    f: impl FnOnce(&OpenFile, &OpenFile) -> Result<R, Errno>,
+) -> Result<R, Errno> {
     with_running(move |thread| match own_files(thread) {
-        Some((files, slots)) => files.while_lent(move || f(slots.get(fds[0])?, slots.get(fds[1])?)),
-        None => with_share(thread, fds[0], move |first| f(first, &*thread.files().get_any(fds[1])?)),
+        Some((files, slots)) => files.while_lent(move || f(slots.get(first)?, slots.get(second)?)),
+        None => with_share(thread, first, move |first| f(first, &*thread.files().get_any(second)?)),
     })
 }
 

@@ -90,8 +90,12 @@ impl ReadyList {
     /// One-shot delivery: the interest waits for nothing until EPOLL_CTL_MOD, not even ERR and HUP (semantics 81).
     #[inline]
     pub fn disable(&mut self, number: u32) {
-        self.unlink(number);
-        self.slot(number).mask &= EventMask::PRIVATE;
+        let slot = self.slot(number);
+        slot.mask &= EventMask::PRIVATE;
+        // A wake-up may have put it back since it left for its delivery.
+        if slot.next != IDLE {
+            self.unlink(number);
+        }
     }
 
     /// Whether a wake-up with these bits is for the interest: the list then has it.
@@ -99,7 +103,8 @@ impl ReadyList {
         let slot = self.slots.get(number as usize)?;
         let mask = slot.mask;
         let bits = mask.difference(EventMask::PRIVATE);
-        if bits.is_empty() || !(events.is_empty() || bits.intersects(events)) {
+        let is_wanted = bits.intersects(events) || events.is_empty() && !bits.is_empty();
+        if !is_wanted {
             return None;
         }
         if !self.push_last(number) {
@@ -169,26 +174,39 @@ impl ReadyList {
         if self.missed {
             self.rotate();
         } else {
-            self.unlink(self.first);
+            self.unlink_first();
         }
     }
 
-    #[inline]
+    /// Takes an interest off the list, if it is on it.
     pub fn unlink(&mut self, number: u32) {
         let slot = self.slot(number);
-        let (previous, next) = (slot.previous, slot.next);
-        if next == IDLE {
+        if slot.next == IDLE {
             return;
         }
+        if number == self.first {
+            return self.unlink_first();
+        }
+        let slot = self.slot(number);
+        let (previous, next) = (slot.previous, slot.next);
         slot.next = IDLE;
         self.len -= 1;
-        if next == number {
-            self.first = NONE;
-            return;
-        }
         self.join(previous, next);
-        if self.first == number {
+    }
+
+    /// Takes the first interest off the list, which is not empty.
+    #[inline]
+    pub fn unlink_first(&mut self) {
+        let first = self.first;
+        let slot = self.slot(first);
+        let (previous, next) = (slot.previous, slot.next);
+        slot.next = IDLE;
+        self.len -= 1;
+        if next == first {
+            self.first = NONE;
+        } else {
             self.first = next;
+            self.join(previous, next);
         }
     }
 

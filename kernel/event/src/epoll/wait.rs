@@ -38,7 +38,7 @@ impl Epoll {
         while let Some((number, mask)) = ready.look() {
             let leaves = mask.intersects(EventMask::ET | EventMask::ONESHOT);
             if leaves {
-                ready.unlink(number);
+                ready.unlink_first();
             }
             let Some(interest) = interests.slab.get(number) else {
                 break;

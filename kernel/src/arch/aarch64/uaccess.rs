@@ -163,16 +163,27 @@ pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) ->
     unsafe { copy_in(destination as usize, source, len) }
 }
 
-/// A load from user memory by one instruction; `None` on a fault.
+/// Whether any of some loads has failed: asked once, after the last.
+pub struct Faults(u32);
+
+impl Faults {
+    pub const NONE: Faults = Faults(0);
+
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.0 != 0
+    }
+}
+
+/// A load from user memory by one instruction. What it gives means nothing where `faults` has it.
 macro_rules! load {
     ($name:ident, $integer:ty, $width:literal) => {
         #[inline]
-        pub fn $name(address: usize) -> Option<$integer> {
-            let (value, failed): ($integer, u32);
+        pub fn $name(address: usize, faults: &mut Faults) -> $integer {
+            let value: $integer;
             // SAFETY: reads one integer, and recovers from faults.
             unsafe {
                 asm!(
-                    "mov {failed:w}, #0",
                     concat!("2: ldtr {value:", $width, "}, [{address}]"),
                     "3:",
                     ".pushsection .text.unlikely, \"ax\"",
@@ -182,11 +193,11 @@ macro_rules! load {
                     fixup!("2b", "4b"),
                     address = in(reg) address,
                     value = out(reg) value,
-                    failed = out(reg) failed,
+                    failed = inout(reg) faults.0,
                     options(nostack, readonly),
                 );
             }
-            (failed == 0).then_some(value)
+            value
         }
     };
 }

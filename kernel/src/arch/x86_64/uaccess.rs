@@ -106,16 +106,27 @@ pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) ->
     with_user_pages(|| unsafe { user_copy(destination as usize, source, len) })
 }
 
-/// A load from user memory by one instruction, inside [`with_user_pages`]; `None` on a fault.
+/// Whether any of some loads has failed: asked once, after the last.
+pub struct Faults(u32);
+
+impl Faults {
+    pub const NONE: Faults = Faults(0);
+
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.0 != 0
+    }
+}
+
+/// A load from user memory by one instruction, inside [`with_user_pages`]. What it gives means nothing where `faults` has it.
 macro_rules! load {
     ($name:ident, $integer:ty, $mov:literal, $width:literal) => {
         #[inline]
-        pub fn $name(address: usize) -> Option<$integer> {
-            let (value, failed): (usize, u32);
+        pub fn $name(address: usize, faults: &mut Faults) -> $integer {
+            let value: usize;
             // SAFETY: reads one integer, and recovers from faults.
             unsafe {
                 asm!(
-                    "xor {failed:e}, {failed:e}",
                     concat!("2: ", $mov, " {value", $width, "}, [{address}]"),
                     "3:",
                     ".pushsection .text.unlikely, \"ax\"",
@@ -125,11 +136,11 @@ macro_rules! load {
                     fixup!("2b", "4b"),
                     address = in(reg) address,
                     value = out(reg) value,
-                    failed = out(reg) failed,
+                    failed = inout(reg) faults.0,
                     options(nostack, readonly),
                 );
             }
-            (failed == 0).then_some(value as $integer)
+            value as $integer
         }
     };
 }

@@ -33,6 +33,7 @@ use super::with_space;
 use crate::arch::USER_END;
 use crate::arch::uaccess;
 use crate::mm::space::AddressSpace;
+use crate::mm::user;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{
@@ -148,7 +149,7 @@ fn check(address: usize) -> Result<(), Errno> {
 
 /// Reads the word; a fault is mended before, not under a lock.
 fn load(address: usize) -> Result<u32, Errno> {
-    uaccess::with_user_pages(|| uaccess::load_u32(address)).ok_or(Errno::EFAULT)
+    user::read(address)
 }
 
 /// Changes the word from `old` to `new` unless it is something else by now: whether it was.

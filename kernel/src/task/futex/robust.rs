@@ -63,7 +63,7 @@ fn release_dead(thread: &Thread, entry: usize, offset: usize, pending: bool) {
     if !address.is_multiple_of(4) || address >= USER_END {
         return;
     }
-    let Some(mut old) = uaccess::with_user_pages(|| uaccess::load_u32(address)) else {
+    let Ok(mut old) = user::read(address) else {
         return;
     };
     if pending && is_plain && old & FUTEX_TID_MASK == 0 {
