@@ -323,7 +323,11 @@ impl<'a> Cursor<'a> {
             return Ok(len);
         }
         cold_path();
-        if missed < len { Ok(len - missed) } else { Err(Errno::EFAULT) }
+        if missed < len {
+            Ok(len - missed)
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 
     #[inline(never)]

@@ -1,8 +1,8 @@
 //! The interest list: registrations by number, and by what they are of.
 
 use super::WatchList;
-use crate::{EventMask, Pollable};
 use crate::slab::Slab;
+use crate::{EventMask, Pollable};
 use alloc::sync::Arc;
 use core::cell::Cell;
 use hashbrown::HashTable;
