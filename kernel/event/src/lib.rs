@@ -23,7 +23,9 @@
 //!          └─ ready list
 //!             └─ run queue (the kernel's, inside a thread's `wake`)
 //! ```
-//! Nobody asks readiness under a wait queue's or ready list's lock, and `readiness` wakes nobody.
+//! Nobody asks readiness under a wait queue's lock, and `readiness` wakes nobody. Under a ready list's lock only those are
+//! asked that answer without one ([`Pollable::answers_at_once`]). What a delivery writes may fault under that lock too: a
+//! page fault wakes no object.
 
 #![cfg_attr(not(loom), no_std)]
 #![forbid(unsafe_code)]
