@@ -9,8 +9,6 @@ mod script;
 mod stack;
 pub mod vdso;
 
-pub use stack::Stack;
-
 use crate::arch::PAGE_SIZE;
 use crate::file::File;
 use crate::fs::{self, Place, access};
@@ -31,7 +29,8 @@ pub struct Loaded {
     pub signal_return: usize,
     /// The program file: the interpreter's where the file named one by `#!`.
     pub place: Place,
-    pub stack: Stack,
+    /// Its stack pointer.
+    pub stack: usize,
 }
 
 /// Interpreters of interpreters: as many as Linux follows.

@@ -2,10 +2,9 @@
 
 use super::elf::Image;
 use crate::arch::{self, PAGE_SIZE};
-use crate::mm::space::{AddressSpace, Backing, Mapping, Placement, Protection};
+use crate::mm::space::{AddressSpace, Backing, Mapping, Placement, Protection, Strings};
 use crate::{random, task};
 use alloc::vec::Vec;
-use core::ops::Range;
 use libsyscall::abi::Errno;
 
 /// The stack's first size; it grows by itself.
@@ -48,16 +47,6 @@ pub struct Contents<'a> {
     pub vdso: usize,
 }
 
-/// The stack of a program that has not started yet.
-pub struct Stack {
-    /// The stack pointer.
-    pub pointer: usize,
-    /// Where the arguments it really got lie, each with its NUL.
-    pub arguments: Range<usize>,
-    /// And the environment.
-    pub environment: Range<usize>,
-}
-
 /// Strings one after the other, each with its NUL.
 fn joined(strings: &[Vec<u8>]) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::new();
@@ -79,8 +68,8 @@ fn addresses(strings: &[Vec<u8>], start: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Maps and fills the stack. `interpreter` is where the dynamic loader lies, 0 for none.
-pub fn build(space: &AddressSpace, contents: &Contents, image: &Image, interpreter: usize) -> Result<Stack, Errno> {
+/// Maps and fills the stack. `interpreter` is where the dynamic loader lies, 0 for none. The stack pointer.
+pub fn build(space: &AddressSpace, contents: &Contents, image: &Image, interpreter: usize) -> Result<usize, Errno> {
     let platform = arch::MACHINE.as_bytes();
     let mut random = [0; 16];
     random::fill(&mut random);
@@ -156,11 +145,11 @@ pub fn build(space: &AddressSpace, contents: &Contents, image: &Image, interpret
     map(space, space.stack_top() - sp, image.executable_stack)?;
     space.write(start, &strings)?;
     space.write(sp, &words)?;
-    Ok(Stack {
-        pointer: sp,
+    space.set_strings(Strings {
         arguments: arguments_at..environment_at,
         environment: environment_at..name_at,
-    })
+    });
+    Ok(sp)
 }
 
 fn map(space: &AddressSpace, used: usize, executable: bool) -> Result<(), Errno> {

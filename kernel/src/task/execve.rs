@@ -1,11 +1,10 @@
 //! execve(2): the process's program, space and handlers are replaced; its number, files and parent stay.
 
-use super::process::Executable;
 use super::{Process, Thread, clone, exit, sched, table};
 use crate::arch::PAGE_SIZE;
 use crate::arch::trap::TrapFrame;
 use crate::boot::command_line::parameters;
-use crate::exec::{self, Loaded};
+use crate::exec;
 use crate::file::FdTable;
 use crate::fs::{self, Place};
 use crate::mm::user;
@@ -68,7 +67,7 @@ pub fn execve(
     thread.set_name(base_name(name));
     clone::become_first(thread);
     thread.reset_credentials();
-    *frame = TrapFrame::new_user(loaded.ip, loaded.stack.pointer);
+    *frame = TrapFrame::new_user(loaded.ip, loaded.stack);
     thread.arch().reset_user();
     process.signal_return.store(loaded.signal_return, Relaxed);
     process.limit_space(&loaded.space);
@@ -76,18 +75,10 @@ pub fn execve(
     sched::enter_space(&loaded.space);
     drop(former);
     sched::nudge_idle();
-    process.set_executable(executable(loaded));
+    process.set_executable(loaded.place);
     exit::release_vfork_parent(process);
     // What the new program finds in its result register.
     Ok(frame.result() as usize)
-}
-
-fn executable(loaded: Loaded) -> Executable {
-    Executable {
-        place: Some(loaded.place),
-        arguments: loaded.stack.arguments,
-        environment: loaded.stack.environment,
-    }
 }
 
 fn base_name(path: &[u8]) -> &[u8] {
@@ -144,13 +135,13 @@ fn try_start_first(
     for open in tty::first_files()? {
         files.insert(open, false, 0, 3)?;
     }
-    let frame = TrapFrame::new_user(loaded.ip, loaded.stack.pointer);
+    let frame = TrapFrame::new_user(loaded.ip, loaded.stack);
     let signal_return = loaded.signal_return;
     let id = table::first_id(is_init);
     // Without a terminal it is a job of process 1's, as a build's programs are: a terminal that it opens stays nobody's.
     let session = if tty::lead_first_session(id) { id } else { 1 };
     let process: Arc<Process> = Process::first(id, session, loaded.space.clone());
-    process.set_executable(executable(loaded));
+    process.set_executable(loaded.place);
     process.has_executed.store(false, Relaxed);
     process.signal_return.store(signal_return, Relaxed);
     clone::start_first(process, &frame, base_name(path), files, cwd)

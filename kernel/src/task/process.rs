@@ -10,7 +10,6 @@ use crate::mm::space::AddressSpace;
 use crate::time::signal_timer::Timers;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -66,8 +65,8 @@ pub struct Process {
     pub is_subreaper: AtomicBool,
     /// prctl(PR_SET_DUMPABLE), which execve(2) sets.
     pub dumpable: AtomicU32,
-    /// What /proc/PID/exe and cmdline say.
-    executable: SpinLock<Executable>,
+    /// The program it runs: /proc/PID/exe.
+    executable: SpinLock<Option<Place>>,
     pub nice: AtomicI32,
     /// /proc/PID/oom_score_adj. Who finds no memory is the one that ends here, so it weighs nothing.
     pub oom_score: AtomicI32,
@@ -92,16 +91,6 @@ pub struct Process {
 pub struct Limit {
     pub soft: u64,
     pub hard: u64,
-}
-
-/// The program a process runs.
-#[derive(Clone, Default)]
-pub struct Executable {
-    /// The file.
-    pub place: Option<Place>,
-    /// Where in its memory its arguments are, each with its NUL, and so the environment.
-    pub arguments: Range<usize>,
-    pub environment: Range<usize>,
 }
 
 fn default_limits() -> [Limit; RLIMIT_COUNT] {
@@ -173,7 +162,7 @@ impl Process {
             is_subreaper: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
             limits: SpinLock::new(limits),
-            executable: SpinLock::default(),
+            executable: SpinLock::new(None),
             nice: AtomicI32::new(0),
             oom_score: AtomicI32::new(0),
             signal_return: AtomicUsize::new(0),
@@ -371,18 +360,20 @@ impl Process {
         self.file_size_limit.load(Relaxed)
     }
 
-    pub fn executable(&self) -> Executable {
+    /// The program it runs.
+    pub fn executable(&self) -> Option<Place> {
         self.executable.lock().clone()
     }
 
-    pub fn set_executable(&self, executable: Executable) {
-        *self.executable.lock() = executable;
+    pub fn set_executable(&self, executable: Place) {
+        let former = self.executable.lock().replace(executable);
+        drop(former);
         self.has_executed.store(true, Release);
     }
 
     /// Its end: its program's file is free to go. Whoever holds the process from now on may let it go anywhere.
     pub(super) fn leave_executable(&self) {
-        let former = self.executable.lock().place.take();
+        let former = self.executable.lock().take();
         drop(former);
     }
 

@@ -4,6 +4,7 @@ use libsyscall::abi::Errno;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         system_calls_are_told,
         cut_while_read,
         mapping_is_an_access,
+        writing_changes_times,
     ])
 }
 
@@ -295,5 +297,44 @@ fn mapping_is_an_access() {
         let (accessed, still_written) = times(&file);
         assert!(accessed > written);
         assert_eq!(still_written, written);
+    }
+}
+
+/// mmap(2): a write to a shared mapping is one to the file, which its times tell after msync(2) at the latest.
+fn writing_changes_times() {
+    let folder = Folder::new("written");
+    let in_memory = PathBuf::from(format!("/dev/shm/written-{}", std::process::id()));
+    for path in [folder.join("file"), in_memory] {
+        let mut options = File::options();
+        let file = options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .expect("open");
+        file.set_len(3 * PAGE as u64).expect("ftruncate");
+        let times = || {
+            // Long enough for any clock.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let stat = file.metadata().expect("fstat");
+            [(stat.mtime(), stat.mtime_nsec()), (stat.ctime(), stat.ctime_nsec())]
+        };
+        let [private, shared] = [libc::MAP_PRIVATE, libc::MAP_SHARED].map(|flags| Map::new(&file, 3, flags));
+        let made = times();
+        private.put(0, 1);
+        assert_eq!((private.get(0), shared.get(0)), (1, 0));
+        assert_eq!(times(), made);
+        shared.put(PAGE, 1);
+        // SAFETY: the mapping is there.
+        assert_eq!(unsafe { libc::msync(shared.at.cast(), 3 * PAGE, libc::MS_SYNC) }, 0);
+        let written = times();
+        assert!((0..2).all(|which| written[which] > made[which]));
+        // A system call may write there too.
+        // SAFETY: the kernel writes one byte.
+        unsafe { assert_eq!(libc::getrandom(shared.at.add(2 * PAGE).cast(), 1, 0), 1) };
+        drop(shared);
+        let written_again = times();
+        assert!((0..2).all(|which| written_again[which] > written[which]));
+        std::fs::remove_file(&path).expect("remove");
     }
 }

@@ -1,6 +1,7 @@
 //! fork(2), execve(2), wait(2), and std's `Command`, which starts processes as posix_spawn(3) does.
 
 use libsyscall::abi::Errno;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode, Stdio};
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
             );
             return ExitCode::SUCCESS;
         }
+        Some("play:again") => return play_again(),
         Some("play:nothing") => return ExitCode::SUCCESS,
         Some("play:sleep") => {
             std::thread::sleep(std::time::Duration::from_secs(60));
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         a_table_left_by_execve,
         a_table_left_by_close_range,
         a_table_left_by_unshare,
+        arguments_while_executing,
     ])
 }
 
@@ -71,6 +74,23 @@ fn play(role: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg(format!("play:{role}"));
     command
+}
+
+/// Becomes itself again as often as its arguments say, in turns with a long one and a short one after that.
+fn play_again() -> ExitCode {
+    let number = std::env::args().nth(2).and_then(|number| number.parse::<usize>().ok());
+    match number.and_then(|number| number.checked_sub(1)) {
+        Some(left) => panic!("{}", play("again").args([left.to_string(), padding(left)]).exec()),
+        None => ExitCode::SUCCESS,
+    }
+}
+
+fn padding(number: usize) -> String {
+    if number.is_multiple_of(2) {
+        "a".repeat(3000)
+    } else {
+        "b".into()
+    }
 }
 
 fn fork_has_its_own_memory() {
@@ -492,4 +512,31 @@ fn a_table_left_by_unshare() {
     // SAFETY: a number only.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
     assert!(is_open(open.0));
+}
+
+/// proc_pid_cmdline(5): those of one program, whenever one looks. While it has none yet, nothing.
+fn arguments_while_executing() {
+    let first = 50;
+    let mut child = play("again")
+        .args([first.to_string(), padding(first)])
+        .spawn()
+        .expect("start");
+    let path = format!("/proc/{}/cmdline", child.id());
+    while child.try_wait().expect("wait").is_none() {
+        // By one call: the next may be told of the next program.
+        let mut shown = vec![0; 8192];
+        let Ok(len) = File::open(&path).and_then(|mut file| file.read(&mut shown)) else {
+            continue;
+        };
+        shown.truncate(len);
+        let shown = String::from_utf8(shown).expect("letters");
+        let Some((_, rest)) = shown.split_once("play:again\0") else {
+            assert_eq!(shown, "");
+            continue;
+        };
+        let (number, rest) = rest.split_once('\0').expect("a number");
+        let number: usize = number.parse().expect("a number");
+        assert!(rest.strip_suffix('\0') == Some(&padding(number)), "of {number}: {rest}");
+    }
+    assert!(child.wait().expect("wait").success());
 }

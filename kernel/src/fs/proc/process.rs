@@ -210,7 +210,7 @@ impl Subject {
 }
 
 fn executable(subject: &Subject) -> Result<Link, Errno> {
-    let place = subject.find()?.executable().place.ok_or(Errno::ENOENT)?;
+    let place = subject.find()?.executable().ok_or(Errno::ENOENT)?;
     Ok(Link::Place(place))
 }
 

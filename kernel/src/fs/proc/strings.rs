@@ -16,7 +16,7 @@ pub fn command_line(subject: &Subject, text: &mut String) -> Result<(), Errno> {
     let Some(space) = process.try_space() else {
         return Ok(());
     };
-    let range = process.executable().arguments;
+    let range = space.strings().arguments;
     let mut bytes = read(&space, range.clone())?;
     // A title longer than the arguments were goes on where the environment was, up to its own NUL.
     let is_title = bytes.len() == range.len() && bytes.last().is_some_and(|&last| last != 0);
@@ -33,7 +33,7 @@ pub fn command_line(subject: &Subject, text: &mut String) -> Result<(), Errno> {
 pub fn environment(subject: &Subject, text: &mut String) -> Result<(), Errno> {
     let process = subject.find()?;
     if let Some(space) = process.try_space() {
-        let bytes = read(&space, process.executable().environment)?;
+        let bytes = read(&space, space.strings().environment)?;
         text.push_str(&String::from_utf8_lossy(&bytes));
     }
     Ok(())

@@ -135,6 +135,11 @@ impl PageSource for Mapping {
         self.contents().size()
     }
 
+    /// A file's times change when a page is first written, as those of Linux's tmpfs do: later writes to it nobody sees.
+    fn written(&self) {
+        self.node.modified();
+    }
+
     fn mappers(&self) -> Option<&Mappers> {
         Some(&self.contents().mappers)
     }
@@ -177,6 +182,10 @@ impl PageSource for WritableMapping {
 
     fn size(&self) -> u64 {
         self.0.size()
+    }
+
+    fn written(&self) {
+        self.0.written();
     }
 
     fn mappers(&self) -> Option<&Mappers> {

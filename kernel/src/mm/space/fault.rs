@@ -43,6 +43,8 @@ struct Wanted {
     index: u64,
     /// [`cuts`] of the file before it was asked.
     cuts: u64,
+    /// The page is written, and the write is the file's.
+    writes_file: bool,
 }
 
 /// How often pages of a file have gone away.
@@ -64,6 +66,9 @@ impl AddressSpace {
             // Without the lock: the file's own lock may be held by someone who copies to this very space.
             let frames = wanted.fetch(page)?;
             if self.inner.lock().enter_file_pages(page, access, &wanted, frames)? {
+                if wanted.writes_file {
+                    wanted.file.written();
+                }
                 return Ok(());
             }
         }
@@ -187,6 +192,7 @@ impl Inner {
             }
             (None, Some((file, window, index))) => Ok(Some(Wanted {
                 cuts: cuts(file),
+                writes_file: access == Access::Write && !private,
                 file: file.clone(),
                 window,
                 index,

@@ -32,6 +32,7 @@ impl AddressSpace {
         let (parent, child) = (&mut *parent, &mut *child);
         child.heap_start = parent.heap_start;
         child.heap_end = parent.heap_end;
+        child.strings = parent.strings.clone();
         let copy = parent.regions.try_clone(|| frame::admit().is_ok());
         child.regions = copy.ok_or(Errno::ENOMEM)?;
         (child.mapped, child.data) = (parent.mapped, parent.data);

@@ -25,6 +25,9 @@ pub trait PageSource: Send + Sync {
     fn present(&self, index: u64) -> Option<Frame>;
     /// Size in bytes now.
     fn size(&self) -> u64;
+    /// A page of it has been mapped to be written, by a write through a shared mapping. Called without the address space's
+    /// lock.
+    fn written(&self) {}
     /// Who is told when pages go away; nobody where none ever does.
     fn mappers(&self) -> Option<&Mappers> {
         None

@@ -72,6 +72,13 @@ pub struct AddressSpace {
     has_shared: AtomicBool,
 }
 
+/// Where a program was given its arguments and its environment, each string with its NUL.
+#[derive(Clone, Debug, Default)]
+pub struct Strings {
+    pub arguments: Range<usize>,
+    pub environment: Range<usize>,
+}
+
 /// Soft limits of getrlimit(2), in bytes, where memory is mapped.
 pub struct SpaceLimits {
     /// RLIMIT_AS: all of it.
@@ -124,6 +131,7 @@ struct Inner {
     no_gap_of: usize,
     /// The stack starts here and grows down.
     stack_top: usize,
+    strings: Strings,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -158,6 +166,7 @@ impl AddressSpace {
                 searched_to: map_top,
                 no_gap_of: 0,
                 stack_top,
+                strings: Strings::default(),
             }),
             active: AtomicU32::new(0),
             users: AtomicU32::new(0),
@@ -171,6 +180,16 @@ impl AddressSpace {
     /// Never used twice.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// For /proc/PID/cmdline and environ.
+    pub fn strings(&self) -> Strings {
+        self.inner.lock().strings.clone()
+    }
+
+    /// Set by exec.
+    pub fn set_strings(&self, strings: Strings) {
+        self.inner.lock().strings = strings;
     }
 
     /// One past the stack's highest byte.
