@@ -74,17 +74,14 @@ impl<A> Chunks<A> {
         place
     }
 
-    /// Whether this is what [`Chunks::ending_after`] looks for. False too where the region before would have to be looked up.
+    /// Whether this is what [`Chunks::ending_after`] looks for.
     #[inline]
     fn is_ending_after(&self, place: Place, address: usize) -> bool {
-        let Some(regions) = self.chunks.get(place.chunk) else {
+        let Some(region) = self.get(place) else {
             return false;
         };
-        let Some(region) = regions.get(place.index) else {
-            return false;
-        };
-        region.range.end > address
-            && (region.range.start <= address || place.index > 0 && regions[place.index - 1].range.end <= address)
+        let ends_before = |before| self.get(before).is_some_and(|region| region.range.end <= address);
+        region.range.end > address && (region.range.start <= address || self.before(place).is_none_or(ends_before))
     }
 
     fn search(&self, address: usize) -> Place {
@@ -175,11 +172,11 @@ impl<A> Chunks<A> {
         place
     }
 
-    /// Takes the region at `place` out; and where the next one is then.
-    pub fn remove(&mut self, place: Place) -> (Region<A>, Place) {
+    /// Drops the region at `place`; where the next one is then.
+    pub fn remove(&mut self, place: Place) -> Place {
         let Place { mut chunk, mut index } = place;
         self.len -= 1;
-        let removed = self.chunks[chunk].remove(index);
+        self.chunks[chunk].remove(index);
         let len = self.chunks[chunk].len();
         let next_len = self.chunks.get(chunk + 1).map_or(CHUNK, Vec::len);
         if len == 0 {
@@ -200,6 +197,6 @@ impl<A> Chunks<A> {
         }
         let next = Place { chunk, index };
         self.last.set(next);
-        (removed, next)
+        next
     }
 }

@@ -144,15 +144,15 @@ impl<A: Attributes> RegionMap<A> {
         self.regions.insert(next, Region { range, attributes });
     }
 
-    /// Takes everything in `range` out, splitting what reaches over its borders; each piece goes to `take`, in order.
-    pub fn remove(&mut self, range: Range<usize>, mut take: impl FnMut(Range<usize>, A)) {
+    /// Takes everything in `range` out, splitting what reaches over its borders; each piece is shown to `take`, in order.
+    pub fn remove(&mut self, range: Range<usize>, mut take: impl FnMut(Range<usize>, &mut A)) {
         let mut place = self.regions.ending_after(range.start);
         if let Some(region) = self.regions.get_mut(place)
             && region.range.start < range.start
         {
             let Range { start, end } = region.range;
             region.range.end = range.start;
-            let attributes = region.attributes.advanced(range.start - start);
+            let mut attributes = region.attributes.advanced(range.start - start);
             if end > range.end {
                 let behind = Region {
                     range: range.end..end,
@@ -160,10 +160,10 @@ impl<A: Attributes> RegionMap<A> {
                 };
                 let after = self.regions.after(place);
                 self.regions.insert(after, behind);
-                take(range, attributes);
+                take(range, &mut attributes);
                 return;
             }
-            take(range.start..end, attributes);
+            take(range.start..end, &mut attributes);
             place = self.regions.after(place);
         }
         while let Some(region) = self.regions.get_mut(place)
@@ -171,19 +171,19 @@ impl<A: Attributes> RegionMap<A> {
         {
             if region.range.end > range.end {
                 let advanced = region.attributes.advanced(range.end - region.range.start);
-                let attributes = core::mem::replace(&mut region.attributes, advanced);
-                take(region.range.start..range.end, attributes);
+                let mut attributes = core::mem::replace(&mut region.attributes, advanced);
+                take(region.range.start..range.end, &mut attributes);
                 region.range.start = range.end;
                 break;
             }
-            let (region, next) = self.regions.remove(place);
-            take(region.range, region.attributes);
-            place = next;
+            take(region.range.clone(), &mut region.attributes);
+            place = self.regions.remove(place);
         }
     }
 
-    /// Changes the attributes of everything in `range`, splitting at its borders and joining again.
-    pub fn update(&mut self, range: Range<usize>, mut change: impl FnMut(&mut A)) {
+    /// Changes the attributes of everything in `range`, splitting at its borders and joining again. Each piece goes to
+    /// `change`, in order.
+    pub fn update(&mut self, range: Range<usize>, mut change: impl FnMut(Range<usize>, &mut A)) {
         if self.update_start(&range, &mut change) {
             return;
         }
@@ -193,14 +193,14 @@ impl<A: Attributes> RegionMap<A> {
         while let Some(region) = self.regions.get_mut(place)
             && region.range.start < range.end
         {
-            change(&mut region.attributes);
+            change(region.range.clone(), &mut region.attributes);
             place = self.join(place);
         }
         self.join(place);
     }
 
     /// [`RegionMap::update`] of the start of a region, as of a stack's guard; whether the range is one.
-    fn update_start(&mut self, range: &Range<usize>, change: &mut impl FnMut(&mut A)) -> bool {
+    fn update_start(&mut self, range: &Range<usize>, change: &mut impl FnMut(Range<usize>, &mut A)) -> bool {
         let place = self.regions.ending_after(range.start);
         let Some(region) = self.regions.get_mut(place) else {
             return false;
@@ -209,7 +209,7 @@ impl<A: Attributes> RegionMap<A> {
             return false;
         }
         let mut attributes = region.attributes.clone();
-        change(&mut attributes);
+        change(range.clone(), &mut attributes);
         let rest = region.attributes.advanced(range.len());
         if attributes.continues(range.len(), &rest) {
             // It was so already.
@@ -280,7 +280,8 @@ impl<A: Attributes> RegionMap<A> {
         if !before.is_some_and(|before| before.is_continued_by(region.range.start, &region.attributes)) {
             return self.regions.after(place);
         }
-        let (joined, _) = self.regions.remove(place);
+        let joined = region.clone();
+        self.regions.remove(place);
         let before = self.regions.ending_after(joined.range.start - 1);
         if let Some(region) = self.regions.get_mut(before) {
             region.range.end = joined.range.end;

@@ -60,7 +60,7 @@ fn removing_the_middle_splits() {
     let mut map = RegionMap::default();
     map.insert(10..40, file(0));
     let mut removed = Vec::new();
-    map.remove(20..30, |range, attributes| removed.push((range, attributes)));
+    map.remove(20..30, |range, attributes| removed.push((range, *attributes)));
     assert_eq!(removed, [(20..30, file(10))]);
     assert_eq!(ranges(&map), [(10, 20, file(0)), (30, 40, file(20))]);
 }
@@ -69,9 +69,9 @@ fn removing_the_middle_splits() {
 fn a_change_there_and_back_leaves_one_region() {
     let mut map = RegionMap::default();
     map.insert(0..100, ANONYMOUS);
-    map.update(40..60, |mapping| *mapping = READ_ONLY);
+    map.update(40..60, |_, mapping| *mapping = READ_ONLY);
     assert_eq!(map.len(), 3);
-    map.update(40..60, |mapping| *mapping = ANONYMOUS);
+    map.update(40..60, |_, mapping| *mapping = ANONYMOUS);
     assert_eq!(ranges(&map), [(0, 100, ANONYMOUS)]);
 }
 
@@ -154,7 +154,7 @@ fn random_calls(seed: u64, space: usize, longest: usize) {
                 model[start..end].fill(None);
             }
             _ => {
-                map.update(start..end, |mapping| mapping.kind = 7);
+                map.update(start..end, |_, mapping| mapping.kind = 7);
                 for mapping in model[start..end].iter_mut().flatten() {
                     mapping.kind = 7;
                 }

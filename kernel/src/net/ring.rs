@@ -46,11 +46,18 @@ impl Ring {
     }
 
     /// Makes room for `wanted` bytes in all, if there is memory; at least some where there is any.
+    #[inline]
+    fn reserve(&mut self, wanted: usize) -> Result<(), Errno> {
+        if self.bytes.len() >= wanted {
+            Ok(())
+        } else {
+            self.grow(wanted)
+        }
+    }
+
+    #[inline(never)]
     fn grow(&mut self, wanted: usize) -> Result<(), Errno> {
         let target = wanted.max(FIRST_LEN).next_power_of_two();
-        if self.bytes.len() >= wanted {
-            return Ok(());
-        }
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(target).map_err(|_| Errno::ENOMEM)?;
         let (first, second) = self.filled();
@@ -98,7 +105,7 @@ impl Ring {
         if wanted == 0 {
             return Ok(0);
         }
-        self.grow(self.len + wanted)?;
+        self.reserve(self.len + wanted)?;
         let end = self.place(self.len);
         let first = wanted.min(self.bytes.len() - end);
         let mut done = source.get(&mut self.bytes[end..end + first])?;
@@ -127,7 +134,7 @@ impl Ring {
 
     /// Throws the first `count` bytes away.
     pub fn discard(&mut self, count: usize) {
-        self.start = (self.start + count) % self.bytes.len().max(1);
+        self.start = self.place(count);
         self.len -= count;
         if self.len == 0 {
             self.start = 0;

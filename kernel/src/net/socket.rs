@@ -58,18 +58,12 @@ impl Socket {
     ) -> Result<usize, Errno> {
         let nonblocking = nonblocking || flags & (MSG_DONTWAIT | MSG_ERRQUEUE) != 0;
         let flags = if nonblocking { flags | MSG_DONTWAIT } else { flags };
-        let common = self.0.common();
-        let wanted = match common.kind {
-            SOCK_STREAM if flags & MSG_PEEK != 0 => 0,
-            SOCK_STREAM if flags & MSG_WAITALL != 0 => usize::MAX,
-            SOCK_STREAM => common.receive_low.load(Relaxed),
-            _ => 0,
-        };
         let mut deadline_ns = None;
         let mut total = 0;
         loop {
             let result = match self.0.receive(to, flags, message) {
                 Err(Errno::EAGAIN) if !nonblocking => {
+                    let common = self.0.common();
                     deadline_ns = deadline_ns.or_else(|| deadline(common.options.lock().receive_timeout_ns));
                     let interest = EventMask::IN | EventMask::RDHUP | EventMask::ALWAYS;
                     task::block_on(&common.queue, interest, deadline_ns, || {
@@ -81,13 +75,24 @@ impl Socket {
             match result {
                 Ok(count) => {
                     total += count;
-                    if count == 0 || to.len() == 0 || total >= wanted || message.rights.is_some() {
+                    if count == 0 || to.len() == 0 || message.rights.is_some() || total >= self.wanted(flags) {
                         return Ok(total);
                     }
                 }
                 Err(_) if total > 0 => return Ok(total),
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// The bytes that one receive waits for, if it has room for so many.
+    fn wanted(&self, flags: u32) -> usize {
+        let common = self.0.common();
+        match common.kind {
+            SOCK_STREAM if flags & MSG_PEEK != 0 => 0,
+            SOCK_STREAM if flags & MSG_WAITALL != 0 => usize::MAX,
+            SOCK_STREAM => common.receive_low.load(Relaxed),
+            _ => 0,
         }
     }
 

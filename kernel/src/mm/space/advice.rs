@@ -64,7 +64,9 @@ impl AddressSpace {
         frame::admit()?;
         let mut inner = self.inner.lock();
         inner.admit_regions(2)?;
-        inner.regions.update(range.clone(), |mapping| mapping.on_fork = on_fork);
+        inner
+            .regions
+            .update(range.clone(), |_, mapping| mapping.on_fork = on_fork);
         Ok(())
     }
 

@@ -309,7 +309,7 @@ impl Inner {
                 data += part.len();
             }
             if mapping.backing.file().is_some() {
-                files.push(mapping.backing);
+                files.push(core::mem::replace(&mut mapping.backing, Backing::Anonymous));
             }
         });
         if range.end >= self.searched_to {
@@ -326,28 +326,25 @@ impl Inner {
     }
 
     fn change_protection(&mut self, space: &AddressSpace, range: Range<usize>, protection: Protection) {
-        self.regions
-            .update(range.clone(), |mapping| mapping.protection = protection);
         let mut lost = None::<Range<usize>>;
-        let parts = self.regions.overlapping(range.clone());
-        for (region, mapping) in parts {
+        let table = &mut self.table;
+        self.regions.update(range, |part, mapping| {
+            mapping.protection = protection;
             let flags = mapping.page_flags();
             let private = mapping.backing.is_private();
-            let end = region.end.min(range.end);
-            self.table
-                .visit(region.start.max(range.start)..end, &mut |page, _, current| {
-                    // A private page that is not writable may be shared: the write will fault and find out.
-                    let flags = if private && !current.contains(PageFlags::WRITE) {
-                        flags - PageFlags::WRITE
-                    } else {
-                        flags
-                    };
-                    if !flags.contains(current) {
-                        lost = Some(lost.clone().map_or(page, |range| range.start)..page + PAGE_SIZE);
-                    }
-                    Verdict::Protect(flags)
-                });
-        }
+            table.visit(part, &mut |page, _, current| {
+                // A private page that is not writable may be shared: the write will fault and find out.
+                let flags = if private && !current.contains(PageFlags::WRITE) {
+                    flags - PageFlags::WRITE
+                } else {
+                    flags
+                };
+                if !flags.contains(current) {
+                    lost = Some(lost.clone().map_or(page, |range| range.start)..page + PAGE_SIZE);
+                }
+                Verdict::Protect(flags)
+            });
+        });
         // Only a right that was taken away can't wait: a CPU that does not know of a new one faults and learns.
         if let Some(range) = lost {
             space.forget(range);

@@ -37,25 +37,15 @@ impl Direction {
         self.queue.cost() * 4 <= self.limit
     }
 
-    /// The next segment, with what goes with it.
-    fn segment(&self, len: usize, cut: Cut, message: &mut Outgoing) -> Segment {
+    /// Puts a segment, with what goes with it.
+    #[inline]
+    fn put(&mut self, from: &mut Source, len: usize, cut: Cut, message: &mut Outgoing) -> Result<(), Errno> {
+        self.queue.put_bytes(from, len)?;
         let asks = self.pending || (self.sender_passes | self.receiver_passes).wants_author();
-        Segment {
-            len,
-            cost: cut.cost(len),
-            author: message.author.clone().or_else(|| asks.then(Author::running)),
-            rights: message.rights.take(),
-            origin: None,
-            was_seen: false,
-        }
-    }
-
-    /// Puts a segment; what goes with bytes that can't be read goes back.
-    fn put(&mut self, from: &mut Source, segment: Segment, message: &mut Outgoing) -> Result<(), Errno> {
-        self.queue.put(from, segment).map_err(|(error, segment)| {
-            message.rights = segment.rights;
-            error
-        })
+        let author = message.author.clone().or_else(|| asks.then(Author::running));
+        let rights = message.rights.take();
+        self.queue.push(Segment::new(len, cut.cost(len), author, rights, None));
+        Ok(())
     }
 
     /// One message, whole or not at all.
@@ -67,8 +57,7 @@ impl Direction {
         if self.queue.cost() >= self.limit {
             return Err(Errno::EAGAIN);
         }
-        let segment = self.segment(len, queue::MESSAGE, message);
-        self.put(from, segment, message)?;
+        self.put(from, len, queue::MESSAGE, message)?;
         Ok(len)
     }
 
@@ -77,8 +66,7 @@ impl Direction {
         let mut total = 0;
         while from.len() > 0 && self.queue.cost() < self.limit {
             let len = from.len().min(STREAM_SEGMENT_MAX).min(self.limit / 2 - STREAM_RESERVE);
-            let segment = self.segment(len, queue::STREAM, message);
-            match self.put(from, segment, message) {
+            match self.put(from, len, queue::STREAM, message) {
                 Ok(()) => total += len,
                 Err(_) if total > 0 => break,
                 Err(error) => return Err(error),
@@ -109,7 +97,7 @@ pub struct Connection {
 #[derive(Clone)]
 pub struct Link {
     connection: Arc<Connection>,
-    end: usize,
+    is_second: bool,
 }
 
 /// Something was sent.
@@ -140,20 +128,20 @@ impl Connection {
             waiting,
         });
         let connection = Arc::new(Connection { messages, ends });
-        [0, 1].map(|end| Link {
+        [false, true].map(|is_second| Link {
             connection: connection.clone(),
-            end,
+            is_second,
         })
     }
 }
 
 impl Link {
     fn own(&self) -> &End {
-        &self.connection.ends[self.end]
+        &self.connection.ends[usize::from(self.is_second)]
     }
 
     fn other(&self) -> &End {
-        &self.connection.ends[1 - self.end]
+        &self.connection.ends[usize::from(!self.is_second)]
     }
 
     /// Bytes to be received, FIONREAD.
@@ -188,14 +176,21 @@ impl Link {
         let passes = incoming.receiver_passes;
         let result = if messages {
             incoming.queue.receive_message(place, to, how, message).0
+        } else if how.peek {
+            incoming
+                .queue
+                .peek_bytes(place, to, how.offset, passes.wants_author(), message)
         } else {
             incoming
                 .queue
-                .receive_bytes(place, to, how, passes.wants_author(), message)
+                .receive_bytes(to, how.offset, passes.wants_author(), message)
         };
-        message.tell_author(passes);
         let has_room = incoming.queue.segments() < segments && incoming.is_writable();
         drop(incoming);
+        if passes.wants_author() {
+            // Without the lock: it may have the last share of a process.
+            message.tell_author(passes);
+        }
         if has_room {
             self.other().waiting.wake(WRITABLE);
         }

@@ -195,20 +195,16 @@ impl Datagram {
             return Err(Errno::EAGAIN);
         }
         let cost = MESSAGE.cost(len);
-        let segment = Segment {
-            len,
-            cost,
-            author: message.author.clone().or_else(|| asks.then(Author::running)),
-            rights: message.rights.take(),
-            origin: Some(Origin::new(sender.sender.clone(), cost)),
-            was_seen: false,
-        };
-        let put = inner.queue.put(from, segment);
+        let origin = Origin::new(sender.sender.clone(), cost);
+        if let Err(error) = inner.queue.put_bytes(from, len) {
+            drop(inner);
+            drop(origin);
+            return Err(error);
+        }
+        let author = message.author.clone().or_else(|| asks.then(Author::running));
+        let rights = message.rights.take();
+        inner.queue.push(Segment::new(len, cost, author, rights, Some(origin)));
         drop(inner);
-        put.map_err(|(error, segment)| {
-            message.rights = segment.rights;
-            error
-        })?;
         self.common.queue.wake(ARRIVED);
         Ok(len)
     }

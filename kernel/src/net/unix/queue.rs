@@ -12,6 +12,7 @@ use crate::net::message::Incoming;
 use crate::net::peek::PeekOffset;
 use crate::net::protocol::Credentials;
 use crate::net::ring::Ring;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::{MSG_PEEK, MSG_TRUNC};
@@ -42,7 +43,12 @@ pub const MESSAGE: Cut = Cut {
 pub const STREAM_SEGMENT_MAX: usize = 36544;
 
 impl Cut {
+    #[inline]
     pub fn cost(self, len: usize) -> usize {
+        // Most are short, and then the rest of this comes to the same.
+        if len <= PIECE_MIN - PIECE_END {
+            return STRUCTURE_COST + PIECE_MIN;
+        }
         let first = len.min(self.first);
         let piece = (first.next_multiple_of(64) + PIECE_END).next_power_of_two();
         STRUCTURE_COST + piece.max(PIECE_MIN) + (len - first).next_multiple_of(self.unit)
@@ -54,14 +60,54 @@ pub struct Segment {
     /// Bytes left of it.
     pub len: usize,
     pub cost: usize,
-    /// Who sent it, where one of the two wanted that to be known.
-    pub author: Option<Author>,
-    /// SCM_RIGHTS.
-    pub rights: Option<Rights>,
+    /// What goes with its bytes. Most have nothing, and are moved a lot.
+    attached: Option<Box<Attached>>,
     /// Whose it is, where a queue has messages of many senders.
     pub origin: Option<Origin>,
     /// Of no bytes, and peeked at: a peek from an offset passes over it.
-    pub was_seen: bool,
+    was_seen: bool,
+}
+
+struct Attached {
+    /// Who sent it, where one of the two wanted that to be known.
+    author: Option<Author>,
+    /// SCM_RIGHTS.
+    rights: Option<Rights>,
+}
+
+impl Segment {
+    #[inline]
+    pub fn new(
+        len: usize,
+        cost: usize,
+        author: Option<Author>,
+        rights: Option<Rights>,
+        origin: Option<Origin>,
+    ) -> Segment {
+        let attached = (author.is_some() || rights.is_some()).then(|| Box::new(Attached { author, rights }));
+        Segment {
+            len,
+            cost,
+            attached,
+            origin,
+            was_seen: false,
+        }
+    }
+
+    #[inline]
+    fn author(&self) -> Option<&Author> {
+        self.attached.as_ref().and_then(|attached| attached.author.as_ref())
+    }
+
+    #[inline]
+    fn rights(&self) -> Option<&Rights> {
+        self.attached.as_ref().and_then(|attached| attached.rights.as_ref())
+    }
+
+    #[inline]
+    fn take_rights(&mut self) -> Option<Rights> {
+        self.attached.as_mut().and_then(|attached| attached.rights.take())
+    }
 }
 
 /// How to receive.
@@ -95,8 +141,16 @@ pub struct Place {
     start: usize,
 }
 
-fn credentials(author: &Option<Author>) -> Option<Credentials> {
-    author.as_ref().map(|author| author.credentials)
+fn credentials(author: Option<&Author>) -> Option<Credentials> {
+    author.map(|author| author.credentials)
+}
+
+impl Place {
+    const FIRST: Place = Place {
+        index: 0,
+        skip: 0,
+        start: 0,
+    };
 }
 
 pub struct Queue {
@@ -147,11 +201,12 @@ impl Queue {
     /// Where a receive begins, if there is something for it. A peek from an offset walks there, past messages of no bytes
     /// that have been peeked at: of those the offset says nothing.
     pub fn place(&self, how: Receive) -> Option<Place> {
-        let offset = if how.peek { how.offset.get() } else { None };
-        let mut skip = offset.unwrap_or(0);
-        let start = skip;
+        let Some(start) = how.offset.get().filter(|_| how.peek) else {
+            return (!self.is_empty()).then_some(Place::FIRST);
+        };
+        let mut skip = start;
         for (index, segment) in self.segments.iter().enumerate() {
-            let is_passed = offset.is_some() && skip >= segment.len && (skip > 0 || segment.was_seen);
+            let is_passed = skip >= segment.len && (skip > 0 || segment.was_seen);
             if !is_passed {
                 return Some(Place { index, skip, start });
             }
@@ -164,19 +219,9 @@ impl Queue {
         self.segments.get(place.index)
     }
 
-    /// Adds a segment of `segment.len` bytes, whole or not at all: EFAULT, ENOMEM, with what goes with the bytes.
-    pub fn put(&mut self, from: &mut Source, segment: Segment) -> Result<(), (Errno, Segment)> {
-        match self.put_bytes(from, segment.len) {
-            Ok(()) => {
-                self.cost += segment.cost;
-                self.segments.push_back(segment);
-                Ok(())
-            }
-            Err(error) => Err((error, segment)),
-        }
-    }
-
-    fn put_bytes(&mut self, from: &mut Source, len: usize) -> Result<(), Errno> {
+    /// Takes a segment's bytes, whole or not at all: EFAULT, ENOMEM. [`Queue::push`] follows.
+    #[inline]
+    pub fn put_bytes(&mut self, from: &mut Source, len: usize) -> Result<(), Errno> {
         self.segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         if len > 0 {
             let filled = self.ring.fill_up_to(len, from)?;
@@ -188,52 +233,84 @@ impl Queue {
         Ok(())
     }
 
+    /// Adds the segment whose bytes were put.
+    #[inline]
+    pub fn push(&mut self, segment: Segment) {
+        self.cost += segment.cost;
+        self.segments.push_back(segment);
+    }
+
     /// Receives from a stream: up to where a segment brings descriptors or, `by_sender`, where the sender changes. Of a
     /// segment that can't be copied as far as there is room nothing is taken: EFAULT where it is the first.
     pub fn receive_bytes(
         &mut self,
-        place: Place,
         to: &mut Sink,
-        how: Receive,
+        offset: &PeekOffset,
         by_sender: bool,
         message: &mut Incoming,
     ) -> Result<usize, Errno> {
         let mut total = 0;
-        let (mut index, mut skip) = (place.index, place.skip);
-        while let Some(segment) = self.segments.get_mut(index) {
-            if index > place.index || total > 0 {
-                let [next, last] = [&segment.author, &message.author].map(credentials);
-                let other_sender = by_sender && next != last;
-                // A peek without room left still sees whether descriptors come next.
-                if other_sender || to.len() == 0 && !how.peek {
-                    break;
+        while let Some(segment) = self.segments.front_mut() {
+            let is_by_other = || by_sender && credentials(segment.author()) != credentials(message.author.as_ref());
+            if total > 0 && (to.len() == 0 || is_by_other()) {
+                break;
+            }
+            let count = segment.len.min(to.len());
+            if self.ring.copy(0, count, to) != Ok(count) {
+                if total == 0 {
+                    return Err(Errno::EFAULT);
                 }
+                break;
             }
-            let offset = if how.peek { place.start + total } else { 0 };
-            let wanted = (segment.len - skip).min(to.len());
-            let count = match self.ring.copy(offset, wanted, to) {
-                Ok(count) if count == wanted => count,
-                _ if total > 0 => break,
-                _ => return Err(Errno::EFAULT),
-            };
             total += count;
-            message.author = segment.author.clone();
-            message.rights = match &segment.rights {
-                Some(rights) if how.peek => Some(rights.duplicate()?),
-                _ => segment.rights.take(),
-            };
-            let partly = count < segment.len - skip;
-            skip = 0;
-            if how.peek {
-                index += 1;
-            } else {
-                self.consume(count);
+            if let Some(attached) = &mut segment.attached {
+                message.author = attached.author.clone();
+                message.rights = attached.rights.take();
             }
-            if partly || message.rights.is_some() {
+            if !self.consume(count) {
+                break;
+            }
+            self.segments.pop_front();
+            if message.rights.is_some() {
                 break;
             }
         }
-        how.offset.went(total, how.peek);
+        offset.went(total, false);
+        Ok(total)
+    }
+
+    /// [`Queue::receive_bytes`] that takes nothing: MSG_PEEK.
+    pub fn peek_bytes(
+        &self,
+        place: Place,
+        to: &mut Sink,
+        offset: &PeekOffset,
+        by_sender: bool,
+        message: &mut Incoming,
+    ) -> Result<usize, Errno> {
+        let (mut total, mut skip) = (0, place.skip);
+        for (number, segment) in self.segments.range(place.index..).enumerate() {
+            // Without room left it still sees whether descriptors come next.
+            if number > 0 && by_sender && credentials(segment.author()) != credentials(message.author.as_ref()) {
+                break;
+            }
+            let left = segment.len - skip;
+            let count = left.min(to.len());
+            if self.ring.copy(place.start + total, count, to) != Ok(count) {
+                if total == 0 {
+                    return Err(Errno::EFAULT);
+                }
+                break;
+            }
+            total += count;
+            message.author = segment.author().cloned();
+            message.rights = segment.rights().map(Rights::duplicate).transpose()?;
+            if count < left || message.rights.is_some() {
+                break;
+            }
+            skip = 0;
+        }
+        offset.went(total, true);
         Ok(total)
     }
 
@@ -252,14 +329,16 @@ impl Queue {
         let len = segment.len - place.skip;
         let wanted = len.min(to.len());
         let copied = self.ring.copy(place.start, len, to);
-        message.author = segment.author.clone();
+        message.author = segment.author().cloned();
         let mut taken = None;
         if !how.peek {
-            message.rights = segment.rights.take();
-            taken = self.consume(len);
+            message.rights = segment.take_rights();
+            if self.consume(len) {
+                taken = self.segments.pop_front();
+            }
         } else {
             segment.was_seen = segment.len == 0;
-            if let Some(rights) = &segment.rights {
+            if let Some(rights) = segment.rights() {
                 match rights.duplicate() {
                     Ok(rights) => message.rights = Some(rights),
                     Err(error) => return (Err(error), None),
@@ -280,28 +359,27 @@ impl Queue {
         (result, taken)
     }
 
-    /// Takes `count` bytes off the first segment; the segment, if nothing is left of it.
-    fn consume(&mut self, count: usize) -> Option<Segment> {
-        let segment = self.segments.front_mut()?;
+    /// Takes `count` bytes off the first segment; whether nothing is left of it, and the caller is to take it out.
+    fn consume(&mut self, count: usize) -> bool {
+        let Some(segment) = self.segments.front_mut() else {
+            return false;
+        };
         self.ring.discard(count);
         segment.len -= count;
         if segment.len > 0 {
-            return None;
+            return false;
         }
         self.cost -= segment.cost;
-        self.segments.pop_front()
+        true
     }
 
     pub fn for_each_rights(&self, visit: &mut dyn FnMut(&Rights)) {
-        self.segments
-            .iter()
-            .filter_map(|segment| segment.rights.as_ref())
-            .for_each(visit);
+        self.segments.iter().filter_map(Segment::rights).for_each(visit);
     }
 
     /// Takes the first rights that are left, to be dropped without locks.
     pub fn take_rights(&mut self) -> Option<Rights> {
-        self.segments.iter_mut().find_map(|segment| segment.rights.take())
+        self.segments.iter_mut().find_map(Segment::take_rights)
     }
 
     /// Takes everything out.

@@ -103,18 +103,10 @@ impl Stream {
         self.common.kind
     }
 
-    /// Calls `f` with the connection, lent; or `error`.
+    /// The connection, lent, once connect(2) has made it; or `error`.
     #[inline]
-    fn with_link<R>(&self, error: Errno, f: impl FnOnce(&Link) -> Result<R, Errno>) -> Result<R, Errno> {
-        let share;
-        let link = match self.established.get() {
-            Some(link) => link,
-            None => {
-                share = self.link(error)?;
-                &share
-            }
-        };
-        f(link)
+    fn established(&self, error: Errno) -> Result<&Link, Errno> {
+        self.established.get().ok_or(error)
     }
 
     /// A share of the connection, or `error`.
@@ -303,10 +295,7 @@ impl Protocol for Stream {
         let nothing = if shut { Errno::EINVAL } else { Errno::EAGAIN };
         let accepted = listener.pending.pop_front().ok_or(nothing)?;
         drop(inner);
-        accepted.with_link(Errno::ENOTCONN, |link| {
-            link.set_pending(false);
-            Ok(())
-        })?;
+        accepted.established(Errno::ENOTCONN)?.set_pending(false);
         self.connecting.wake(WRITABLE);
         Ok(accepted)
     }
@@ -341,12 +330,11 @@ impl Protocol for Stream {
                 Errno::EOPNOTSUPP
             });
         }
-        self.with_link(Errno::ENOTCONN, |link| {
-            if messages && let Some(error) = link.take_error() {
-                return Err(error);
-            }
-            link.send(from, message)
-        })
+        let link = self.established(Errno::ENOTCONN)?;
+        if messages && let Some(error) = link.take_error() {
+            return Err(error);
+        }
+        link.send(from, message)
     }
 
     /// Not readiness: that wants three quarters of the room.
@@ -368,7 +356,7 @@ impl Protocol for Stream {
         let messages = self.common.kind == SOCK_SEQPACKET;
         let how = Receive::new(flags, &self.common.peek_offset);
         let unconnected = if messages { Errno::ENOTCONN } else { Errno::EINVAL };
-        let count = self.with_link(unconnected, |link| link.receive(to, how, message))?;
+        let count = self.established(unconnected)?.receive(to, how, message)?;
         if message.wants_from {
             message.from = self.peer.lock().as_ref().and_then(|peer| peer.known());
         }
