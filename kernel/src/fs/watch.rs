@@ -24,20 +24,20 @@ pub const WATCHES_MAX: usize = 1 << 16;
 
 /// An inode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Watched {
-    device: u64,
-    ino: u64,
+pub struct Watched {
+    pub device: u64,
+    pub ino: u64,
 }
 
 impl Watched {
-    fn new(stat: &Stat) -> Watched {
+    pub fn new(stat: &Stat) -> Watched {
         Watched {
             device: stat.dev,
             ino: stat.ino,
         }
     }
 
-    fn of_tmpfs(ino: u64) -> Watched {
+    pub fn of_tmpfs(ino: u64) -> Watched {
         Watched {
             device: TMPFS_DEVICE,
             ino,
@@ -279,21 +279,21 @@ fn tell_place(place: &Place, event: u32) {
     TABLE.lock().tell(Watched::new(&stat), &happened);
 }
 
-/// Something happened to a file of tmpfs that is not for its directory to hear.
+/// Something happened to a file that is not for its directory to hear.
 #[inline]
-pub fn at_inode(ino: u64, event: u32) {
+pub fn at_inode(file: Watched, event: u32) {
     if is_used() {
         let happened = Happened {
             mask: event,
             ..Happened::default()
         };
-        TABLE.lock().tell(Watched::of_tmpfs(ino), &happened);
+        TABLE.lock().tell(file, &happened);
     }
 }
 
-/// A name came, went or moved in a directory of tmpfs; `cookie` joins the halves of a move. `TREE` is held.
+/// A name came, went or moved in a directory; `cookie` joins the halves of a move. In tmpfs `TREE` is held.
 #[inline]
-pub fn in_directory(ino: u64, event: u32, name: &[u8], is_directory: bool, cookie: u32) {
+pub fn in_directory(directory: Watched, event: u32, name: &[u8], is_directory: bool, cookie: u32) {
     if is_used() {
         let happened = Happened {
             mask: event | if is_directory { IN_ISDIR } else { 0 },
@@ -301,7 +301,7 @@ pub fn in_directory(ino: u64, event: u32, name: &[u8], is_directory: bool, cooki
             name,
             is_unlinked: false,
         };
-        TABLE.lock().tell(Watched::of_tmpfs(ino), &happened);
+        TABLE.lock().tell(directory, &happened);
     }
 }
 
@@ -316,11 +316,11 @@ pub fn new_cookie() -> u32 {
     }
 }
 
-/// A file of tmpfs has lost its last name and is open nowhere by it: who watched it is told, and its watches end.
+/// A file has lost its last name and is open nowhere by it: who watched it is told, and its watches end.
 #[inline]
-pub fn gone(ino: u64) {
+pub fn gone(file: Watched) {
     if is_used() {
-        end_watches(Watched::of_tmpfs(ino));
+        end_watches(file);
     }
 }
 

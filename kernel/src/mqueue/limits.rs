@@ -62,7 +62,7 @@ pub struct Size {
 }
 
 impl Size {
-    pub fn usual() -> Size {
+    fn usual() -> Size {
         Size {
             maximum: MSG_MAX.get().min(MSG_DEFAULT.get()) as usize,
             message: MSGSIZE_MAX.get().min(MSGSIZE_DEFAULT.get()) as usize,
@@ -70,7 +70,7 @@ impl Size {
     }
 
     /// As mq_open(3) asks for it: EINVAL.
-    pub fn checked(who: &Credentials, maximum: i64, message: i64) -> Result<Size, Errno> {
+    fn checked(who: &Credentials, maximum: i64, message: i64) -> Result<Size, Errno> {
         let (maximum_most, message_most) = if who.has(CAP_SYS_RESOURCE) {
             (HARD_MSGMAX, HARD_MSGSIZEMAX)
         } else {
@@ -108,9 +108,9 @@ pub struct Share {
 }
 
 impl Share {
-    /// For a queue that the running process makes. ENOSPC where there are enough, EMFILE where the user has as much as
-    /// RLIMIT_MSGQUEUE allows; ENOMEM.
-    pub fn take(who: &Credentials, size: Size) -> Result<Share, Errno> {
+    /// For a queue that the running process makes, as large as `wanted` says in messages and bytes of each. ENOSPC where
+    /// there are enough, EINVAL, EMFILE where the user has as much as RLIMIT_MSGQUEUE allows, in this order; ENOMEM.
+    pub fn take(who: &Credentials, wanted: Option<(i64, i64)>) -> Result<(Size, Share), Errno> {
         let (uid, limit) = task::with_current(|thread| {
             (
                 thread.credentials().uid.real,
@@ -127,14 +127,18 @@ impl Share {
             QUEUES.fetch_sub(1, AcqRel);
             return Err(Errno::ENOSPC);
         }
-        let bytes = size.bytes();
-        let before = user.fetch_add(bytes, AcqRel);
         // From here on it gives back what it took.
-        let share = Share { user, bytes };
-        if before.saturating_add(bytes) > limit {
+        let mut share = Share { user, bytes: 0 };
+        let size = match wanted {
+            Some((maximum, message)) => Size::checked(who, maximum, message)?,
+            None => Size::usual(),
+        };
+        share.bytes = size.bytes();
+        let before = share.user.fetch_add(share.bytes, AcqRel);
+        if before.saturating_add(share.bytes) > limit {
             return Err(Errno::EMFILE);
         }
-        Ok(share)
+        Ok((size, share))
     }
 }
 

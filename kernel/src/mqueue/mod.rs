@@ -10,7 +10,8 @@
 //!
 //! # Lock order
 //!
-//! `names` > a queue's state > a ticket. A queue's state is dropped before anybody is woken or told.
+//! `names` > a queue's state > a ticket. A queue's state is dropped before anybody is woken or told. The table of inotify's
+//! watches comes after `names` too.
 
 mod file;
 pub mod limits;

@@ -1,12 +1,13 @@
 //! The queues there are, by name, and /dev/mqueue, where they are files.
 
 use super::QueueFile;
-use super::limits::{Share, Size};
+use super::limits::Share;
 use super::queue::Queue;
 use crate::file::{File, OpenFile};
 use crate::fs::access::{self, Credentials};
 use crate::fs::directory::DirectoryFile;
 use crate::fs::tmpfs::{self, New};
+use crate::fs::watch::{self, Watched};
 use crate::fs::{self, Change, Inode, Listed, MQUEUE_DEVICE, Place, Stat};
 use crate::mm::frame;
 use crate::task;
@@ -15,33 +16,46 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::*;
+use libsyscall::abi::inotify::*;
 use spin::Once;
 use sync::SpinLock;
 
 /// st_size of the directory: two entries, and one for each queue.
 const ENTRY_SIZE: u64 = 20;
 const DIRECTORY_INO: u64 = 1;
+const DIRECTORY: Watched = Watched {
+    device: MQUEUE_DEVICE,
+    ino: DIRECTORY_INO,
+};
 
 static NAMES: SpinLock<Names> = SpinLock::new(Names {
     by_name: BTreeMap::new(),
     by_number: BTreeMap::new(),
     changed_ns: 0,
 });
-static DIRECTORY: Once<Place> = Once::new();
+/// /dev/mqueue, and the same directory as mq_open(3) has it, which is mounted nowhere.
+static DIRECTORIES: Once<[Place; 2]> = Once::new();
 
 struct Names {
-    by_name: BTreeMap<Box<[u8]>, QueueFile>,
+    by_name: BTreeMap<Box<[u8]>, Named>,
     /// By the queue's number, for listings.
     by_number: BTreeMap<u64, Box<[u8]>>,
     /// When a name last came or went.
     changed_ns: i64,
 }
 
+/// A queue and its names: in /dev/mqueue, and mq_open(3)'s.
+#[derive(Clone)]
+struct Named {
+    queue: Arc<Queue>,
+    places: [Place; 2],
+}
+
 /// Makes /dev/mqueue in /dev.
 pub fn mount(dev: &Place) -> Result<(), Errno> {
     NAMES.lock().changed_ns = fs::now_ns();
     let place = tmpfs::mount(dev, b"mqueue", Arc::new(Directory))?;
-    DIRECTORY.call_once(|| place);
+    DIRECTORIES.call_once(|| [place, Place::root(Arc::new(Directory))]);
     Ok(())
 }
 
@@ -78,7 +92,14 @@ pub fn open(name: &[u8], flags: u32, mode: u32, size: Option<(i64, i64)>) -> Res
             },
         }
     };
-    Ok(OpenFile::new(Arc::new(named), flags))
+    let [_, place] = named.places;
+    let file = QueueFile {
+        queue: named.queue,
+        place: place.clone(),
+    };
+    let open = OpenFile::new(Arc::new(file), flags);
+    watch::at_place(&place, IN_OPEN);
+    Ok(open)
 }
 
 /// EACCES, EINVAL for an access mode that is none.
@@ -93,18 +114,16 @@ fn check_access(who: &Credentials, queue: &Queue, flags: u32) -> Result<(), Errn
 }
 
 /// Makes a queue. `mode` is what was asked for: the umask is applied here. EEXIST.
-fn create(who: &Credentials, name: &[u8], mode: u32, size: Option<(i64, i64)>) -> Result<QueueFile, Errno> {
+fn create(who: &Credentials, name: &[u8], mode: u32, size: Option<(i64, i64)>) -> Result<Named, Errno> {
     frame::admit()?;
-    let directory = DIRECTORY.get().ok_or(Errno::ENOENT)?;
-    let size = match size {
-        Some((maximum, message)) => Size::checked(who, maximum, message)?,
-        None => Size::usual(),
-    };
+    let directories = DIRECTORIES.get().ok_or(Errno::ENOENT)?;
+    let (size, share) = Share::take(who, size)?;
     let umask = task::with_current(|thread| thread.umask());
-    let share = Share::take(who, size)?;
     let queue = Arc::new(Queue::new(mode & 0o7777 & !umask, who, size, share));
-    let made = QueueFile {
-        place: Place::child(directory, name, queue.clone()),
+    let made = Named {
+        places: directories
+            .each_ref()
+            .map(|directory| Place::child(directory, name, queue.clone())),
         queue,
     };
     let mut names = NAMES.lock();
@@ -116,6 +135,7 @@ fn create(who: &Credentials, name: &[u8], mode: u32, size: Option<(i64, i64)>) -
     names.by_number.insert(made.queue.number, name.into());
     names.by_name.insert(name.into(), made.clone());
     names.changed_ns = fs::now_ns();
+    watch::in_directory(DIRECTORY, IN_CREATE, name, false, 0);
     Ok(made)
 }
 
@@ -134,8 +154,13 @@ fn remove(who: &Credentials, name: &[u8]) -> Result<(), Errno> {
     names.changed_ns = fs::now_ns();
     drop(names);
     named.queue.unlinked();
-    named.place.mark_deleted();
-    drop(in_table);
+    named.places.iter().for_each(Place::mark_deleted);
+    if watch::is_used() {
+        watch::at_inode(Watched::new(&named.queue.stat()), IN_ATTRIB);
+    }
+    // Where nobody has it open its end is told before its name's.
+    drop((in_table, named));
+    watch::in_directory(DIRECTORY, IN_DELETE, name, false, 0);
     Ok(())
 }
 
@@ -173,7 +198,7 @@ impl Inode for Directory {
         names
             .by_name
             .get(name)
-            .map(|named| named.place.clone())
+            .map(|named| named.places[0].clone())
             .ok_or(Errno::ENOENT)
     }
 
@@ -205,7 +230,7 @@ impl Inode for Directory {
         let New::Regular { mode } = *new else {
             return Err(Errno::EPERM);
         };
-        create(who, name, mode, None).map(|named| named.place)
+        create(who, name, mode, None).map(|Named { places: [place, _], .. }| place)
     }
 
     fn remove(&self, who: &Credentials, this: &Place, name: &[u8], directory_wanted: bool) -> Result<(), Errno> {

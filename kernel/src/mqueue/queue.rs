@@ -3,6 +3,7 @@
 use super::limits::{Share, Size};
 use super::notify::{Notification, Request};
 use crate::fs::access::Credentials;
+use crate::fs::watch::{self, Watched};
 use crate::fs::{self, Attributes, Change, MQUEUE_DEVICE, Stat};
 use crate::task::{self, Thread};
 use alloc::collections::{BTreeMap, BinaryHeap};
@@ -18,6 +19,7 @@ use core::sync::atomic::{
 use event::{EventMask, Pollable, Unparked, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::fcntl::S_IFREG;
+use libsyscall::abi::time::NANOSECONDS;
 use sync::SpinLock;
 
 /// st_size of a new queue.
@@ -139,7 +141,7 @@ impl State {
         (attributes.atime_ns, attributes.mtime_ns, attributes.ctime_ns) = (now, now, now);
     }
 
-    /// It was read, or somebody wants to be notified.
+    /// It was read, or somebody has changed what he wants of it.
     fn accessed(&mut self) {
         let now = fs::now_ns();
         (self.attributes.atime_ns, self.attributes.ctime_ns) = (now, now);
@@ -287,6 +289,11 @@ impl Queue {
         Ok(())
     }
 
+    /// mq_setattr(3): nothing of the queue itself can be set, but it is noted.
+    pub fn was_set(&self) {
+        self.state.lock().accessed();
+    }
+
     /// The running process wants no notification any more, whether it says so or closes a descriptor.
     pub fn forget_notification(&self, is_asked: bool) {
         let mut state = self.state.lock();
@@ -311,13 +318,18 @@ impl Queue {
         )
     }
 
+    /// As on Linux its times are whole seconds.
     pub fn stat(&self) -> Stat {
         let state = self.state.lock();
+        let mut stat = state.attributes.stat(S_IFREG);
+        for time_ns in [&mut stat.atime_ns, &mut stat.mtime_ns, &mut stat.ctime_ns] {
+            *time_ns -= time_ns.rem_euclid(NANOSECONDS as i64);
+        }
         Stat {
             dev: MQUEUE_DEVICE,
             ino: self.number,
             size: state.file_size,
-            ..state.attributes.stat(S_IFREG)
+            ..stat
         }
     }
 
@@ -334,6 +346,15 @@ impl Queue {
     pub fn unlinked(&self) {
         let attributes = &mut self.state.lock().attributes;
         (attributes.nlink, attributes.ctime_ns) = (0, fs::now_ns());
+    }
+}
+
+/// Nobody has it open, and it has no name.
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if watch::is_used() {
+            watch::gone(Watched::new(&self.stat()));
+        }
     }
 }
 

@@ -186,6 +186,7 @@ fn mq_getsetattr(call: &mut Call) -> Result<usize, Errno> {
     };
     if let Some(new) = new {
         open.set_flags(open.flags() & !O_NONBLOCK | new.mq_flags as u32);
+        queue.was_set();
     }
     if call.arg(2) != 0 {
         user::write(call.arg(2), &old)?;

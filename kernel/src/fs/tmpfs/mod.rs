@@ -15,7 +15,8 @@ pub use regular::RegularFile;
 pub use seals::Seals;
 
 use super::access::Credentials;
-use super::{Attributes, Change, Inode, Link, Listed, Place, Stat, TMPFS_DEVICE, new_ino, now_ns, watch};
+use super::watch::{self, Watched};
+use super::{Attributes, Change, Inode, Link, Listed, Place, Stat, TMPFS_DEVICE, new_ino, now_ns};
 use crate::file::File;
 use crate::pipe::FifoSlot;
 use alloc::boxed::Box;
@@ -128,7 +129,7 @@ impl Node {
     /// A place of it has gone: if it has no name any more, that is its end for who watches it.
     pub fn lost_place(&self) {
         if self.attributes.lock().nlink == 0 {
-            watch::gone(self.ino);
+            watch::gone(Watched::of_tmpfs(self.ino));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Changes of the tree: create, link, remove, rename.
 
 use super::super::access::Credentials;
-use super::super::{Inode, Place, watch};
+use super::super::watch::{self, Watched};
+use super::super::{Inode, Place};
 use super::directory::Directory;
 use super::{New, Node};
 use crate::mm::frame;
@@ -56,7 +57,7 @@ impl<'a> Parent<'a> {
 
     /// Tells who watches the directory what happened to a name in it; `cookie` is that of a move.
     fn tell(&self, event: u32, name: &[u8], is_directory: bool, cookie: u32) {
-        watch::in_directory(self.node.ino, event, name, is_directory, cookie);
+        watch::in_directory(Watched::of_tmpfs(self.node.ino), event, name, is_directory, cookie);
     }
 }
 
@@ -115,7 +116,7 @@ fn insert(parent: &Parent, name: &[u8], inode: Arc<dyn Inode>, linked: Option<&N
     parent.changed(is_directory as i32);
     if let Some(node) = linked {
         node.change_links(1);
-        watch::at_inode(node.ino, IN_ATTRIB);
+        watch::at_inode(Watched::of_tmpfs(node.ino), IN_ATTRIB);
     }
     parent.tell(IN_CREATE, name, is_directory, 0);
     Ok(place)
@@ -151,7 +152,7 @@ pub fn remove(who: &Credentials, directory: &Place, name: &[u8], directory_wante
         node.change_links(if directory_wanted { -2 } else { -1 });
         parent.changed(if directory_wanted { -1 } else { 0 });
         if !directory_wanted {
-            watch::at_inode(node.ino, IN_ATTRIB);
+            watch::at_inode(Watched::of_tmpfs(node.ino), IN_ATTRIB);
         }
         // Nobody has it open: its end is told before its name's.
         if child.is_sole() {
@@ -268,7 +269,7 @@ fn tell_move(from: (&Parent, &[u8]), to: (&Parent, &[u8]), moved: &Place, replac
     to.0.tell(IN_MOVED_TO, to.1, is_directory, cookie);
     for (place, event) in [(replaced, IN_ATTRIB), (Some(moved), IN_MOVE_SELF)] {
         if let Some(place) = place {
-            watch::at_inode(place.stat().ino, event);
+            watch::at_inode(Watched::new(&place.stat()), event);
         }
     }
 }

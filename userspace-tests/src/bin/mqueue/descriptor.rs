@@ -42,6 +42,35 @@ pub fn what_a_descriptor_tells() {
     assert_eq!(unsafe { libc::lseek(queue.0, 0, libc::SEEK_END) }, 80);
 }
 
+/// /proc/self/fd: it is found where nothing is mounted.
+pub fn its_link() {
+    let name = Name::new();
+    let queue = name.queue(1);
+    let link = || std::fs::read_link(format!("/proc/self/fd/{}", queue.0)).expect("readlink");
+    assert_eq!(link().to_str(), Some(&*format!("/{}", name.text())));
+    name.unlink().expect("mq_unlink");
+    assert_eq!(link().to_str(), Some(&*format!("/{} (deleted)", name.text())));
+}
+
+/// Whole seconds; mq_setattr(3) counts, also where it sets nothing.
+pub fn its_times() {
+    let name = Name::new();
+    let queue = name.queue(1);
+    let times = || {
+        let stat = stat(&queue);
+        assert_eq!((stat.st_atime_nsec, stat.st_mtime_nsec, stat.st_ctime_nsec), (0, 0, 0));
+        (stat.st_atime, stat.st_mtime, stat.st_ctime)
+    };
+    let made = times();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let flags = attributes_of(&queue).mq_flags;
+    assert_eq!(times(), made);
+    set_flags(&queue, flags).expect("mq_setattr");
+    let set = times();
+    assert!(set.0 > made.0 && set.2 > made.2);
+    assert_eq!(set.1, made.1);
+}
+
 pub fn what_it_is_not() {
     let name = Name::new();
     let queue = name.queue(3);

@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         handed_over_unseen,
         a_poll_that_sleeps,
         what_a_descriptor_tells,
+        its_link,
+        its_times,
         what_it_is_not,
         kept_until_closed,
         shared_by_a_child,
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         notification_badly_asked,
         settings,
         the_folder,
+        the_folder_is_watched,
         many_at_once,
     ])
 }

@@ -2,8 +2,12 @@
 
 use super::queue::*;
 use libsyscall::abi::Errno;
+use std::ffi::CString;
 use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use userspace_tests::{Fd, Status, checked, child};
 
 pub fn settings() {
     let mut names: Vec<String> = fs::read_dir(SETTINGS)
@@ -72,4 +76,115 @@ pub fn the_folder() {
     assert!(fs::create_dir(format!("{path}-folder")).is_err());
     assert!(fs::rename(&path, format!("{path}-other")).is_err());
     fs::remove_file(&path).expect("unlink");
+}
+
+/// What inotify(7) tells of the folder and of a queue, in words.
+fn events(instance: &Fd) -> Vec<String> {
+    const NAMES: [(u32, &str); 9] = [
+        (libc::IN_ACCESS, "access"),
+        (libc::IN_ATTRIB, "attributes"),
+        (libc::IN_CLOSE_WRITE, "close"),
+        (libc::IN_CLOSE_NOWRITE, "close a reader"),
+        (libc::IN_OPEN, "open"),
+        (libc::IN_CREATE, "create"),
+        (libc::IN_DELETE, "delete"),
+        (libc::IN_DELETE_SELF, "gone"),
+        (libc::IN_IGNORED, "end"),
+    ];
+    let mut bytes = [0; 4096];
+    let len = instance.read(&mut bytes).unwrap_or(0);
+    let mut rest = &bytes[..len];
+    let mut events = Vec::new();
+    while let [w0, w1, w2, w3, m0, m1, m2, m3, _, _, _, _, l0, l1, l2, l3, behind @ ..] = rest {
+        let [watch, mask, len] = [[w0, w1, w2, w3], [m0, m1, m2, m3], [l0, l1, l2, l3]]
+            .map(|bytes| u32::from_ne_bytes(bytes.map(|&byte| byte)));
+        let (name, behind) = behind.split_at(len as usize);
+        let names = NAMES.iter().find(|&&(bit, _)| bit == mask);
+        let is_named = name.first().is_some_and(|&byte| byte != 0);
+        events.push(format!(
+            "{watch} {}{}",
+            names.map_or("?", |name| name.1),
+            if is_named { " it" } else { "" }
+        ));
+        rest = behind;
+    }
+    events
+}
+
+/// Has the file system mounted for this process alone, where it is not mounted anyway.
+fn mounted() -> PathBuf {
+    let usual = Path::new("/dev/mqueue");
+    if usual.exists() {
+        return usual.into();
+    }
+    let folder = std::env::temp_dir();
+    let path = CString::new(folder.as_os_str().as_encoded_bytes()).expect("no NUL");
+    // SAFETY: the strings live on.
+    let done = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(
+                c"none".as_ptr(),
+                c"/".as_ptr(),
+                ptr::null(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                ptr::null(),
+            ) == 0
+            && libc::mount(c"none".as_ptr(), path.as_ptr(), c"mqueue".as_ptr(), 0, ptr::null()) == 0
+    };
+    if !done {
+        std::process::exit(NOT_MOUNTED);
+    }
+    folder
+}
+
+/// What a child exits with that cannot mount it.
+const NOT_MOUNTED: i32 = 77;
+
+pub fn the_folder_is_watched() {
+    let status = child(|| {
+        let folder = mounted();
+        let name = Name::new();
+        // SAFETY: numbers only.
+        let instance = Fd(checked(unsafe { libc::inotify_init1(libc::IN_NONBLOCK) }).expect("inotify_init1"));
+        let watch = |path: &Path| {
+            let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("no NUL");
+            // SAFETY: the path lives on.
+            checked(unsafe { libc::inotify_add_watch(instance.0, path.as_ptr(), libc::IN_ALL_EVENTS) })
+        };
+        watch(&folder).expect("inotify_add_watch");
+        let queue = name.queue(1);
+        assert_eq!(events(&instance), ["1 create it", "1 open it"]);
+        let path = folder.join(name.text());
+        watch(&path).expect("inotify_add_watch");
+        send(&queue, b"a", 0).expect("mq_send");
+        receive(&queue).expect("mq_receive");
+        assert!(events(&instance).is_empty());
+        drop(name.open(libc::O_RDONLY).expect("mq_open"));
+        assert_eq!(
+            events(&instance),
+            ["1 open it", "2 open", "1 close a reader it", "2 close a reader"]
+        );
+        queue.read(&mut [0; 100]).expect("read");
+        assert_eq!(events(&instance), ["1 access it", "2 access"]);
+        // SAFETY: numbers only.
+        checked(unsafe { libc::fchmod(queue.0, 0o640) }).expect("fchmod");
+        assert_eq!(events(&instance), ["1 attributes it", "2 attributes"]);
+        name.unlink().expect("mq_unlink");
+        assert_eq!(events(&instance), ["2 attributes", "1 delete it"]);
+        drop(queue);
+        assert_eq!(events(&instance), ["1 close it", "2 close", "2 gone", "2 end"]);
+        // As a file; and one that nobody has open when it goes.
+        drop(fs::File::create(&path).expect("creat"));
+        assert_eq!(events(&instance), ["1 create it", "1 open it", "1 close it"]);
+        watch(&path).expect("inotify_add_watch");
+        fs::remove_file(&path).expect("unlink");
+        assert_eq!(events(&instance), ["3 attributes", "3 gone", "3 end", "1 delete it"]);
+        0
+    });
+    match status.wait() {
+        Status::Exited(NOT_MOUNTED) => {
+            userspace_tests::harness::ignore("there is no /dev/mqueue, and none can be mounted")
+        }
+        status => assert_eq!(status, Status::Exited(0)),
+    }
 }
