@@ -2,7 +2,8 @@
 //!
 //! A woken thread goes to the CPU it ran on last if that one idles, else to one that does, else to its last. A CPU
 //! without work takes a thread from another's queue before it halts. User code is preempted when it has run for
-//! [`SLICE_NS`] while others wait on its CPU; there is no tick otherwise. Kernel code is never preempted.
+//! [`SLICE_NS`] while another waits on its CPU, for less while many do; there is no tick otherwise. Kernel code is never
+//! preempted.
 //!
 //! # A thread runs on one CPU at a time
 //!
@@ -44,8 +45,11 @@ use libsyscall::abi::Errno;
 use spin::Once;
 use sync::SpinLock;
 
-/// How long user code runs while others wait.
+/// How long user code runs while another thread waits. Several that wait share it, so that who is woken behind busy
+/// threads has its turn as soon.
 pub const SLICE_NS: u64 = 6_000_000;
+/// No slice is shorter: a switch has its price.
+const SLICE_NS_MIN: u64 = 1_000_000;
 const NO_SLICE: u64 = u64::MAX;
 
 struct Cpu {
@@ -301,7 +305,7 @@ pub fn preempt_point() -> bool {
     cpu::take_interrupts();
     let this = &CPUS[cpu::id()];
     if this.waiting.load(Relaxed) != 0 && now_ns() >= this.slice_end_ns.load(Relaxed) {
-        this.slice_end_ns.store(now_ns() + SLICE_NS, Relaxed);
+        this.slice_end_ns.store(now_ns() + slice_ns(this), Relaxed);
         yield_now();
     }
     current::with_current(|thread| thread.has_flag(KILL))
@@ -328,11 +332,16 @@ pub fn in_steps(
     Ok(done)
 }
 
+fn slice_ns(this: &Cpu) -> u64 {
+    let waiting = this.waiting.load(Relaxed).max(1) as u64;
+    (SLICE_NS / waiting).max(SLICE_NS_MIN)
+}
+
 /// Somebody waits on this CPU now: its running thread gets a slice.
 #[inline]
 fn start_slice(this: &Cpu) {
     if this.slice_end_ns.load(Relaxed) == NO_SLICE {
-        let end = now_ns() + SLICE_NS;
+        let end = now_ns() + slice_ns(this);
         this.slice_end_ns.store(end, Relaxed);
         this.switches_at_slice.store(this.switches.load(Relaxed), Relaxed);
         alarm_by(end);
