@@ -3,9 +3,10 @@
 use super::Call;
 use super::table::Line;
 use crate::arch::{PAGE_SIZE, USER_END};
-use crate::mm::space::{self, Backing, Fault, Mapping, Placement, Protection, RemapFlags, SharedMemory};
+use crate::mm::space::{self, AddressSpace, Backing, Fault, Mapping, Placement, Protection, RemapFlags, SharedMemory};
 use crate::mm::{shootdown, user};
 use crate::task;
+use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use libsyscall::abi::fcntl::{O_ACCMODE, O_RDWR, O_WRONLY};
@@ -83,6 +84,7 @@ fn mmap(call: &mut Call) -> Result<usize, Errno> {
     if charged && space::exceeds_memory(len) {
         return Err(Errno::ENOMEM);
     }
+    mapping.locked = flags & MAP_LOCKED != 0;
     if flags & MAP_GROWSDOWN != 0 {
         if shared {
             return Err(Errno::EINVAL);
@@ -178,18 +180,14 @@ fn pages(address: usize, len: usize) -> Result<Range<usize>, Errno> {
     }
 }
 
-/// msync(2): all files are in memory, and a shared mapping's pages are the file's own, so nothing is left to write.
 fn msync(call: &mut Call) -> Result<usize, Errno> {
     let flags = call.uint(2);
     if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0 || flags & MS_ASYNC != 0 && flags & MS_SYNC != 0 {
         return Err(Errno::EINVAL);
     }
     let range = pages(call.arg(0), call.arg(1))?;
-    if call.thread().process.space().covers(range) {
-        Ok(0)
-    } else {
-        Err(Errno::ENOMEM)
-    }
+    let space = call.thread().process.space();
+    space.synchronise(range, flags & MS_INVALIDATE != 0).map(|()| 0)
 }
 
 /// mincore(2).
@@ -206,14 +204,22 @@ fn mincore(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
-/// Pages are never taken away, so a page that is locked is one that is there.
-fn lock(call: &Call, address: usize, len: usize, on_fault: bool) -> Result<usize, Errno> {
+/// The pages of mlock(2) and munlock(2), all of them mapped, are locked or not. EINVAL, ENOMEM.
+fn set_locked(call: &Call, locked: bool) -> Result<(Arc<AddressSpace>, Range<usize>), Errno> {
+    let (address, len) = (call.arg(0), call.arg(1));
     let start = address & !(PAGE_SIZE - 1);
     let range = pages(start, len.checked_add(address - start).ok_or(Errno::EINVAL)?)?;
     let space = call.thread().process.space();
     if !space.covers(range.clone()) {
         return Err(Errno::ENOMEM);
     }
+    space.set_locked(range.clone(), locked)?;
+    Ok((space, range))
+}
+
+/// Pages are never taken away, so a page that is locked is one that is there.
+fn lock(call: &Call, on_fault: bool) -> Result<usize, Errno> {
+    let (space, range) = set_locked(call, true)?;
     if on_fault {
         return Ok(0);
     }
@@ -224,7 +230,7 @@ fn lock(call: &Call, address: usize, len: usize, on_fault: bool) -> Result<usize
 }
 
 fn mlock(call: &mut Call) -> Result<usize, Errno> {
-    lock(call, call.arg(0), call.arg(1), false)
+    lock(call, false)
 }
 
 fn mlock2(call: &mut Call) -> Result<usize, Errno> {
@@ -232,20 +238,23 @@ fn mlock2(call: &mut Call) -> Result<usize, Errno> {
     if flags & !MLOCK_ONFAULT != 0 {
         return Err(Errno::EINVAL);
     }
-    lock(call, call.arg(0), call.arg(1), flags & MLOCK_ONFAULT != 0)
+    lock(call, flags & MLOCK_ONFAULT != 0)
 }
 
 fn munlock(call: &mut Call) -> Result<usize, Errno> {
-    lock(call, call.arg(0), call.arg(1), true)
+    set_locked(call, false).map(|_| 0)
 }
 
-/// mlockall(2). MCL_FUTURE asks that later mappings stay once they are there, which they do.
 fn mlockall(call: &mut Call) -> Result<usize, Errno> {
     let flags = call.uint(0);
     if flags & !(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0 || flags & (MCL_CURRENT | MCL_FUTURE) == 0 {
         return Err(Errno::EINVAL);
     }
     let space = call.thread().process.space();
+    space.set_locks_all(flags & MCL_FUTURE != 0);
+    if flags & MCL_CURRENT != 0 {
+        space.set_locked(0..USER_END, true)?;
+    }
     if flags & MCL_CURRENT != 0 && flags & MCL_ONFAULT == 0 {
         // As on Linux, what can't be populated is no error here.
         let _ = space.populate(space.extent());
@@ -253,8 +262,10 @@ fn mlockall(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
-fn munlockall(_call: &mut Call) -> Result<usize, Errno> {
-    Ok(0)
+fn munlockall(call: &mut Call) -> Result<usize, Errno> {
+    let space = call.thread().process.space();
+    space.set_locks_all(false);
+    space.set_locked(0..USER_END, false).map(|()| 0)
 }
 
 /// membarrier(2): an answered shootdown request is a full barrier on every CPU that runs the space, and a CPU that does not

@@ -386,8 +386,9 @@ fn status(subject: &Subject, text: &mut String) -> Result<(), Errno> {
     text.push_str(" \n");
     let _ = writeln!(
         text,
-        "VmSize:\t{:8} kB\nVmHWM:\t{:8} kB\nVmRSS:\t{:8} kB",
+        "VmSize:\t{:8} kB\nVmLck:\t{:8} kB\nVmHWM:\t{:8} kB\nVmRSS:\t{:8} kB",
         size / 1024,
+        process.try_space().map_or(0, |space| space.locked_bytes()) / 1024,
         process.try_space().map_or(0, |space| space.peak()) / 1024,
         resident / 1024
     );

@@ -15,7 +15,11 @@ impl AddressSpace {
         let range = user_range(address, len, Errno::EINVAL)?;
         match advice {
             MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED | MADV_HUGEPAGE | MADV_NOHUGEPAGE
-            | MADV_MERGEABLE | MADV_UNMERGEABLE | MADV_DONTDUMP | MADV_DODUMP | MADV_COLD | MADV_PAGEOUT => {}
+            | MADV_MERGEABLE | MADV_UNMERGEABLE | MADV_DONTDUMP | MADV_DODUMP => {}
+            MADV_DONTNEED | MADV_FREE | MADV_COLD | MADV_PAGEOUT if self.has_locked(&range) => {
+                return Err(Errno::EINVAL);
+            }
+            MADV_COLD | MADV_PAGEOUT => {}
             // Freed pages may go at once: the program must expect either content.
             MADV_DONTNEED | MADV_DONTNEED_LOCKED => self.discard(range.clone()),
             MADV_FREE => {
@@ -41,6 +45,44 @@ impl AddressSpace {
             _ => return Err(Errno::EINVAL),
         }
         if self.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// msync(2): all files are in memory, and a shared mapping's pages are the file's own, so nothing is left to write.
+    /// EBUSY where locked pages are to be invalidated, ENOMEM for a hole.
+    pub fn synchronise(&self, range: Range<usize>, invalidate: bool) -> Result<(), Errno> {
+        if invalidate && self.has_locked(&range) {
+            return Err(Errno::EBUSY);
+        }
+        if self.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// mlock(2), munlock(2) of a range that is mapped: ENOMEM.
+    pub fn set_locked(&self, range: Range<usize>, locked: bool) -> Result<(), Errno> {
+        frame::admit()?;
+        let mut inner = self.inner.lock();
+        inner.admit_regions(2)?;
+        inner.regions.update(range, |_, mapping| mapping.locked = locked);
+        Ok(())
+    }
+
+    /// mlockall(2), munlockall(2): whether what is mapped from now on is locked.
+    pub fn set_locks_all(&self, on: bool) {
+        self.inner.lock().locks_all = on;
+    }
+
+    fn has_locked(&self, range: &Range<usize>) -> bool {
+        let inner = self.inner.lock();
+        inner
+            .regions
+            .overlapping(range.clone())
+            .any(|(_, mapping)| mapping.locked)
+    }
+
+    /// Bytes that are locked.
+    pub fn locked_bytes(&self) -> usize {
+        let inner = self.inner.lock();
+        let locked = inner.regions.iter().filter(|(_, mapping)| mapping.locked);
+        locked.map(|(range, _)| range.len()).sum()
     }
 
     fn discard(&self, range: Range<usize>) {

@@ -41,7 +41,7 @@ pub(super) fn user_range(address: usize, len: usize, wrong_range: Errno) -> Resu
 
 impl AddressSpace {
     /// mmap(2). `address` is a hint, or the place itself where `placement` says so.
-    pub fn map(&self, address: usize, len: usize, mapping: Mapping, placement: Placement) -> Result<usize, Errno> {
+    pub fn map(&self, address: usize, len: usize, mut mapping: Mapping, placement: Placement) -> Result<usize, Errno> {
         if len == 0 {
             return Err(Errno::EINVAL);
         }
@@ -50,6 +50,7 @@ impl AddressSpace {
         let _replaced;
         let mut inner = self.inner.lock();
         inner.admit_regions(1)?;
+        mapping.locked |= inner.locks_all;
         let start = match placement {
             Placement::Anywhere => {
                 inner.check_limits(self, len, mapping.is_data())?;

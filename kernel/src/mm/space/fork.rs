@@ -36,7 +36,9 @@ impl AddressSpace {
         let copy = parent.regions.try_clone(|| frame::admit().is_ok());
         child.regions = copy.ok_or(Errno::ENOMEM)?;
         (child.mapped, child.data) = (parent.mapped, parent.data);
+        let mut has_locked = false;
         for (range, mapping) in parent.regions.iter() {
+            has_locked |= mapping.locked;
             if mapping.on_fork == OnFork::LeaveOut {
                 child.take_out(child_space, range);
                 continue;
@@ -56,6 +58,9 @@ impl AddressSpace {
             });
             child.peak = child.resident;
             shared.map_err(|_| Errno::ENOMEM)?;
+        }
+        if has_locked {
+            child.regions.update(0..USER_END, |_, mapping| mapping.locked = false);
         }
         Ok(())
     }

@@ -80,6 +80,8 @@ pub struct Mapping {
     pub on_fork: OnFork,
     /// A stack: grows down to the limit when the page below it is touched.
     pub grows_down: bool,
+    /// mlock(2). No page is ever taken away, so it only says what a program may not ask for.
+    pub locked: bool,
 }
 
 impl Mapping {
@@ -104,6 +106,7 @@ impl Mapping {
             backing,
             on_fork: OnFork::Copy,
             grows_down: false,
+            locked: false,
         }
     }
 
@@ -164,6 +167,7 @@ impl regions::Attributes for Mapping {
             && self.protection == next.protection
             && self.allowed == next.allowed
             && self.on_fork == next.on_fork
+            && self.locked == next.locked
             && self.grows_down == next.grows_down
     }
 }

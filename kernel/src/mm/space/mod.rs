@@ -132,6 +132,8 @@ struct Inner {
     /// The stack starts here and grows down.
     stack_top: usize,
     strings: Strings,
+    /// mlockall(MCL_FUTURE): what is mapped from now on is locked.
+    locks_all: bool,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -167,6 +169,7 @@ impl AddressSpace {
                 no_gap_of: 0,
                 stack_top,
                 strings: Strings::default(),
+                locks_all: false,
             }),
             active: AtomicU32::new(0),
             users: AtomicU32::new(0),

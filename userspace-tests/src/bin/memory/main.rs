@@ -2,12 +2,14 @@
 //! copies, and the signals of bad accesses.
 
 mod faults;
+mod locking;
 mod mapping;
 mod pages;
 mod sharing;
 mod storms;
 
 use faults::*;
+use locking::*;
 use mapping::*;
 use sharing::*;
 use std::process::ExitCode;
@@ -41,6 +43,8 @@ const TESTS: &[Test<Result<(), String>>] = &[
     ("break_grows_and_shrinks", break_grows_and_shrinks),
     ("mincore_tells_residency", mincore_tells_residency),
     ("populate", populate),
+    ("locked_pages", locked_pages),
+    ("locked_from_the_start", locked_from_the_start),
     ("stack_grows", stack_grows),
     ("bad_pointers_are_efault", bad_pointers_are_efault),
     ("copies_fault_pages_in", copies_fault_pages_in),
