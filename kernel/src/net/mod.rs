@@ -4,6 +4,7 @@
 //! - [`protocol`]: what a kind of socket does at once, and [`message`]: what goes with the bytes one way and the other.
 //! - [`options`]: SOL_SOCKET's options, [`peek`]: where MSG_PEEK looks, [`address`]: socket addresses, and [`stamp`]: when a
 //!   message came.
+//! - [`filter`]: programs that look at what comes.
 //! - [`unix`]: the kinds of AF_UNIX.
 //! - [`inet`]: the kinds of AF_INET and AF_INET6.
 //! - [`netlink`]: the kind of AF_NETLINK, which tells of interfaces.
@@ -13,6 +14,7 @@
 //! were added.
 
 pub mod address;
+pub mod filter;
 pub mod inet;
 pub mod message;
 pub mod netlink;

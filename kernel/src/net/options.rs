@@ -151,8 +151,13 @@ impl Options {
         Ok(self.ints[place(INTS, SOL_SOCKET, name)?])
     }
 
+    /// The value of an option of the list above.
+    pub fn int<const NAME: i32>(&self) -> i32 {
+        self.ints[const { known_place(INTS, SOL_SOCKET, NAME) }]
+    }
+
     pub fn is_on<const NAME: i32>(&self) -> bool {
-        self.ints[const { known_place(INTS, SOL_SOCKET, NAME) }] != 0
+        self.int::<NAME>() != 0
     }
 
     /// Sets an option as Linux does: buffers doubled and within bounds, one kind of time stamp at a time. The value it has

@@ -2,6 +2,7 @@
 //! [`Socket`](super::socket::Socket) does the waiting.
 
 use super::address::Address;
+use super::filter::Filter;
 use super::message::{Incoming, Outgoing};
 use super::netlink::NetlinkSocket;
 use super::options::{OptionValue, Options};
@@ -13,6 +14,7 @@ use crate::task::credentials::Ids;
 use crate::task::{self, Process};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bpf::Program;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use event::{EventMask, Pollable, WaitQueue};
@@ -99,6 +101,7 @@ pub struct Common {
     /// SO_RCVLOWAT: bytes that a stream's receive waits for.
     pub receive_low: AtomicUsize,
     pub peek_offset: PeekOffset,
+    pub filter: SpinLock<Filter>,
     /// SO_BINDTODEVICE: the number of the one interface it uses; 0 for all.
     pub interface: AtomicU32,
     pub maker: Credentials,
@@ -119,6 +122,7 @@ impl Common {
             options: SpinLock::new(Options::default()),
             receive_low: AtomicUsize::new(1),
             peek_offset: PeekOffset::new(),
+            filter: SpinLock::default(),
             interface: AtomicU32::new(0),
             maker,
             attributes: SpinLock::new(maker.attributes()),
@@ -139,6 +143,7 @@ impl Common {
             options: SpinLock::new(*self.options.lock()),
             receive_low: AtomicUsize::new(self.receive_low.load(Relaxed)),
             peek_offset: self.peek_offset.copied(),
+            filter: SpinLock::new(self.filter.lock().clone()),
             interface: AtomicU32::new(self.interface.load(Relaxed)),
             missed_room: AtomicBool::new(false),
             attributes: SpinLock::new(self.maker.attributes()),
@@ -234,6 +239,11 @@ pub trait Protocol: Pollable {
     /// getsockopt(2) of another level than SOL_SOCKET.
     fn option(&self, _level: i32, _name: i32) -> Result<Vec<u8>, Errno> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    /// SO_ATTACH_FILTER, SO_DETACH_FILTER: ENOPROTOOPT where nothing comes in packets.
+    fn set_filter(&self, _filter: Option<Arc<Program>>) -> Result<(), Errno> {
+        Err(Errno::ENOPROTOOPT)
     }
 
     /// An option of SOL_SOCKET that is one int now has this value.

@@ -5,6 +5,7 @@ pub mod epoll;
 pub mod errno;
 pub mod event;
 pub mod fcntl;
+pub mod filter;
 pub mod inotify;
 pub mod ioctl;
 pub mod memory;

@@ -61,6 +61,7 @@ const PROGRAMS: &[&str] = &[
     "job_control",
     "tcp",
     "udp",
+    "socket_filters",
     "socket_options",
     "socket_peeks",
     "netlink",

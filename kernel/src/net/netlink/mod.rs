@@ -9,6 +9,7 @@ mod message;
 mod route;
 
 use super::address::{Address, Netlink};
+use super::filter::{self, Headers};
 use super::message::{Incoming, Outgoing};
 use super::options::OptionValue;
 use super::protocol::{Common, Credentials, Memory, Protocol};
@@ -20,6 +21,7 @@ use crate::task;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bpf::Program;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::capability::CAP_NET_ADMIN;
@@ -91,6 +93,8 @@ struct Inner {
     /// What they cost.
     used: usize,
     error: Option<Errno>,
+    /// What looks at the answers.
+    filter: Option<Arc<Program>>,
     /// The options that are on, a bit each.
     options: u32,
 }
@@ -100,8 +104,14 @@ impl Inner {
         self.options & 1 << option != 0
     }
 
-    /// An answer that there is no room for is lost, and the program is told so.
-    fn put(&mut self, answer: Vec<u8>, limit: usize) -> EventMask {
+    /// An answer that there is no room for is lost, and the program is told so. Of one that the filter drops it is not.
+    fn put(&mut self, mut answer: Vec<u8>, limit: usize) -> EventMask {
+        if let Some(program) = &self.filter {
+            match filter::run(program, &Headers::NONE, &answer) {
+                Some(kept) => answer.truncate(kept),
+                None => return EventMask::empty(),
+            }
+        }
         let cost = MESSAGE_COST + answer.len();
         if self.used + cost <= limit && self.answers.try_reserve(1).is_ok() {
             self.used += cost;
@@ -360,6 +370,12 @@ impl Protocol for NetlinkSocket {
             }
             _ => Err(Errno::ENOPROTOOPT),
         }
+    }
+
+    fn set_filter(&self, filter: Option<Arc<Program>>) -> Result<(), Errno> {
+        let former = core::mem::replace(&mut self.inner.lock().filter, filter);
+        drop(former);
+        Ok(())
     }
 
     fn readable_len(&self) -> Result<usize, Errno> {

@@ -4,9 +4,11 @@ use super::author::{Author, Passes};
 use super::queue::{self, Cut, Queue, Receive, STREAM_SEGMENT_MAX, Segment};
 use super::rights::Rights;
 use crate::mm::user::{Sink, Source};
+use crate::net::filter;
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::BUFFER_DEFAULT;
 use alloc::sync::Arc;
+use bpf::Program;
 use event::{EventMask, WaitQueue};
 use libsyscall::abi::Errno;
 use sync::SpinLock;
@@ -27,6 +29,8 @@ struct Direction {
     /// What either end lets come beside the bytes.
     sender_passes: Passes,
     receiver_passes: Passes,
+    /// What looks at the messages that come.
+    filter: Option<Arc<Program>>,
     /// The receiver has not been accepted yet: what it will ask for is not known.
     pending: bool,
 }
@@ -48,7 +52,7 @@ impl Direction {
         Ok(())
     }
 
-    /// One message, whole or not at all.
+    /// One message, whole or not at all, or what the receiver's filter keeps of it.
     fn put_message(&mut self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
         let len = from.len();
         if len + MESSAGE_RESERVE > self.limit {
@@ -57,7 +61,14 @@ impl Direction {
         if self.queue.cost() >= self.limit {
             return Err(Errno::EAGAIN);
         }
-        self.put(from, len, queue::MESSAGE, message)?;
+        match &self.filter {
+            None => self.put(from, len, queue::MESSAGE, message)?,
+            Some(program) => {
+                if let Some(bytes) = filter::keep(program, from)? {
+                    self.put(&mut Source::kernel(&bytes), bytes.len(), queue::MESSAGE, message)?;
+                }
+            }
+        }
         Ok(len)
     }
 
@@ -123,6 +134,7 @@ impl Connection {
                 error: None,
                 sender_passes: Passes::RIGHTS,
                 receiver_passes: Passes::RIGHTS,
+                filter: None,
                 pending: false,
             }),
             waiting,
@@ -207,6 +219,7 @@ impl Link {
         if message.rights.is_some() && !outgoing.receiver_passes.contains(Passes::RIGHTS) {
             return Err(Errno::EPERM);
         }
+        let segments = outgoing.queue.segments();
         let sent = if self.connection.messages {
             outgoing.put_message(from, message)
         } else if from.len() == 0 {
@@ -214,16 +227,17 @@ impl Link {
         } else {
             outgoing.put_bytes(from, message)
         };
+        let has_arrived = outgoing.queue.segments() > segments;
         let is_writable = outgoing.is_writable();
         drop(outgoing);
         match sent {
-            Ok(_) => {
+            Ok(_) if has_arrived => {
                 self.other().waiting.wake(ARRIVED);
             }
             Err(Errno::EFAULT) if is_writable => {
                 self.own().waiting.wake(WRITABLE);
             }
-            Err(_) => {}
+            _ => {}
         }
         sent
     }
@@ -311,6 +325,12 @@ impl Link {
     pub fn set_passes(&self, passes: Passes) {
         self.own().incoming.lock().receiver_passes = passes;
         self.other().incoming.lock().sender_passes = passes;
+    }
+
+    /// SO_ATTACH_FILTER of this end.
+    pub fn set_filter(&self, filter: Option<Arc<Program>>) {
+        let former = core::mem::replace(&mut self.own().incoming.lock().filter, filter);
+        drop(former);
     }
 
     /// Whether this end still waits to be accepted.

@@ -8,10 +8,13 @@ use super::rights::{self, Rights};
 use super::sender::{Origin, Sender};
 use crate::mm::user::{Sink, Source};
 use crate::net::address::Address;
+use crate::net::filter;
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::protocol::{Common, Party, Protocol};
 use crate::task;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use bpf::Program;
 use core::ptr;
 use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
@@ -45,6 +48,8 @@ impl Drop for Peer {
 
 struct Inner {
     queue: Queue,
+    /// What looks at the messages that come.
+    filter: Option<Arc<Program>>,
     peer: Option<Peer>,
     /// shutdown(2) for reading and writing.
     shut: (bool, bool),
@@ -91,6 +96,7 @@ impl Datagram {
             sender: Arc::new(Sender::new(Arc::default(), common.queue.clone())),
             inner: SpinLock::new(Inner {
                 queue: Queue::new(),
+                filter: None,
                 peer: None,
                 shut: (false, false),
                 error: None,
@@ -172,7 +178,7 @@ impl Datagram {
         }
     }
 
-    /// Takes a message of `sender` in: EPERM where this is connected to another or takes no descriptors, ECONNREFUSED where it is gone, EPIPE where
+    /// Takes a message of `sender` in, or what the filter keeps of it: EPERM where this is connected to another or takes no descriptors, ECONNREFUSED where it is gone, EPIPE where
     /// it receives no more, EAGAIN where its queue is full.
     fn deliver(&self, sender: &Datagram, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
         let passes = self.passes();
@@ -194,16 +200,28 @@ impl Datagram {
         if inner.is_full_for(sender) && !ptr::eq(self, sender) {
             return Err(Errno::EAGAIN);
         }
-        let cost = MESSAGE.cost(len);
+        let filtered = match &inner.filter {
+            Some(program) => match filter::keep(program, from)? {
+                Some(bytes) => Some(bytes),
+                None => return Ok(len),
+            },
+            None => None,
+        };
+        let kept = filtered.as_ref().map_or(len, Vec::len);
+        let cost = MESSAGE.cost(kept);
         let origin = Origin::new(sender.sender.clone(), cost);
-        if let Err(error) = inner.queue.put_bytes(from, len) {
+        let put = match &filtered {
+            Some(bytes) => inner.queue.put_bytes(&mut Source::kernel(bytes), kept),
+            None => inner.queue.put_bytes(from, len),
+        };
+        if let Err(error) = put {
             drop(inner);
             drop(origin);
             return Err(error);
         }
         let author = message.author.clone().or_else(|| asks.then(Author::running));
         let rights = message.rights.take();
-        inner.queue.push(Segment::new(len, cost, author, rights, Some(origin)));
+        inner.queue.push(Segment::new(kept, cost, author, rights, Some(origin)));
         drop(inner);
         self.common.queue.wake(ARRIVED);
         Ok(len)
@@ -345,6 +363,12 @@ impl Protocol for Datagram {
 
     fn take_error(&self) -> Option<Errno> {
         self.inner.lock().error.take()
+    }
+
+    fn set_filter(&self, filter: Option<Arc<Program>>) -> Result<(), Errno> {
+        let former = core::mem::replace(&mut self.inner.lock().filter, filter);
+        drop(former);
+        Ok(())
     }
 
     fn option_set(&self, name: i32, value: i32) {

@@ -16,6 +16,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use bpf::Program;
 use core::sync::atomic::AtomicUsize;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
@@ -126,6 +127,7 @@ impl Stream {
             options: SpinLock::new(options),
             receive_low: AtomicUsize::new(1),
             peek_offset: PeekOffset::new(),
+            filter: SpinLock::default(),
             ..self.common.accepted()
         };
         let queues = [client.common.queue.clone(), common.queue.clone()];
@@ -214,6 +216,9 @@ impl Stream {
             link.set_limit(limit as usize);
         }
         link.set_passes(Passes::of(&options));
+        if let Some(program) = self.common.filter.lock().program.clone() {
+            link.set_filter(Some(program));
+        }
     }
 }
 
@@ -386,6 +391,14 @@ impl Protocol for Stream {
 
     fn take_error(&self) -> Option<Errno> {
         self.link(Errno::ENOTCONN).ok()?.take_error()
+    }
+
+    /// A stream may have one, which looks at nothing.
+    fn set_filter(&self, filter: Option<Arc<Program>>) -> Result<(), Errno> {
+        if let Ok(link) = self.link(Errno::ENOTCONN) {
+            link.set_filter(filter);
+        }
+        Ok(())
     }
 
     fn option_set(&self, name: i32, value: i32) {

@@ -2,17 +2,20 @@
 
 use super::{socket_file, socket_of};
 use crate::mm::user;
-use crate::net::address;
 use crate::net::inet::interfaces;
 use crate::net::options::{OptionValue, Options};
 use crate::net::protocol::{Common, Credentials, Memory, Protocol};
+use crate::net::{address, filter};
 use crate::syscall::Call;
 use crate::syscall::time::timeval;
 use crate::task::pidfd;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bpf::Program;
 use core::sync::atomic::Ordering::Relaxed;
 use libsyscall::abi::Errno;
 use libsyscall::abi::capability::{CAP_NET_ADMIN, CAP_NET_RAW};
+use libsyscall::abi::filter::SKF_AD_MAX;
 use libsyscall::abi::netlink::IFNAMSIZ;
 use libsyscall::abi::socket::*;
 
@@ -116,8 +119,24 @@ fn set_socket_option(call: &Call, protocol: &dyn Protocol, name: i32, value: Opt
         SO_REUSEPORT if is_unix && int != 0 => return Err(Errno::EOPNOTSUPP),
         SO_PASSCRED | SO_PASSSEC if !is_local(common) => return Err(Errno::EOPNOTSUPP),
         SO_PASSPIDFD | SO_PASSRIGHTS if !is_unix => return Err(Errno::EOPNOTSUPP),
-        // Filters are programs of their own, which nothing here runs.
-        SO_DETACH_FILTER => return Err(Errno::ENOENT),
+        SO_ATTACH_FILTER => return attach_filter(protocol, value),
+        SO_DETACH_FILTER => {
+            let mut attached = common.filter.lock();
+            attached.check_unlocked()?;
+            let former = attached.program.take().ok_or(Errno::ENOENT)?;
+            let result = protocol.set_filter(None);
+            drop(attached);
+            drop(former);
+            return result;
+        }
+        SO_LOCK_FILTER => {
+            let mut attached = common.filter.lock();
+            if int == 0 {
+                attached.check_unlocked()?;
+            }
+            attached.locked = int != 0;
+            return Ok(());
+        }
         _ => {}
     }
     let (name, int) = match name {
@@ -128,6 +147,38 @@ fn set_socket_option(call: &Call, protocol: &dyn Protocol, name: i32, value: Opt
     let stored = options.lock().set(name, int)?;
     protocol.option_set(name, stored);
     Ok(())
+}
+
+/// SO_ATTACH_FILTER: EINVAL, EFAULT, ENOMEM; EPERM where one is locked, ENOPROTOOPT for a kind of socket without.
+fn attach_filter(protocol: &dyn Protocol, value: OptionValue) -> Result<(), Errno> {
+    let attached = &protocol.common().filter;
+    let (at, count) = filter::place(value)?;
+    attached.lock().check_unlocked()?;
+    let program = filter::read(at, count)?;
+    let mut attached = attached.lock();
+    // Once more: another thread may have locked it by now.
+    attached.check_unlocked()?;
+    protocol.set_filter(Some(program.clone()))?;
+    let former = attached.program.replace(program);
+    drop(attached);
+    drop(former);
+    Ok(())
+}
+
+/// SO_GET_FILTER, in instructions: how many there are, and they themselves where the program gives room for any. EINVAL.
+fn get_filter(call: &Call, program: Option<Arc<Program>>) -> Result<usize, Errno> {
+    let room = room(call)?;
+    let count = program.as_ref().map_or(0, |program| program.instructions().len());
+    if let Some(program) = program
+        && room > 0
+    {
+        if room < count {
+            return Err(Errno::EINVAL);
+        }
+        filter::write(&program, call.arg(3))?;
+    }
+    user::write(call.arg(4), &(count as i32))?;
+    Ok(0)
 }
 
 /// The room a program gives for an option's value: EINVAL.
@@ -218,6 +269,12 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         SO_TIMESTAMPING => ints([options.get(name)?, 0]),
         SO_PASSCRED | SO_PASSSEC if !is_local(common) => return Err(Errno::EOPNOTSUPP),
         SO_PASSPIDFD | SO_PASSRIGHTS if common.domain != AF_UNIX => return Err(Errno::EOPNOTSUPP),
+        SO_ATTACH_FILTER => {
+            let program = common.filter.lock().program.clone();
+            return get_filter(call, program);
+        }
+        SO_LOCK_FILTER => ints([common.filter.lock().locked.into()]),
+        SO_BPF_EXTENSIONS => ints([SKF_AD_MAX as i32]),
         SO_MEMINFO => memory(&options, protocol.memory()),
         SO_PEERCRED => ints(match protocol.peer().map(|peer| peer.credentials) {
             Some(Credentials { pid, uid, gid }) => [pid, uid as i32, gid as i32],

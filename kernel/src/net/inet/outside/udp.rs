@@ -108,6 +108,7 @@ fn read(packet: &[u8]) -> Option<Datagram> {
         arrival_ns: time::realtime_ns(),
         lost_before: 0,
         segment_len: None,
+        mark: 0,
         was_seen: false,
         bytes,
     })

@@ -3,7 +3,9 @@
 use crate::net::address::Inet;
 use crate::net::protocol::Memory;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bpf::Program;
 use libsyscall::abi::Errno;
 
 /// A message on its way.
@@ -23,6 +25,8 @@ pub struct Datagram {
     pub lost_before: u32,
     /// The length of the messages that this is a row of, all but the last as long as that (UDP_SEGMENT).
     pub segment_len: Option<u16>,
+    /// SO_MARK of the sender.
+    pub mark: u32,
     /// Of no bytes, and peeked at: a peek from an offset passes over it.
     pub was_seen: bool,
     pub bytes: Vec<u8>,
@@ -64,6 +68,8 @@ pub struct Complaint {
 
 #[derive(Default)]
 pub struct Inbox {
+    /// SO_ATTACH_FILTER: looks at the messages that come.
+    pub filter: Option<Arc<Program>>,
     messages: VecDeque<Datagram>,
     complaints: VecDeque<Complaint>,
     /// What both queues cost.
@@ -88,9 +94,11 @@ pub fn cost(len: usize) -> usize {
 }
 
 impl Inbox {
-    /// Takes a message in, unless `limit` is reached: it is then lost.
+    /// Takes a message in, or what the filter keeps of it, unless `limit` is reached: it is then lost, as are those that the
+    /// filter drops.
     pub fn put(&mut self, mut message: Datagram, limit: usize) -> bool {
-        if self.used > limit || self.messages.try_reserve(1).is_err() {
+        let is_kept = self.filter.as_ref().is_none_or(|filter| message.keep(filter));
+        if !is_kept || self.used > limit || self.messages.try_reserve(1).is_err() {
             self.lost = self.lost.wrapping_add(1);
             return false;
         }

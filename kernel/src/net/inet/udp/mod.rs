@@ -2,9 +2,11 @@
 //!
 //! - [`Udp`]: names, readiness, receiving; [`send`]: the way of a message from one socket to others.
 //! - [`inbox`]: what has come for a socket; [`control`]: what is told and asked for beside a message's bytes.
+//! - [`filter`]: what a filter sees of a message.
 //! - [`option`]: options that are no plain numbers: groups and interfaces.
 
 mod control;
+mod filter;
 mod inbox;
 mod option;
 mod send;
@@ -20,6 +22,7 @@ use crate::net::options::OptionValue;
 use crate::net::protocol::{Common, Memory, Protocol};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use bpf::Program;
 use event::{EventMask, Pollable, WaitQueue};
 pub use inbox::Datagram;
 use inbox::Inbox;
@@ -337,6 +340,12 @@ impl Protocol for Udp {
 
     fn option(&self, level: i32, name: i32) -> Result<Vec<u8>, Errno> {
         self.udp_option(level, name)
+    }
+
+    fn set_filter(&self, filter: Option<Arc<Program>>) -> Result<(), Errno> {
+        let former = core::mem::replace(&mut self.inbox.lock().filter, filter);
+        drop(former);
+        Ok(())
     }
 
     fn readable_len(&self) -> Result<usize, Errno> {

@@ -147,6 +147,7 @@ impl Udp {
             arrival_ns: 0,
             lost_before: 0,
             segment_len: segment_len.or_else(|| Some(self.option::<IPPROTO_UDP, UDP_SEGMENT>() as u16)),
+            mark: self.common.options.lock().int::<SO_MARK>() as u32,
             was_seen: false,
             bytes: Vec::new(),
         };
