@@ -54,10 +54,10 @@ const INTS: &[Kept] = &[
     (IPPROTO_TCP, TCP_KEEPIDLE, 7200, Range(1, 32767)),
     (IPPROTO_TCP, TCP_KEEPINTVL, 75, Range(1, 32767)),
     (IPPROTO_TCP, TCP_KEEPCNT, 9, Range(1, 127)),
+    (IPPROTO_TCP, TCP_LINGER2, FIN_TIMEOUT, Values::ANY),
     // What follows is for packets; a local connection has none, and the far end of another is not told.
     (IPPROTO_TCP, TCP_CORK, 0, Switch),
     (IPPROTO_TCP, TCP_SYNCNT, 6, Range(1, 127)),
-    (IPPROTO_TCP, TCP_LINGER2, FIN_TIMEOUT, Values::ANY),
     // The largest segment asked for.
     (IPPROTO_TCP, TCP_MAXSEG, 0, Range(0, i16::MAX as i32)),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, Values::ANY),

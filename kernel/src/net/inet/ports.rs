@@ -20,8 +20,8 @@ use sync::SpinLock;
 
 /// Ports given to those who ask for none, net.ipv4.ip_local_port_range.
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
-/// How long a port rests: TIME-WAIT.
-const REST_NS: u64 = 60_000_000_000;
+/// How long a port rests whose connection has ended both ways: TIME-WAIT.
+pub const REST_NS: u64 = 60_000_000_000;
 /// Ports that rest at a time, net.ipv4.tcp_max_tw_buckets: more are given back sooner.
 const RESTING_MAX: usize = 1024;
 
@@ -106,7 +106,7 @@ fn takes_all(bound: Ip, sharing: Sharing, ip: Ip) -> bool {
 /// The ports of one protocol.
 pub struct Ports<S: Holder + 'static> {
     entries: LazyLock<SpinLock<HashMap<u16, Vec<Entry<S>>>>>,
-    /// What rests, and until when, the oldest first. Its lock is a leaf.
+    /// What rests, and until when, the first to wake first. Its lock is a leaf.
     resting: SpinLock<VecDeque<(u64, Arc<Binding<S>>)>>,
     /// The ephemeral port to be tried next, counted from the first.
     next: AtomicU32,
@@ -196,7 +196,7 @@ impl<S: Holder> Ports<S> {
     }
 
     /// Keeps a port from others for a while, though its connection is over.
-    pub fn rest(&self, binding: Arc<Binding<S>>) {
+    pub fn rest(&self, binding: Arc<Binding<S>>, rest_ns: u64) {
         self.wake_rested();
         if Arc::strong_count(&binding) == 1 {
             binding.change(|entry| entry.rests = true);
@@ -204,7 +204,9 @@ impl<S: Holder> Ports<S> {
         let mut resting = self.resting.lock();
         let earliest = (resting.len() >= RESTING_MAX).then(|| resting.pop_front());
         if resting.try_reserve(1).is_ok() {
-            resting.push_back((time::now_ns() + REST_NS, binding));
+            let until_ns = time::now_ns() + rest_ns;
+            let place = resting.partition_point(|(other_ns, _)| *other_ns <= until_ns);
+            resting.insert(place, (until_ns, binding));
         }
         drop(resting);
         // Without the lock: dropped, it looks into the table.

@@ -52,6 +52,8 @@ fn main() -> ExitCode {
         state_changes_are_edges,
         waits_for_the_reader,
         waits_no_longer_than_asked,
+        waits_for_no_end,
+        waits_for_the_end_so_long,
         waits_until_the_peer_is_gone,
         signal_ends_the_waiting,
         nothing_to_wait_for,

@@ -91,6 +91,40 @@ pub fn port_rests_for_those_who_share() {
     TcpStream::connect(address).expect("connect");
 }
 
+/// TCP_LINGER2 of less than none: who ends a connection first does not wait for the other end, which meets nobody. One that
+/// comes second waits for nothing anyway.
+pub fn waits_for_no_end() {
+    for shuts_down_first in [false, true] {
+        let (address, server, client) = connection_of(NO_SHARING);
+        set(&server, libc::SOL_TCP, libc::TCP_LINGER2, -1).expect("TCP_LINGER2");
+        send(&server, b"last", 0).expect("send");
+        if shuts_down_first {
+            shutdown(&server, libc::SHUT_WR).expect("shutdown");
+        }
+        drop(server);
+        expect_free(address);
+        assert_eq!(receive(&client, 8, 0), Ok(b"last".to_vec()));
+        assert_eq!(receive(&client, 8, 0), Ok(vec![]));
+        assert_eq!(take_error(&client), libc::EPIPE);
+        assert_eq!(send(&client, b"x", libc::MSG_NOSIGNAL), Err(Errno::EPIPE));
+    }
+    let (_, server, client) = connection_of(NO_SHARING);
+    set(&server, libc::SOL_TCP, libc::TCP_LINGER2, -1).expect("TCP_LINGER2");
+    shutdown(&client, libc::SHUT_WR).expect("shutdown");
+    assert_eq!(receive(&server, 8, 0), Ok(vec![]));
+    drop(server);
+    assert_eq!(receive(&client, 8, 0), Ok(vec![]));
+    assert_eq!(take_error(&client), 0);
+}
+
+/// And so many seconds: its port is kept no longer, whatever the other end does.
+pub fn waits_for_the_end_so_long() {
+    let (address, server, _client) = connection_of(NO_SHARING);
+    set(&server, libc::SOL_TCP, libc::TCP_LINGER2, 1).expect("TCP_LINGER2");
+    drop(server);
+    expect_free(address);
+}
+
 pub fn reset_lets_no_port_rest() {
     let (address, server, client) = connection_of(NO_SHARING);
     let at_once = libc::linger {

@@ -11,7 +11,7 @@ mod option;
 
 use super::options::InetOptions;
 use super::outside;
-use super::ports::{Binding, Holder, Ports, Sharing};
+use super::ports::{Binding, Holder, Ports, REST_NS, Sharing};
 use super::route;
 use crate::mm::user::{Sink, Source};
 use crate::net::address::{Address, Inet, Ip};
@@ -25,6 +25,7 @@ pub use connection::Link;
 use event::{EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 use libsyscall::abi::socket::*;
+use libsyscall::abi::time::NANOSECONDS;
 use sync::SpinLock;
 
 static PORTS: Ports<Stream> = Ports::new();
@@ -363,11 +364,26 @@ impl Protocol for Stream {
         };
         let (lingers, seconds) = self.common.options.lock().linger;
         let waited_for = link.clone().filter(|_| lingers && seconds != 0);
-        self.leave(State::Closed(waited_for), lingers && seconds == 0);
+        // Whether it is the first to end the connection, and how long it waits for the other's end then.
+        let is_first = link.as_ref().is_some_and(|link| !link.ended().0);
+        let wait_seconds = self.options.lock().int::<IPPROTO_TCP, TCP_LINGER2>();
+        let mut aborts = lingers && seconds == 0;
+        if !lingers && is_first && wait_seconds < 0 {
+            // Not at all: the other gets this end, and that nobody is there behind it.
+            if let Some(link) = &link {
+                let _ = link.shut_down(false, true);
+            }
+            aborts = true;
+        }
+        self.leave(State::Closed(waited_for), aborts);
         // Taken first: dropped, it looks into the ports' table.
         let binding = self.binding.lock().take();
+        let rest_ns = match u64::try_from(wait_seconds) {
+            Ok(seconds) if is_first => seconds * NANOSECONDS,
+            _ => REST_NS,
+        };
         match binding {
-            Some(binding) if link.is_some_and(|link| link.rests()) => PORTS.rest(binding),
+            Some(binding) if link.is_some_and(|link| link.rests()) => PORTS.rest(binding, rest_ns),
             binding => drop(binding),
         }
     }
