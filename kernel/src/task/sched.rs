@@ -5,6 +5,13 @@
 //! [`SLICE_NS`] while another waits on its CPU, for less while many do; there is no tick otherwise. Kernel code is never
 //! preempted.
 //!
+//! # Who has slept goes first
+//!
+//! A queue alone would let a thread that sleeps often wait for the whole slices of those that never do. So each thread has a
+//! *virtual time*, what it has run, and one that is woken and has run less than the running one by [`OWED_NS`] goes to the
+//! queue's start and has the running one give way. The times of threads that meet on a CPU never differ by more than
+//! [`CREDIT_NS`]: a long sleep is worth no more, and who comes from a CPU where more was run is not put off for that.
+//!
 //! # A thread runs on one CPU at a time
 //!
 //! A thread that parks is still on its CPU, and on its stack, until the switch is through; a wake-up may come before
@@ -51,6 +58,10 @@ pub const SLICE_NS: u64 = 6_000_000;
 /// No slice is shorter: a switch has its price.
 const SLICE_NS_MIN: u64 = 1_000_000;
 const NO_SLICE: u64 = u64::MAX;
+/// The most that a thread's virtual time may lie before or behind that of one it meets.
+const CREDIT_NS: u64 = SLICE_NS / 2;
+/// How much less a woken thread has run if it is to go first.
+const OWED_NS: u64 = 1_000_000;
 
 struct Cpu {
     queue: SpinLock<VecDeque<Arc<Thread>>>,
@@ -63,6 +74,8 @@ struct Cpu {
     switches: AtomicU64,
     switches_at_slice: AtomicU64,
     switched_at_ns: AtomicU64,
+    /// The running thread's virtual time when it was switched to.
+    virtual_ns: AtomicU64,
     idle_ns: AtomicU64,
     /// The address space that is active, which may outlast its process here.
     space: SpinLock<Option<Arc<AddressSpace>>>,
@@ -78,6 +91,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         switches: AtomicU64::new(0),
         switches_at_slice: AtomicU64::new(0),
         switched_at_ns: AtomicU64::new(0),
+        virtual_ns: AtomicU64::new(0),
         idle_ns: AtomicU64::new(0),
         space: SpinLock::new(None),
         space_id: AtomicUsize::new(0),
@@ -125,8 +139,10 @@ pub(super) fn give_room_back() {
     THREADS.fetch_sub(1, Relaxed);
 }
 
-/// Lets a new thread run. The share given is the scheduler's own.
+/// Lets a new thread run, which is owed nothing. The share given is the scheduler's own.
 pub fn start(thread: Arc<Thread>) {
+    let own = CPUS[cpu::id()].virtual_ns.load(Relaxed);
+    thread.virtual_ns.store(own, Relaxed);
     enqueue(thread);
 }
 
@@ -136,18 +152,31 @@ pub(super) fn enqueue(thread: Arc<Thread>) {
     let target = place(&thread);
     thread.cpu.store(target, Relaxed);
     let cpu = &CPUS[target];
+    let longest = cpu.virtual_ns.load(Relaxed).saturating_sub(CREDIT_NS);
+    if thread.virtual_ns.load(Relaxed) < longest {
+        thread.virtual_ns.store(longest, Relaxed);
+    }
+    let goes_first = is_owed(cpu, &thread);
     {
         let mut queue = cpu.queue.lock();
-        queue.push_back(thread);
+        if goes_first {
+            queue.push_front(thread);
+        } else {
+            queue.push_back(thread);
+        }
         cpu.waiting.store(queue.len(), SeqCst);
     }
     let idle = IDLE.load(SeqCst);
     if target == here {
         if idle & (1 << here) == 0 {
             start_slice(cpu);
+            if goes_first {
+                end_turn();
+            }
         }
-    } else if idle & (1 << target) != 0 || cpu.slice_end_ns.load(SeqCst) == NO_SLICE {
-        // It halts, or runs alone and so without a slice. The bit goes so that the next wake-up finds another CPU.
+    } else if idle & (1 << target) != 0 || goes_first || cpu.slice_end_ns.load(SeqCst) == NO_SLICE {
+        // It halts, is to change threads, or runs alone and so without a slice. The bit goes so that the next wake-up finds
+        // another CPU.
         IDLE.fetch_and(!(1 << target), SeqCst);
         irq::send_reschedule(target);
     }
@@ -155,6 +184,17 @@ pub(super) fn enqueue(thread: Arc<Thread>) {
         // Somebody went idle after the place was chosen: let it steal.
         irq::send_reschedule(idle.trailing_zeros() as usize);
     }
+}
+
+/// Whether a thread has run so much less than the CPU's running one that it goes first.
+#[inline]
+fn is_owed(cpu: &Cpu, thread: &Thread) -> bool {
+    thread.virtual_ns.load(Relaxed) + OWED_NS < cpu.virtual_ns.load(Relaxed)
+}
+
+/// Has the running thread give way before it goes on in user code.
+fn end_turn() {
+    current::with_current(|thread| thread.flags.fetch_or(RESCHEDULE, Relaxed));
 }
 
 /// The CPU whose queue a woken thread joins.
@@ -222,6 +262,8 @@ pub(super) fn schedule(running: &Arc<Thread>) {
         Some(next) => continue_thread(here, running, next),
         None => {
             let idle = this.idle.get().expect("every CPU has its idle thread");
+            // Virtual time stands while nobody runs.
+            idle.virtual_ns.store(this.virtual_ns.load(Relaxed), Relaxed);
             continue_thread(here, running, idle.clone());
         }
     }
@@ -232,6 +274,13 @@ fn continue_thread(here: usize, running: &Thread, next: Arc<Thread>) {
     let now = now_ns();
     let ran = now - this.switched_at_ns.load(Relaxed);
     running.ran_ns.store(running.ran_ns.load(Relaxed) + ran, Relaxed);
+    running
+        .virtual_ns
+        .store(running.virtual_ns.load(Relaxed) + ran, Relaxed);
+    let most = this.virtual_ns.load(Relaxed) + CREDIT_NS;
+    let virtual_ns = next.virtual_ns.load(Relaxed).min(most);
+    next.virtual_ns.store(virtual_ns, Relaxed);
+    this.virtual_ns.store(virtual_ns, Relaxed);
     this.switched_at_ns.store(now, Relaxed);
     this.switches.store(this.switches.load(Relaxed) + 1, Relaxed);
     next.cpu.store(here, Relaxed);
@@ -367,7 +416,7 @@ pub(crate) fn slice_check() {
     }
     let switches = this.switches.load(Relaxed);
     if switches == this.switches_at_slice.load(Relaxed) {
-        current::with_current(|thread| thread.flags.fetch_or(RESCHEDULE, Relaxed));
+        end_turn();
     }
     start_slice(this);
 }
@@ -378,6 +427,9 @@ pub(crate) fn rescheduled() {
     let this = &CPUS[here];
     if this.waiting.load(SeqCst) != 0 && IDLE.load(Relaxed) & (1 << here) == 0 {
         start_slice(this);
+        if this.queue.lock().front().is_some_and(|first| is_owed(this, first)) {
+            end_turn();
+        }
     }
 }
 

@@ -87,6 +87,8 @@ pub struct Thread {
     leaving: AtomicU8,
     /// Nanoseconds it has run.
     pub(super) ran_ns: AtomicU64,
+    /// The same on the clock by which the scheduler tells who is owed a turn: see `sched`.
+    pub(super) virtual_ns: AtomicU64,
     /// Page faults that were mended.
     pub faults: AtomicU64,
 
@@ -144,6 +146,7 @@ impl Thread {
             space_id: AtomicUsize::new(space_id),
             leaving: AtomicU8::new(Leaving::Plain as u8),
             ran_ns: AtomicU64::new(0),
+            virtual_ns: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             timer,
             own_files: AtomicPtr::new(ptr::null_mut()),

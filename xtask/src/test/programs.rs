@@ -35,6 +35,7 @@ const PROGRAMS: &[&str] = &[
     "signals",
     "sigio",
     "threads",
+    "scheduling",
     "futexes",
     "time",
     "timers_posix",
