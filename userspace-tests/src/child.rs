@@ -1,5 +1,6 @@
 //! Child processes by fork(2), for tests of what must not happen to the test program itself.
 
+use crate::harness::ignore;
 use std::panic::{self, AssertUnwindSafe};
 
 /// How a process ended.
@@ -43,4 +44,17 @@ impl Child {
         // SAFETY: the process is a child not yet waited for.
         crate::checked(unsafe { libc::kill(self.0, signal) }).expect("kill");
     }
+}
+
+/// Runs a test in a child of user 0, which may change who it is and where its paths start.
+pub fn as_root(test: impl FnOnce()) {
+    // SAFETY: it takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        ignore("it takes user 0");
+    }
+    let ended = child(|| {
+        test();
+        0
+    });
+    assert_eq!(ended.wait(), Status::Exited(0));
 }

@@ -4,7 +4,7 @@ use libsyscall::abi::Errno;
 use libsyscall::abi::event::EpollEvent;
 use libsyscall::abi::fcntl::{O_CLOEXEC, O_NONBLOCK};
 use libsyscall::calls::{event, file};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 /// An open descriptor, closed when dropped.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +24,11 @@ impl Drop for Fd {
 }
 
 impl Fd {
+    /// A descriptor of std's.
+    pub fn of(owner: impl Into<OwnedFd>) -> Fd {
+        Fd(owner.into().into_raw_fd())
+    }
+
     pub fn pipe() -> (Fd, Fd) {
         let (read, write) = file::pipe(O_CLOEXEC | O_NONBLOCK).expect("pipe2");
         (Fd(read), Fd(write))

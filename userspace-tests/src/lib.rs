@@ -13,7 +13,7 @@ pub mod option;
 pub mod pty;
 pub mod socket;
 
-pub use child::{Status, child};
+pub use child::{Status, as_root, child};
 pub use fd::Fd;
 pub use folder::Folder;
 pub use harness::{Test, run};

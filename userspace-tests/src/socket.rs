@@ -4,6 +4,7 @@ use crate::{Fd, checked};
 use libsyscall::abi::Errno;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::{offset_of, size_of, zeroed};
+use std::net::UdpSocket;
 
 /// An AF_UNIX address: the path's bytes, or a NUL and an abstract name.
 fn address(name: &[u8]) -> (libc::sockaddr_un, u32) {
@@ -73,6 +74,15 @@ impl Fd {
         let result = unsafe { libc::socketpair(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()) };
         checked(result).expect("socketpair");
         (Fd(ends[0]), Fd(ends[1]))
+    }
+
+    /// A UDP socket and the one it is connected to, both of an address.
+    pub fn udp_pair(at: &str) -> (Fd, Fd) {
+        let bound = || UdpSocket::bind(at).expect("bind");
+        let (sender, receiver) = (bound(), bound());
+        let name = receiver.local_addr().expect("getsockname");
+        sender.connect(name).expect("connect");
+        (Fd::of(sender), Fd::of(receiver))
     }
 
     pub fn bind(&self, name: &[u8]) -> Result<(), Errno> {

@@ -6,8 +6,7 @@ use libsyscall::calls::raw;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::{Command, ExitCode};
-use userspace_tests::harness::ignore;
-use userspace_tests::{Folder, Status, checked, child, tests};
+use userspace_tests::{Folder, Status, as_root, checked, child, tests};
 
 const NOBODY: u32 = 65534;
 
@@ -71,19 +70,6 @@ fn set(sets: Sets) -> Result<(), Errno> {
     };
     let made = call(nr::CAPSET, CAPABILITY_VERSION_3, 0, Some(&mut [half(0), half(32)]));
     made.map(drop).map_err(|(error, _)| error)
-}
-
-/// Runs a test in a child of user 0.
-fn as_root(body: impl FnOnce()) {
-    // SAFETY: it takes nothing.
-    if unsafe { libc::geteuid() } != 0 {
-        ignore("it takes user 0");
-    }
-    let status = child(|| {
-        body();
-        0
-    });
-    assert_eq!(status.wait(), Status::Exited(0));
 }
 
 fn set_user(real: u32, effective: u32, saved: u32) {

@@ -14,8 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::mpsc;
 use std::thread;
-use userspace_tests::harness::ignore;
-use userspace_tests::{Folder, Status, child, tests};
+use userspace_tests::{Folder, Status, as_root, child, tests};
 
 const NOBODY: usize = 65534;
 const OTHER: usize = 1234;
@@ -48,19 +47,6 @@ fn main() -> ExitCode {
         ended_first_thread,
         nobody_looks_into_it,
     ])
-}
-
-/// Runs a test in a child of user 0.
-fn as_root(body: impl FnOnce()) {
-    // SAFETY: it takes nothing.
-    if unsafe { libc::geteuid() } != 0 {
-        ignore("it takes user 0");
-    }
-    let status = child(|| {
-        body();
-        0
-    });
-    assert_eq!(status.wait(), Status::Exited(0));
 }
 
 /// A call that takes numbers only.

@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
-use userspace_tests::{Folder, Status, checked, child, tests};
+use userspace_tests::{Folder, Status, as_root, checked, child, tests};
 
 fn main() -> ExitCode {
     userspace_tests::run(tests![
@@ -345,26 +345,13 @@ fn chroot(path: &Path) -> Result<(), Errno> {
     checked(unsafe { libc::chroot(path.as_ptr()) }).map(|_| ())
 }
 
-/// Runs `body` in a child, which may take another root. Not where the rights for it are missing.
-fn in_child_as_root(body: impl FnOnce()) {
-    // SAFETY: it takes nothing.
-    if unsafe { libc::geteuid() } != 0 {
-        userspace_tests::harness::ignore("it takes user 0");
-    }
-    let ended = child(|| {
-        body();
-        0
-    });
-    assert_eq!(ended.wait(), Status::Exited(0));
-}
-
 fn another_root() {
     let folder = Folder::new("root");
     fs::create_dir_all(folder.join("inside/sub")).expect("mkdir");
     folder.file("inside/file");
     symlink("/file", folder.join("inside/sub/link")).expect("symlink");
     let directory = File::open(folder.join("inside/sub")).expect("open");
-    in_child_as_root(|| {
+    as_root(|| {
         chroot(&folder.join("inside")).expect("chroot");
         env::set_current_dir("/sub").expect("chdir");
         assert_eq!(env::current_dir().expect("getcwd"), Path::new("/sub"));
@@ -402,7 +389,7 @@ fn another_root_and_outside() {
     let folder = Folder::new("outside");
     fs::create_dir_all(folder.join("inside")).expect("mkdir");
     folder.file("file");
-    in_child_as_root(|| {
+    as_root(|| {
         env::set_current_dir(&*folder).expect("chdir");
         chroot(Path::new("inside")).expect("chroot");
         assert!(!fs::exists("/file").expect("stat"));
@@ -431,7 +418,7 @@ fn another_root_refused() {
     fs::create_dir(&closed).expect("mkdir");
     fs::set_permissions(&closed, Permissions::from_mode(0o700)).expect("chmod");
     fs::set_permissions(&*folder, Permissions::from_mode(0o755)).expect("chmod");
-    in_child_as_root(|| {
+    as_root(|| {
         // SAFETY: it takes a number.
         checked(unsafe { libc::setuid(65534) }).expect("setuid");
         assert_eq!(chroot(&folder), Err(Errno::EPERM));

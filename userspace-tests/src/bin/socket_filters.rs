@@ -3,8 +3,7 @@
 use libsyscall::abi::Errno;
 use libsyscall::abi::event::{EPOLLET as EDGE, EPOLLIN as IN};
 use libsyscall::abi::filter::*;
-use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use userspace_tests::option::{get, receive_message, set};
 use userspace_tests::{Fd, checked, tests};
@@ -78,22 +77,12 @@ struct Pair {
     header: u32,
 }
 
-fn fd(socket: UdpSocket) -> Fd {
-    let socket = OwnedFd::from(socket);
-    // SAFETY: no memory is involved.
-    Fd(checked(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) }).expect("fcntl"))
-}
-
 fn udp(name: &'static str, at: &str) -> Pair {
-    let bound = || UdpSocket::bind(at).expect("bind");
-    let (sender, receiver) = (bound(), bound());
-    sender
-        .connect(receiver.local_addr().expect("getsockname"))
-        .expect("connect");
+    let (sender, receiver) = Fd::udp_pair(at);
     Pair {
         name,
-        sender: fd(sender),
-        receiver: fd(receiver),
+        sender,
+        receiver,
         header: 8,
     }
 }

@@ -1,8 +1,7 @@
 //! SO_PEEK_OFF: a place in what has come, from which MSG_PEEK looks and which it moves on.
 
 use libsyscall::abi::Errno;
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -37,12 +36,6 @@ struct Pair {
     receiver: Fd,
 }
 
-fn fd(socket: impl Into<OwnedFd>) -> Fd {
-    let socket = socket.into();
-    // SAFETY: no memory is involved.
-    Fd(checked(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) }).expect("fcntl"))
-}
-
 fn unix(name: &'static str, kind: i32) -> Pair {
     let (sender, receiver) = Fd::unix_pair(kind);
     Pair { name, sender, receiver }
@@ -55,22 +48,14 @@ fn tcp(name: &'static str, at: &str) -> Pair {
     let receiver = listener.accept().expect("accept").0;
     Pair {
         name,
-        sender: fd(sender),
-        receiver: fd(receiver),
+        sender: Fd::of(sender),
+        receiver: Fd::of(receiver),
     }
 }
 
 fn udp(name: &'static str, at: &str) -> Pair {
-    let bound = || UdpSocket::bind(at).expect("bind");
-    let (sender, receiver) = (bound(), bound());
-    sender
-        .connect(receiver.local_addr().expect("getsockname"))
-        .expect("connect");
-    Pair {
-        name,
-        sender: fd(sender),
-        receiver: fd(receiver),
-    }
+    let (sender, receiver) = Fd::udp_pair(at);
+    Pair { name, sender, receiver }
 }
 
 fn streams() -> Vec<Pair> {
