@@ -12,6 +12,18 @@ struct Fixup {
     go_on: usize,
 }
 
+/// Whether any of some loads from user memory has failed: asked once, after the last.
+pub struct Faults(pub(super) u32);
+
+impl Faults {
+    pub const NONE: Faults = Faults(0);
+
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.0 != 0
+    }
+}
+
 /// The table's entry for the instruction at label `$at`, as assembler.
 macro_rules! fixup {
     ($at:literal, $go_on:literal) => {

@@ -21,6 +21,13 @@ pub struct Outgoing {
     pub control: Vec<Control>,
 }
 
+impl Outgoing {
+    /// Who sends it: whoever the caller names, or the running process where somebody `asks` for it.
+    pub fn author(&self, asks: bool) -> Option<Author> {
+        self.author.clone().or_else(|| asks.then(Author::running))
+    }
+}
+
 /// A message that was received.
 #[derive(Default)]
 pub struct Incoming {

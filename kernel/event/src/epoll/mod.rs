@@ -159,7 +159,7 @@ impl Epoll {
         let charge = self.budget.charge()?;
         let number = interests.slab.vacant()?;
         let is_primary = watches.claim_primary(number);
-        let registered = self.register(&mut interests, number, is_primary, target, events, data);
+        let registered = self.register(&mut interests, number, is_primary, target, mask, data);
         if registered.is_err() && is_primary {
             watches.release_primary();
         }
@@ -180,14 +180,13 @@ impl Epoll {
         number: u32,
         is_primary: bool,
         target: Target,
-        events: EventMask,
+        mask: EventMask,
         data: u64,
     ) -> Result<EventMask, Errno> {
         let Target { watches, fd, source } = target;
         if !is_primary {
             interests.reserve()?;
         }
-        let mask = interest_mask(events);
         self.ready.lock().insert(number, mask)?;
         let watch = watches.insert(self.me.clone(), number)?;
         let me = self.me.upgrade().ok_or(Errno::EBADF)?;

@@ -3,6 +3,7 @@
 //!
 //! The copies use unprivileged loads and stores, which see user memory as user code does, whatever PAN says.
 
+pub use crate::arch::fixups::Faults;
 use crate::arch::fixups::{self, fixup};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -161,18 +162,6 @@ pub unsafe fn copy_to_user(destination: usize, source: *const u8, len: usize) ->
 pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) -> usize {
     // SAFETY: as in `copy_to_user`, the other way round.
     unsafe { copy_in(destination as usize, source, len) }
-}
-
-/// Whether any of some loads has failed: asked once, after the last.
-pub struct Faults(u32);
-
-impl Faults {
-    pub const NONE: Faults = Faults(0);
-
-    #[inline]
-    pub fn any(&self) -> bool {
-        self.0 != 0
-    }
 }
 
 /// A load from user memory by one instruction. What it gives means nothing where `faults` has it.

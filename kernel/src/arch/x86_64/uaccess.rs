@@ -1,6 +1,7 @@
 //! Copies between kernel and user memory that recover from faults. The caller has checked that the range lies below
 //! [`super::USER_END`]; a fault is first offered to `crate::trap::kernel_fault_on_user`, and ends the copy if that declines.
 
+pub use crate::arch::fixups::Faults;
 use crate::arch::fixups::{self, fixup};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -104,18 +105,6 @@ pub unsafe fn copy_to_user(destination: usize, source: *const u8, len: usize) ->
 pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) -> usize {
     // SAFETY: as in `copy_to_user`, the other way round.
     with_user_pages(|| unsafe { user_copy(destination as usize, source, len) })
-}
-
-/// Whether any of some loads has failed: asked once, after the last.
-pub struct Faults(u32);
-
-impl Faults {
-    pub const NONE: Faults = Faults(0);
-
-    #[inline]
-    pub fn any(&self) -> bool {
-        self.0 != 0
-    }
 }
 
 /// A load from user memory by one instruction, inside [`with_user_pages`]. What it gives means nothing where `faults` has it.

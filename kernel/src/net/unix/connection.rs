@@ -1,6 +1,6 @@
 //! A connection of AF_UNIX: two ends, each with what is on its way to it.
 
-use super::author::{Author, Passes};
+use super::author::Passes;
 use super::queue::{self, Cut, Queue, Receive, STREAM_SEGMENT_MAX, Segment};
 use super::rights::Rights;
 use crate::mm::user::{Sink, Source};
@@ -46,7 +46,7 @@ impl Direction {
     fn put(&mut self, from: &mut Source, len: usize, cut: Cut, message: &mut Outgoing) -> Result<(), Errno> {
         self.queue.put_bytes(from, len)?;
         let asks = self.pending || (self.sender_passes | self.receiver_passes).wants_author();
-        let author = message.author.clone().or_else(|| asks.then(Author::running));
+        let author = message.author(asks);
         let rights = message.rights.take();
         self.queue.push(Segment::new(len, cut.cost(len), author, rights, None));
         Ok(())
@@ -210,7 +210,8 @@ impl Link {
     }
 
     /// One send: EAGAIN while there is no room, EPIPE when this end or the other has closed that way, EPERM for descriptors
-    /// that the other does not take. Bytes that can't be read have taken room and given it back, which is an edge for who waits to write.
+    /// that the other does not take. Bytes that can't be read have taken room and given it back, which is an edge for who
+    /// waits to write.
     pub fn send(&self, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
         let mut outgoing = self.other().incoming.lock();
         if outgoing.ended || outgoing.closed || outgoing.shut {

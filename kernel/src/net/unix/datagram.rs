@@ -1,6 +1,6 @@
 //! A SOCK_DGRAM socket of AF_UNIX.
 
-use super::author::{Author, Passes};
+use super::author::Passes;
 use super::connection::{ARRIVED, CHANGED, MESSAGE_RESERVE, WRITABLE};
 use super::names::{self, Name, Owner};
 use super::queue::{MESSAGE, Queue, Receive, Segment};
@@ -178,8 +178,8 @@ impl Datagram {
         }
     }
 
-    /// Takes a message of `sender` in, or what the filter keeps of it: EPERM where this is connected to another or takes no descriptors, ECONNREFUSED where it is gone, EPIPE where
-    /// it receives no more, EAGAIN where its queue is full.
+    /// Takes a message of `sender` in, or what the filter keeps of it: EPERM where this is connected to another or takes no
+    /// descriptors, ECONNREFUSED where it is gone, EPIPE where it receives no more, EAGAIN where its queue is full.
     fn deliver(&self, sender: &Datagram, from: &mut Source, message: &mut Outgoing) -> Result<usize, Errno> {
         let passes = self.passes();
         let asks = (sender.passes() | passes).wants_author();
@@ -219,7 +219,7 @@ impl Datagram {
             drop(origin);
             return Err(error);
         }
-        let author = message.author.clone().or_else(|| asks.then(Author::running));
+        let author = message.author(asks);
         let rights = message.rights.take();
         inner.queue.push(Segment::new(kept, cost, author, rights, Some(origin)));
         drop(inner);

@@ -71,6 +71,7 @@ fn bind_to_device(call: &Call, protocol: &dyn Protocol, number: i32) -> Result<(
 fn set_socket_option(call: &Call, protocol: &dyn Protocol, name: i32, value: OptionValue) -> Result<(), Errno> {
     let int = value.int()?;
     let common = protocol.common();
+    check_domain(common, name)?;
     let options = &common.options;
     let is_unix = common.domain == AF_UNIX;
     let may = |capability| call.thread().credentials().has(capability);
@@ -105,7 +106,6 @@ fn set_socket_option(call: &Call, protocol: &dyn Protocol, name: i32, value: Opt
             protocol.option_set(name, low as i32);
             return Ok(());
         }
-        SO_PEEK_OFF if common.domain == AF_NETLINK => return Err(Errno::EOPNOTSUPP),
         SO_PEEK_OFF => {
             common.peek_offset.set(int);
             return Ok(());
@@ -117,8 +117,6 @@ fn set_socket_option(call: &Call, protocol: &dyn Protocol, name: i32, value: Opt
         SO_BINDTOIFINDEX => return bind_to_device(call, protocol, int),
         SO_TIMESTAMPING if int & !STAMPS != 0 => return Err(Errno::EINVAL),
         SO_REUSEPORT if is_unix && int != 0 => return Err(Errno::EOPNOTSUPP),
-        SO_PASSCRED | SO_PASSSEC if !is_local(common) => return Err(Errno::EOPNOTSUPP),
-        SO_PASSPIDFD | SO_PASSRIGHTS if !is_unix => return Err(Errno::EOPNOTSUPP),
         SO_ATTACH_FILTER => return attach_filter(protocol, value),
         SO_DETACH_FILTER => {
             let mut attached = common.filter.lock();
@@ -209,9 +207,15 @@ fn ints<const N: usize>(values: [i32; N]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_ne_bytes()).collect()
 }
 
-/// Whether messages come from this machine only, so that it is known who sends them.
-fn is_local(common: &Common) -> bool {
-    matches!(common.domain, AF_UNIX | AF_NETLINK)
+/// EOPNOTSUPP for an option that sockets of the domain have not: who sends is known where messages come from this machine.
+fn check_domain(common: &Common, name: i32) -> Result<(), Errno> {
+    let is_there = match name {
+        SO_PASSCRED | SO_PASSSEC => matches!(common.domain, AF_UNIX | AF_NETLINK),
+        SO_PASSPIDFD | SO_PASSRIGHTS => common.domain == AF_UNIX,
+        SO_PEEK_OFF => common.domain != AF_NETLINK,
+        _ => true,
+    };
+    if is_there { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 
 /// SO_MEMINFO: what lies to be received, and how much may; the same of what was sent; memory kept for more, what is sent and
@@ -236,6 +240,7 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         }
         return write_option(call, &bytes);
     }
+    check_domain(common, name)?;
     let options = *common.options.lock();
     let bytes = match name {
         SO_ERROR => ints([protocol.take_error().map_or(0, |error| error.0 as i32)]),
@@ -267,8 +272,6 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         },
         // The flags, and a clock of the network card's, which there is none of.
         SO_TIMESTAMPING => ints([options.get(name)?, 0]),
-        SO_PASSCRED | SO_PASSSEC if !is_local(common) => return Err(Errno::EOPNOTSUPP),
-        SO_PASSPIDFD | SO_PASSRIGHTS if common.domain != AF_UNIX => return Err(Errno::EOPNOTSUPP),
         SO_ATTACH_FILTER => {
             let program = common.filter.lock().program.clone();
             return get_filter(call, program);
@@ -292,7 +295,6 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
         }
         SO_RCVLOWAT => ints([common.receive_low.load(Relaxed) as i32]),
         SO_SNDLOWAT => ints([1]),
-        SO_PEEK_OFF if common.domain == AF_NETLINK => return Err(Errno::EOPNOTSUPP),
         SO_PEEK_OFF => ints([common.peek_offset.value()]),
         SO_LINGER => ints([options.linger.0.into(), options.linger.1]),
         SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
