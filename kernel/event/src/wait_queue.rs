@@ -10,7 +10,7 @@ use crate::{EventMask, Waiter, Woken};
 use alloc::sync::Arc;
 use libsyscall::abi::Errno;
 use sync::atomic::{AtomicU32, Ordering, fence};
-use sync::{DirectArc, SpinLock};
+use sync::{DirectArc, SpinGuard, SpinLock};
 
 struct Entry {
     waiter: DirectArc<dyn Waiter>,
@@ -19,6 +19,18 @@ struct Entry {
     mask: EventMask,
     previous: u32,
     next: u32,
+}
+
+impl Entry {
+    #[inline]
+    fn wants(&self, events: EventMask) -> bool {
+        self.mask.intersects(events) || events.is_empty()
+    }
+
+    #[inline]
+    fn wake(&self, events: EventMask) -> Woken {
+        self.waiter.wake(self.token, events)
+    }
 }
 
 struct Entries {
@@ -55,6 +67,36 @@ impl Entries {
             _ => self.entry(right).previous = left,
         }
     }
+
+    /// In each of its callers, so that none asks which it is.
+    #[inline(always)]
+    fn wake(&self, events: EventMask, choice: Choice) -> Woken {
+        let mut at = self.first;
+        let mut woken = Woken::No;
+        while let Some(entry) = self.slab.get(at) {
+            at = entry.next;
+            if !entry.wants(events) {
+                continue;
+            }
+            let is_exclusive = entry.mask.contains(EventMask::EXCLUSIVE);
+            if !is_exclusive && choice == Choice::Exclusive {
+                continue;
+            }
+            if entry.wake(events) == Woken::Yes {
+                woken = Woken::Yes;
+                if is_exclusive && choice != Choice::All {
+                    break;
+                }
+            }
+        }
+        woken
+    }
+}
+
+/// Apart, so that one waiter costs no registers for others.
+#[inline(never)]
+fn wake_several(entries: SpinGuard<Entries>, events: EventMask) -> Woken {
+    entries.wake(events, Choice::Some)
 }
 
 /// Whom a wake-up tells.
@@ -193,7 +235,7 @@ impl WaitQueue {
     pub fn wake_all(&self, events: EventMask) {
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) != 0 {
-            self.wake_waiters(events, Choice::All);
+            self.entries.lock().wake(events, Choice::All);
         }
     }
 
@@ -201,40 +243,22 @@ impl WaitQueue {
     pub fn pass_on(&self, events: EventMask) {
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) != 0 {
-            self.wake_waiters(events, Choice::Exclusive);
+            self.entries.lock().wake(events, Choice::Exclusive);
         }
     }
 
-    /// Apart, so that whoever finds nobody saves no registers for it.
+    /// Apart, so that whoever finds nobody saves no registers for it. Most queues have one waiter, and what is exclusive
+    /// makes no difference to it.
     #[inline(never)]
     fn wake_some(&self, events: EventMask) -> Woken {
-        self.wake_waiters(events, Choice::Some)
-    }
-
-    /// In each of its three callers, so that none asks which it is.
-    #[inline(always)]
-    fn wake_waiters(&self, events: EventMask, choice: Choice) -> Woken {
         let entries = self.entries.lock();
-        let mut at = entries.first;
-        let mut woken = Woken::No;
-        while let Some(entry) = entries.slab.get(at) {
-            at = entry.next;
-            let is_wanted = entry.mask.intersects(events) || events.is_empty();
-            if !is_wanted {
-                continue;
-            }
-            let is_exclusive = entry.mask.contains(EventMask::EXCLUSIVE);
-            if !is_exclusive && choice == Choice::Exclusive {
-                continue;
-            }
-            if entry.waiter.wake(entry.token, events) == Woken::Yes {
-                woken = Woken::Yes;
-                if is_exclusive && choice != Choice::All {
-                    break;
-                }
-            }
+        if entries.first != entries.last {
+            return wake_several(entries, events);
         }
-        woken
+        match entries.slab.get(entries.first) {
+            Some(entry) if entry.wants(events) => entry.wake(events),
+            _ => Woken::No,
+        }
     }
 
     /// Whether nobody waits, at this moment.

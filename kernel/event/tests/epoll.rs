@@ -193,12 +193,12 @@ fn semantics_51_an_error_of_delivery_loses_nothing() {
     add(&epoll, &files[0], 3, IN | ET).unwrap();
     add(&epoll, &files[1], 4, IN | ET).unwrap();
     let mut room = 1;
-    let partly = epoll.harvest(8, &mut |_, _| {
+    let partly = epoll.harvest(8, &mut |_, _, _| {
         room -= 1;
         if room < 0 { Err(Errno::EFAULT) } else { Ok(()) }
     });
     assert_eq!(partly, Ok(1));
-    assert_eq!(epoll.harvest(8, &mut |_, _| Err(Errno::EFAULT)), Err(Errno::EFAULT));
+    assert_eq!(epoll.harvest(8, &mut |_, _, _| Err(Errno::EFAULT)), Err(Errno::EFAULT));
     assert_eq!(harvest(&epoll, 8), [(IN, 4)]);
 }
 
@@ -321,7 +321,7 @@ fn waiters(epoll: &Arc<Epoll>, count: usize, max: usize) -> Vec<std::thread::Joi
             let epoll = epoll.clone();
             std::thread::spawn(move || {
                 let thread = Arc::new(Thread::default());
-                epoll.wait(max, &mut |_, _| Ok(()), &thread, || None).unwrap()
+                epoll.wait(max, |_, _, _| Ok(()), || (&thread, None)).unwrap()
             })
         })
         .collect();
@@ -414,6 +414,6 @@ fn semantics_106_closing_an_epoll_detaches_it() {
 fn a_timeout_ends_a_wait() {
     let epoll = Epoll::new();
     let thread = Arc::new(Thread::default());
-    assert_eq!(epoll.wait(8, &mut |_, _| Ok(()), &thread, || Some(0)), Ok(0));
-    assert_eq!(epoll.wait(8, &mut |_, _| Ok(()), &thread, || Some(1_000_000)), Ok(0));
+    assert_eq!(epoll.wait(8, |_, _, _| Ok(()), || (&thread, Some(0))), Ok(0));
+    assert_eq!(epoll.wait(8, |_, _, _| Ok(()), || (&thread, Some(1_000_000))), Ok(0));
 }

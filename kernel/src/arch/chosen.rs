@@ -8,7 +8,8 @@ use core::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 
-/// A reference to a static.
+/// A reference to a static. One word, which the assembler loads too.
+#[repr(transparent)]
 pub struct Chosen<T: 'static>(AtomicPtr<T>);
 
 impl<T: Sync> Chosen<T> {

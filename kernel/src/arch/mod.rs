@@ -22,7 +22,7 @@
 //! `frame` says how much of a frame there is, `fixups` where a fault goes on, `symbols` where the image's sections are,
 //! `vdso_data` what the functions of `vdso` read; `chosen` is a static picked at boot.
 //!
-//! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall` (`dispatch`, `finish`)
+//! Calls go up through `crate::start`, `crate::start_secondary`, `crate::trap` and `crate::syscall` (`table`, `finish`)
 //! only. The system-call entry reads the running thread's flags.
 
 #[cfg(target_arch = "x86_64")]

@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::path::{Target, target};
-use super::table::Line;
+use super::table::{Line, line};
 use crate::fs::{Change, access, now_ns};
 use crate::mm::user;
 use libsyscall::abi::capability::{CAP_CHOWN, CAP_FSETID};
@@ -12,25 +12,25 @@ use libsyscall::abi::stat::{Timespec, UTIME_NOW, UTIME_OMIT};
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::FCHMOD, fchmod),
-    (nr::FCHMODAT, fchmodat),
-    (nr::FCHMODAT2, fchmodat2),
-    (nr::FCHOWN, fchown),
-    (nr::FCHOWNAT, fchownat),
-    (nr::UTIMENSAT, utimensat),
-    (nr::UMASK, umask),
-    (nr::SETXATTR, set_by_path),
-    (nr::LSETXATTR, set_by_link),
-    (nr::FSETXATTR, set_by_descriptor),
-    (nr::GETXATTR, get_by_path),
-    (nr::LGETXATTR, get_by_link),
-    (nr::FGETXATTR, get_by_descriptor),
-    (nr::LISTXATTR, list_by_path),
-    (nr::LLISTXATTR, list_by_link),
-    (nr::FLISTXATTR, list_by_descriptor),
-    (nr::REMOVEXATTR, get_by_path),
-    (nr::LREMOVEXATTR, get_by_link),
-    (nr::FREMOVEXATTR, get_by_descriptor),
+    line(nr::FCHMOD, fchmod),
+    line(nr::FCHMODAT, fchmodat),
+    line(nr::FCHMODAT2, fchmodat2),
+    line(nr::FCHOWN, fchown),
+    line(nr::FCHOWNAT, fchownat),
+    line(nr::UTIMENSAT, utimensat),
+    line(nr::UMASK, umask),
+    line(nr::SETXATTR, set_by_path),
+    line(nr::LSETXATTR, set_by_link),
+    line(nr::FSETXATTR, set_by_descriptor),
+    line(nr::GETXATTR, get_by_path),
+    line(nr::LGETXATTR, get_by_link),
+    line(nr::FGETXATTR, get_by_descriptor),
+    line(nr::LISTXATTR, list_by_path),
+    line(nr::LLISTXATTR, list_by_link),
+    line(nr::FLISTXATTR, list_by_descriptor),
+    line(nr::REMOVEXATTR, get_by_path),
+    line(nr::LREMOVEXATTR, get_by_link),
+    line(nr::FREMOVEXATTR, get_by_descriptor),
 ];
 
 /// chmod(2): only the owner; the set-group-id bit only for the group's members.

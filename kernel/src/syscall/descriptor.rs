@@ -1,6 +1,6 @@
 //! Descriptors: open(2), close(2), dup(2), pipe(2), fcntl(2), ioctl(2).
 
-use super::table::Line;
+use super::table::{Line, line};
 use super::{Call, lock, owner, path};
 use crate::arch::PAGE_SIZE;
 use crate::file::OpenFile;
@@ -16,16 +16,16 @@ use libsyscall::abi::ioctl::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::OPENAT, openat),
-    (nr::OPENAT2, openat2),
-    (nr::CLOSE, close),
-    (nr::CLOSE_RANGE, close_range),
-    (nr::DUP, dup),
-    (nr::DUP3, dup3),
-    (nr::PIPE2, pipe2),
-    (nr::FCNTL, fcntl),
-    (nr::IOCTL, ioctl),
-    (nr::MEMFD_CREATE, memfd_create),
+    line(nr::OPENAT, openat),
+    line(nr::OPENAT2, openat2),
+    line(nr::CLOSE, close),
+    line(nr::CLOSE_RANGE, close_range),
+    line(nr::DUP, dup),
+    line(nr::DUP3, dup3),
+    line(nr::PIPE2, pipe2),
+    line(nr::FCNTL, fcntl),
+    line(nr::IOCTL, ioctl),
+    line(nr::MEMFD_CREATE, memfd_create),
 ];
 
 /// Puts a new description at the lowest free number.

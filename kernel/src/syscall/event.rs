@@ -1,7 +1,7 @@
 //! epoll, eventfd, timerfd and signalfd.
 
 use super::descriptor::install;
-use super::table::Line;
+use super::table::{Line, line};
 use super::time::timespec_ns;
 use super::{Call, poll};
 use crate::file::OpenFile;
@@ -9,11 +9,12 @@ use crate::file::anon::epoll::EpollFile;
 use crate::file::anon::eventfd::EventFile;
 use crate::file::anon::signalfd::SignalFile;
 use crate::file::anon::timerfd::{Setting, TimerFd, TimerFile};
-use crate::mm::{frame, user};
+use crate::mm::frame;
+use crate::mm::user::{self, Room};
 use crate::task::signal::UNSTOPPABLE;
 use crate::task::thread::deadline_after;
 use alloc::sync::Arc;
-use event::epoll::Target;
+use event::epoll::{Target, WatchList};
 use event::{Epoll, EventMask};
 use libsyscall::abi::capability::CAP_WAKE_ALARM;
 use libsyscall::abi::epoll::*;
@@ -22,23 +23,23 @@ use libsyscall::abi::time::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::EPOLL_CREATE1, epoll_create1),
-    (nr::EPOLL_CTL, epoll_ctl),
-    (nr::EPOLL_PWAIT, epoll_pwait),
-    (nr::EPOLL_PWAIT2, epoll_pwait2),
-    (nr::EVENTFD2, eventfd2),
-    (nr::TIMERFD_CREATE, timerfd_create),
-    (nr::TIMERFD_SETTIME, timerfd_settime),
-    (nr::TIMERFD_GETTIME, timerfd_gettime),
-    (nr::SIGNALFD4, signalfd4),
+    line(nr::EPOLL_CREATE1, epoll_create1),
+    line(nr::EPOLL_CTL, epoll_ctl),
+    line(nr::EPOLL_PWAIT, epoll_pwait),
+    line(nr::EPOLL_PWAIT2, epoll_pwait2),
+    line(nr::EVENTFD2, eventfd2),
+    line(nr::TIMERFD_CREATE, timerfd_create),
+    line(nr::TIMERFD_SETTIME, timerfd_settime),
+    line(nr::TIMERFD_GETTIME, timerfd_gettime),
+    line(nr::SIGNALFD4, signalfd4),
     #[cfg(target_arch = "x86_64")]
-    (nr::EPOLL_CREATE, epoll_create),
+    line(nr::EPOLL_CREATE, epoll_create),
     #[cfg(target_arch = "x86_64")]
-    (nr::EPOLL_WAIT, epoll_wait),
+    line(nr::EPOLL_WAIT, epoll_wait),
     #[cfg(target_arch = "x86_64")]
-    (nr::EVENTFD, eventfd),
+    line(nr::EVENTFD, eventfd),
     #[cfg(target_arch = "x86_64")]
-    (nr::SIGNALFD, signalfd),
+    line(nr::SIGNALFD, signalfd),
 ];
 
 fn new_epoll(call: &Call, cloexec: bool) -> Result<usize, Errno> {
@@ -65,37 +66,48 @@ fn epoll_create(call: &mut Call) -> Result<usize, Errno> {
 
 /// epoll_ctl(2), with Linux's order of checks (semantics 13).
 fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
-    let (operation, fd) = (call.int(1), call.int(2));
-    let EpollEvent { events, data, .. } = if operation == EPOLL_CTL_DEL {
-        EpollEvent::default()
-    } else {
-        user::read(call.arg(3))?
-    };
-    // EPOLLWAKEUP needs a capability that nobody has here, and is dropped without a word (semantics 28).
-    let events = EventMask::from_bits_retain(events) - EventMask::WAKEUP;
-    call.with_two_files(0, 2, move |epoll, target| {
-        // What has been registered once has passed the checks of the rest.
-        let changed = match (operation, epoll.epoll(), target.registered()) {
-            _ if core::ptr::eq(epoll, target) => control(epoll, operation, target, fd, events, data),
-            (EPOLL_CTL_MOD, Some(epoll), Some(watches)) => epoll.modify(watches, fd, events, data),
-            (EPOLL_CTL_DEL, Some(epoll), Some(watches)) => epoll.remove(watches, fd),
-            _ => control(epoll, operation, target, fd, events, data),
-        };
-        changed.map(|()| 0)
-    })
+    let call = &*call;
+    match call.int(1) {
+        EPOLL_CTL_MOD => {
+            let (events, data) = event_of(call)?;
+            call.with_two_files(0, 2, move |epoll, target| match known(epoll, target) {
+                Some((epoll, watches)) => epoll.modify(watches, call.int(2), events, data).map(|()| 0),
+                None => control(call, epoll, target, events, data),
+            })
+        }
+        EPOLL_CTL_DEL => call.with_two_files(0, 2, move |epoll, target| match known(epoll, target) {
+            Some((epoll, watches)) => epoll.remove(watches, call.int(2)).map(|()| 0),
+            None => control(call, epoll, target, EventMask::empty(), 0),
+        }),
+        _ => {
+            let (events, data) = event_of(call)?;
+            call.with_two_files(0, 2, move |epoll, target| control(call, epoll, target, events, data))
+        }
+    }
+}
+
+/// The event that epoll_ctl(2) is given: EFAULT. EPOLLWAKEUP needs a capability that nobody has here, and is dropped without
+/// a word (semantics 28).
+#[inline]
+fn event_of(call: &Call) -> Result<(EventMask, u64), Errno> {
+    let EpollEvent { events, data, .. } = user::read(call.arg(3))?;
+    Ok((EventMask::from_bits_retain(events) - EventMask::WAKEUP, data))
+}
+
+/// An epoll, and a file that has been registered once: they have passed the checks that [`control`] makes.
+#[inline]
+fn known<'a>(epoll: &'a OpenFile, target: &'a OpenFile) -> Option<(&'a Epoll, &'a WatchList)> {
+    match (epoll.epoll(), target.registered()) {
+        (Some(instance), Some(watches)) if !core::ptr::eq(epoll, target) => Some((instance, watches)),
+        _ => None,
+    }
 }
 
 /// epoll_ctl(2) with all its checks: EBADF for what was opened with O_PATH, EPERM for what can't be watched, EINVAL for an
 /// epoll itself and where there is none.
 #[inline(never)]
-fn control(
-    epoll: &OpenFile,
-    operation: i32,
-    target: &OpenFile,
-    fd: i32,
-    events: EventMask,
-    data: u64,
-) -> Result<(), Errno> {
+fn control(call: &Call, epoll: &OpenFile, target: &OpenFile, events: EventMask, data: u64) -> Result<usize, Errno> {
+    let (operation, fd) = (call.int(1), call.int(2));
     if epoll.is_path() || target.is_path() {
         return Err(Errno::EBADF);
     }
@@ -106,14 +118,15 @@ fn control(
     let epoll = epoll.epoll().ok_or(Errno::EINVAL)?;
     let watches = target.watches();
     match operation {
-        EPOLL_CTL_MOD => epoll.modify(watches, fd, events, data),
-        EPOLL_CTL_DEL => epoll.remove(watches, fd),
+        EPOLL_CTL_MOD => epoll.modify(watches, fd, events, data)?,
+        EPOLL_CTL_DEL => epoll.remove(watches, fd)?,
         EPOLL_CTL_ADD => {
             frame::admit()?;
-            epoll.add(Target { watches, fd, source }, events, data)
+            epoll.add(Target { watches, fd, source }, events, data)?;
         }
-        _ => Err(Errno::EINVAL),
+        _ => return Err(Errno::EINVAL),
     }
+    Ok(0)
 }
 
 /// The common part of the waits: arguments 0 to 2 are theirs all. Who may sleep asks for the deadline.
@@ -137,13 +150,12 @@ fn wait(
 
 /// Where a wait's events go, and how many at most: EINVAL, EFAULT.
 #[inline]
-fn events_room(call: &Call) -> Result<(usize, usize), Errno> {
+fn events_room(call: &Call) -> Result<Room<EpollEvent>, Errno> {
     let (address, max) = (call.arg(1), call.int(2));
     if max <= 0 || max as usize > i32::MAX as usize / size_of::<EpollEvent>() {
         return Err(Errno::EINVAL);
     }
-    user::check(address, max as usize * size_of::<EpollEvent>())?;
-    Ok((address, max as usize))
+    Room::new(address, max as usize)
 }
 
 /// Apart, so that who finds nothing saves no registers.
@@ -151,15 +163,11 @@ fn events_room(call: &Call) -> Result<(usize, usize), Errno> {
 fn wait_for_events(
     call: &Call,
     epoll: &Epoll,
-    (mut at, max): (usize, usize),
+    room: Room<EpollEvent>,
     deadline_ns: impl FnOnce(&Call) -> Option<u64>,
 ) -> Result<usize, Errno> {
-    let mut deliver = move |events: EventMask, data| {
-        user::write(at, &EpollEvent::new(events.bits(), data))?;
-        at += size_of::<EpollEvent>();
-        Ok(())
-    };
-    epoll.wait(max, &mut deliver, call.thread(), || deadline_ns(call))
+    let deliver = move |index, events: EventMask, data| room.put(index, &EpollEvent::new(events.bits(), data));
+    epoll.wait(room.len(), deliver, || (call.thread(), deadline_ns(call)))
 }
 
 /// A timeout in milliseconds as a deadline; negative is for ever.

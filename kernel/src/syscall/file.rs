@@ -1,7 +1,7 @@
 //! Reading, writing and positions: read(2), write(2), lseek(2), sendfile(2) and their kind.
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::file::OpenFile;
 use crate::fs::tmpfs::RegularFile;
 use crate::fs::watch;
@@ -13,28 +13,28 @@ use libsyscall::abi::inotify::IN_MODIFY;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::READ, read),
-    (nr::WRITE, write),
-    (nr::READV, readv),
-    (nr::WRITEV, writev),
-    (nr::PREAD64, pread64),
-    (nr::PWRITE64, pwrite64),
-    (nr::PREADV, preadv),
-    (nr::PWRITEV, pwritev),
-    (nr::PREADV2, preadv2),
-    (nr::PWRITEV2, pwritev2),
-    (nr::LSEEK, lseek),
-    (nr::SENDFILE, sendfile),
-    (nr::COPY_FILE_RANGE, copy_file_range),
-    (nr::FTRUNCATE, ftruncate),
-    (nr::FALLOCATE, fallocate),
-    (nr::FADVISE64, fadvise64),
-    (nr::READAHEAD, readahead),
-    (nr::FSYNC, fsync),
-    (nr::FDATASYNC, fsync),
-    (nr::SYNC_FILE_RANGE, fsync),
-    (nr::SYNCFS, fsync),
-    (nr::SYNC, sync),
+    line(nr::READ, read),
+    line(nr::WRITE, write),
+    line(nr::READV, readv),
+    line(nr::WRITEV, writev),
+    line(nr::PREAD64, pread64),
+    line(nr::PWRITE64, pwrite64),
+    line(nr::PREADV, preadv),
+    line(nr::PWRITEV, pwritev),
+    line(nr::PREADV2, preadv2),
+    line(nr::PWRITEV2, pwritev2),
+    line(nr::LSEEK, lseek),
+    line(nr::SENDFILE, sendfile),
+    line(nr::COPY_FILE_RANGE, copy_file_range),
+    line(nr::FTRUNCATE, ftruncate),
+    line(nr::FALLOCATE, fallocate),
+    line(nr::FADVISE64, fadvise64),
+    line(nr::READAHEAD, readahead),
+    line(nr::FSYNC, fsync),
+    line(nr::FDATASYNC, fsync),
+    line(nr::SYNC_FILE_RANGE, fsync),
+    line(nr::SYNCFS, fsync),
+    line(nr::SYNC, sync),
 ];
 
 /// Most bytes that a call moves from file to file, as read(2) and write(2) have it.

@@ -1,7 +1,7 @@
 //! futex(2), futex_waitv(2) and the robust list.
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use super::time::read_timespec;
 use crate::mm::user;
 use crate::task::futex::{self, Attempt};
@@ -14,13 +14,13 @@ use libsyscall::abi::time::{CLOCK_MONOTONIC, CLOCK_REALTIME};
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::FUTEX, futex),
-    (nr::FUTEX_WAITV, futex_waitv),
-    (nr::FUTEX_WAKE, futex_wake),
-    (nr::FUTEX_WAIT, futex_wait),
-    (nr::FUTEX_REQUEUE, futex_requeue),
-    (nr::SET_ROBUST_LIST, set_robust_list),
-    (nr::GET_ROBUST_LIST, get_robust_list),
+    line(nr::FUTEX, futex),
+    line(nr::FUTEX_WAITV, futex_waitv),
+    line(nr::FUTEX_WAKE, futex_wake),
+    line(nr::FUTEX_WAIT, futex_wait),
+    line(nr::FUTEX_REQUEUE, futex_requeue),
+    line(nr::SET_ROBUST_LIST, set_robust_list),
+    line(nr::GET_ROBUST_LIST, get_robust_list),
 ];
 
 fn futex(call: &mut Call) -> Result<usize, Errno> {

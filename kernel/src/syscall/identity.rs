@@ -1,7 +1,7 @@
 //! Who a thread acts for and what it may: credentials(7), capabilities(7).
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::mm::user;
 use crate::task::capabilities::Capabilities;
 use crate::task::credentials::Ids;
@@ -12,24 +12,24 @@ use libsyscall::abi::process::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::GETUID, getuid),
-    (nr::GETEUID, geteuid),
-    (nr::GETGID, getgid),
-    (nr::GETEGID, getegid),
-    (nr::SETUID, setuid),
-    (nr::SETGID, setgid),
-    (nr::SETREUID, setreuid),
-    (nr::SETREGID, setregid),
-    (nr::SETRESUID, setresuid),
-    (nr::SETRESGID, setresgid),
-    (nr::GETRESUID, getresuid),
-    (nr::GETRESGID, getresgid),
-    (nr::SETFSUID, setfsuid),
-    (nr::SETFSGID, setfsgid),
-    (nr::GETGROUPS, getgroups),
-    (nr::SETGROUPS, setgroups),
-    (nr::CAPGET, capget),
-    (nr::CAPSET, capset),
+    line(nr::GETUID, getuid),
+    line(nr::GETEUID, geteuid),
+    line(nr::GETGID, getgid),
+    line(nr::GETEGID, getegid),
+    line(nr::SETUID, setuid),
+    line(nr::SETGID, setgid),
+    line(nr::SETREUID, setreuid),
+    line(nr::SETREGID, setregid),
+    line(nr::SETRESUID, setresuid),
+    line(nr::SETRESGID, setresgid),
+    line(nr::GETRESUID, getresuid),
+    line(nr::GETRESGID, getresgid),
+    line(nr::SETFSUID, setfsuid),
+    line(nr::SETFSGID, setfsgid),
+    line(nr::GETGROUPS, getgroups),
+    line(nr::SETGROUPS, setgroups),
+    line(nr::CAPGET, capget),
+    line(nr::CAPSET, capset),
 ];
 
 fn getuid(call: &mut Call) -> Result<usize, Errno> {

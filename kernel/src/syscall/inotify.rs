@@ -3,7 +3,7 @@
 use super::Call;
 use super::descriptor::install;
 use super::path::start;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::file::OpenFile;
 use crate::file::anon::inotify::InotifyFile;
 use crate::fs::watch::Instance;
@@ -15,11 +15,11 @@ use libsyscall::abi::inotify::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::INOTIFY_INIT1, inotify_init1),
-    (nr::INOTIFY_ADD_WATCH, inotify_add_watch),
-    (nr::INOTIFY_RM_WATCH, inotify_rm_watch),
+    line(nr::INOTIFY_INIT1, inotify_init1),
+    line(nr::INOTIFY_ADD_WATCH, inotify_add_watch),
+    line(nr::INOTIFY_RM_WATCH, inotify_rm_watch),
     #[cfg(target_arch = "x86_64")]
-    (nr::INOTIFY_INIT, inotify_init),
+    line(nr::INOTIFY_INIT, inotify_init),
 ];
 
 fn new_instance(call: &Call, flags: u32) -> Result<usize, Errno> {

@@ -1,7 +1,7 @@
 //! The calls on files that only x86_64 still has: each is one of the others with its old face.
 
 use super::path::target;
-use super::table::Line;
+use super::table::{Line, line};
 use super::{Call, attribute, descriptor, stat, tree};
 use crate::mm::user;
 use libsyscall::abi::fcntl::*;
@@ -9,55 +9,55 @@ use libsyscall::abi::stat::{Timespec, UTIME_NOW};
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::OPEN, |call| {
+    line(nr::OPEN, |call| {
         descriptor::open_at(call, AT_FDCWD, call.arg(0), call.uint(1), call.uint(2))
     }),
-    (nr::CREAT, |call| {
+    line(nr::CREAT, |call| {
         descriptor::open_at(call, AT_FDCWD, call.arg(0), O_CREAT | O_WRONLY | O_TRUNC, call.uint(1))
     }),
-    (nr::DUP2, dup2),
-    (nr::PIPE, |call| descriptor::make_pipe(call, call.arg(0), 0)),
-    (nr::STAT, |call| {
+    line(nr::DUP2, dup2),
+    line(nr::PIPE, |call| descriptor::make_pipe(call, call.arg(0), 0)),
+    line(nr::STAT, |call| {
         stat::stat_at(call, AT_FDCWD, call.arg(0), call.arg(1), 0)
     }),
-    (nr::LSTAT, |call| {
+    line(nr::LSTAT, |call| {
         stat::stat_at(call, AT_FDCWD, call.arg(0), call.arg(1), AT_SYMLINK_NOFOLLOW)
     }),
-    (nr::ACCESS, |call| {
+    line(nr::ACCESS, |call| {
         stat::access_at(call, AT_FDCWD, call.arg(0), call.uint(1), 0)
     }),
-    (nr::MKDIR, |call| {
+    line(nr::MKDIR, |call| {
         tree::make_directory(call, AT_FDCWD, call.arg(0), call.uint(1))
     }),
-    (nr::MKNOD, |call| {
+    line(nr::MKNOD, |call| {
         tree::make_node(call, AT_FDCWD, call.arg(0), call.uint(1), call.uint(2) as u64)
     }),
-    (nr::SYMLINK, |call| {
+    line(nr::SYMLINK, |call| {
         tree::make_symlink(call, call.arg(0), AT_FDCWD, call.arg(1))
     }),
-    (nr::LINK, |call| {
+    line(nr::LINK, |call| {
         tree::make_link(call, (AT_FDCWD, call.arg(0)), (AT_FDCWD, call.arg(1)), 0)
     }),
-    (nr::UNLINK, |call| tree::remove(call, AT_FDCWD, call.arg(0), false)),
-    (nr::RMDIR, |call| tree::remove(call, AT_FDCWD, call.arg(0), true)),
-    (nr::RENAME, |call| {
+    line(nr::UNLINK, |call| tree::remove(call, AT_FDCWD, call.arg(0), false)),
+    line(nr::RMDIR, |call| tree::remove(call, AT_FDCWD, call.arg(0), true)),
+    line(nr::RENAME, |call| {
         tree::rename(call, (AT_FDCWD, call.arg(0)), (AT_FDCWD, call.arg(1)), 0)
     }),
-    (nr::READLINK, |call| {
+    line(nr::READLINK, |call| {
         tree::read_link(call, AT_FDCWD, call.arg(0), call.arg(1), call.int(2))
     }),
-    (nr::CHMOD, |call| {
+    line(nr::CHMOD, |call| {
         attribute::change_mode(&target(call, AT_FDCWD, call.arg(0), 0)?, call.uint(1))
     }),
-    (nr::CHOWN, |call| {
+    line(nr::CHOWN, |call| {
         attribute::change_owner(&target(call, AT_FDCWD, call.arg(0), 0)?, call.uint(1), call.uint(2))
     }),
-    (nr::LCHOWN, |call| {
+    line(nr::LCHOWN, |call| {
         let target = target(call, AT_FDCWD, call.arg(0), AT_SYMLINK_NOFOLLOW)?;
         attribute::change_owner(&target, call.uint(1), call.uint(2))
     }),
-    (nr::UTIME, utime),
-    (nr::UTIMES, utimes),
+    line(nr::UTIME, utime),
+    line(nr::UTIMES, utimes),
 ];
 
 /// dup2(2): the same number twice only checks it.

@@ -1,14 +1,14 @@
 //! flock(2) and the record locks of fcntl(2).
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::file::OpenFile;
 use crate::file::lock::{self, Lock, Owner};
 use crate::mm::user;
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::{Errno, nr};
 
-pub const CALLS: &[Line] = &[(nr::FLOCK, flock)];
+pub const CALLS: &[Line] = &[line(nr::FLOCK, flock)];
 
 /// flock(2).
 fn flock(call: &mut Call) -> Result<usize, Errno> {

@@ -1,7 +1,7 @@
 //! Memory: mmap(2), munmap(2), mprotect(2), mremap(2), madvise(2), brk(2), msync(2), mincore(2), mlock(2), membarrier(2).
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::arch::{PAGE_SIZE, USER_END};
 use crate::mm::space::{self, AddressSpace, Backing, Fault, Mapping, Placement, Protection, RemapFlags, SharedMemory};
 use crate::mm::{shootdown, user};
@@ -14,20 +14,20 @@ use libsyscall::abi::memory::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::MMAP, mmap),
-    (nr::MUNMAP, munmap),
-    (nr::MPROTECT, mprotect),
-    (nr::MREMAP, mremap),
-    (nr::MADVISE, madvise),
-    (nr::BRK, brk),
-    (nr::MSYNC, msync),
-    (nr::MINCORE, mincore),
-    (nr::MLOCK, mlock),
-    (nr::MLOCK2, mlock2),
-    (nr::MUNLOCK, munlock),
-    (nr::MLOCKALL, mlockall),
-    (nr::MUNLOCKALL, munlockall),
-    (nr::MEMBARRIER, membarrier),
+    line(nr::MMAP, mmap),
+    line(nr::MUNMAP, munmap),
+    line(nr::MPROTECT, mprotect),
+    line(nr::MREMAP, mremap),
+    line(nr::MADVISE, madvise),
+    line(nr::BRK, brk),
+    line(nr::MSYNC, msync),
+    line(nr::MINCORE, mincore),
+    line(nr::MLOCK, mlock),
+    line(nr::MLOCK2, mlock2),
+    line(nr::MUNLOCK, munlock),
+    line(nr::MLOCKALL, mlockall),
+    line(nr::MUNLOCKALL, munlockall),
+    line(nr::MEMBARRIER, membarrier),
 ];
 
 /// The flags that MAP_SHARED_VALIDATE knows.

@@ -32,8 +32,8 @@ mod tree;
 
 use crate::arch::trap::TrapFrame;
 use crate::file::OpenFile;
+use crate::println;
 use crate::task::{self, Thread, current};
-use crate::{println, trace};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use libsyscall::abi::{Errno, nr};
@@ -43,9 +43,6 @@ use libsyscall::abi::{Errno, nr};
 pub struct Call {
     pub frame: TrapFrame,
 }
-
-/// A system call: its result, or its error.
-pub type Handler = fn(&mut Call) -> Result<usize, Errno>;
 
 impl Call {
     /// Who makes it.
@@ -103,22 +100,15 @@ impl Call {
 /// Errors from here on stay inside the kernel: they say how the call is to be taken up again.
 const FIRST_INSIDE_ERROR: usize = 512;
 
-/// From the machine's entry: one call of the running thread, and what its result register is to hold. The entry then looks
-/// at the thread's flags: where there is [`task::thread::WORK`], it saves the registers that it has not saved yet, and goes
-/// on with [`finish`].
-#[inline]
-pub fn dispatch(frame: &mut TrapFrame) -> isize {
-    encode(invoke(current::as_call(frame)))
-}
-
-/// Every register is in the frame now: makes the call, where it was broken off for that, and does what is left to do before
-/// user code goes on.
+/// From the machine's entry, which has made a call ([`table::CHOSEN`]) and found [`task::thread::WORK`] in the thread's flags.
+/// Every register is in the frame now: makes the call again, where it was broken off for that, and does what is left to do
+/// before user code goes on.
 pub fn finish(frame: &mut TrapFrame, result: isize) {
     task::with_current(|thread| {
         frame.set_result(result);
         let mut unfinished = thread.take_unfinished();
         if unfinished == Some(Errno::EWHOLEFRAME) {
-            let result = dispatch(frame);
+            let result = table::make(frame);
             frame.set_result(result);
             unfinished = thread.take_unfinished();
         }
@@ -126,22 +116,7 @@ pub fn finish(frame: &mut TrapFrame, result: isize) {
     });
 }
 
-#[inline]
-fn invoke(call: &mut Call) -> Result<usize, Errno> {
-    match table::entry(call.frame.syscall_number()) {
-        Some(handler) => handler(call),
-        None => unknown(call),
-    }
-}
-
-/// `--trace`: a line for the call, which therefore is made once only.
-fn traced(call: &mut Call) -> Result<usize, Errno> {
-    call.need_whole_frame()?;
-    let handler = table::handler(call.frame.syscall_number());
-    trace::traced(call, handler)
-}
-
-/// A result as the program's register has it.
+/// A result as the program's register has it. Where a call is to be taken up again, the thread knows.
 #[inline]
 fn encode(result: Result<usize, Errno>) -> isize {
     match result {

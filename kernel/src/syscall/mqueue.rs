@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::descriptor::install;
-use super::table::Line;
+use super::table::{Line, line};
 use super::time::read_timespec;
 use crate::file::OpenFile;
 use crate::file::open_file::PIECE;
@@ -19,12 +19,12 @@ use libsyscall::abi::signal::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::MQ_OPEN, mq_open),
-    (nr::MQ_UNLINK, mq_unlink),
-    (nr::MQ_TIMEDSEND, mq_timedsend),
-    (nr::MQ_TIMEDRECEIVE, mq_timedreceive),
-    (nr::MQ_NOTIFY, mq_notify),
-    (nr::MQ_GETSETATTR, mq_getsetattr),
+    line(nr::MQ_OPEN, mq_open),
+    line(nr::MQ_UNLINK, mq_unlink),
+    line(nr::MQ_TIMEDSEND, mq_timedsend),
+    line(nr::MQ_TIMEDRECEIVE, mq_timedreceive),
+    line(nr::MQ_NOTIFY, mq_notify),
+    line(nr::MQ_GETSETATTR, mq_getsetattr),
 ];
 
 /// A queue's name: ENOENT for an empty one, before it is looked at.

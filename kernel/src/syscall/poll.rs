@@ -1,7 +1,7 @@
 //! poll(2), select(2) and their kind, over the same wait queues as epoll.
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use super::time::{read_timespec, write_timespec};
 #[cfg(target_arch = "x86_64")]
 use super::time::{relative_deadline, timespec_ns, timeval};
@@ -18,12 +18,12 @@ use libsyscall::abi::epoll::PollFd;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::PPOLL, ppoll),
-    (nr::PSELECT6, pselect6),
+    line(nr::PPOLL, ppoll),
+    line(nr::PSELECT6, pselect6),
     #[cfg(target_arch = "x86_64")]
-    (nr::POLL, poll),
+    line(nr::POLL, poll),
     #[cfg(target_arch = "x86_64")]
-    (nr::SELECT, select),
+    line(nr::SELECT, select),
 ];
 
 /// The signal mask argument of the p-calls: null is none, and its size then does not matter. EINVAL, EFAULT.

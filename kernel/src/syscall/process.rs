@@ -3,7 +3,7 @@
 use super::Call;
 use super::path;
 use super::system::rusage;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::fs::{self, access};
 use crate::mm::user;
 use crate::task::credentials::Ids;
@@ -21,26 +21,26 @@ use libsyscall::abi::signal::{SIGCHLD, SIGNAL_COUNT};
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::GETPID, getpid),
-    (nr::GETPPID, getppid),
-    (nr::GETPGID, getpgid),
-    (nr::SETPGID, setpgid),
-    (nr::GETSID, getsid),
-    (nr::SETSID, setsid),
+    line(nr::GETPID, getpid),
+    line(nr::GETPPID, getppid),
+    line(nr::GETPGID, getpgid),
+    line(nr::SETPGID, setpgid),
+    line(nr::GETSID, getsid),
+    line(nr::SETSID, setsid),
     #[cfg(target_arch = "x86_64")]
-    (nr::GETPGRP, getpgrp),
-    (nr::EXIT_GROUP, exit_group),
-    (nr::EXECVE, execve),
-    (nr::EXECVEAT, execveat),
-    (nr::WAIT4, wait4),
-    (nr::WAITID, waitid),
-    (nr::PIDFD_OPEN, pidfd_open),
-    (nr::PIDFD_SEND_SIGNAL, pidfd_send_signal),
-    (nr::PIDFD_GETFD, pidfd_getfd),
-    (nr::PRLIMIT64, prlimit64),
-    (nr::GETRLIMIT, getrlimit),
-    (nr::SETRLIMIT, setrlimit),
-    (nr::PRCTL, prctl),
+    line(nr::GETPGRP, getpgrp),
+    line(nr::EXIT_GROUP, exit_group),
+    line(nr::EXECVE, execve),
+    line(nr::EXECVEAT, execveat),
+    line(nr::WAIT4, wait4),
+    line(nr::WAITID, waitid),
+    line(nr::PIDFD_OPEN, pidfd_open),
+    line(nr::PIDFD_SEND_SIGNAL, pidfd_send_signal),
+    line(nr::PIDFD_GETFD, pidfd_getfd),
+    line(nr::PRLIMIT64, prlimit64),
+    line(nr::GETRLIMIT, getrlimit),
+    line(nr::SETRLIMIT, setrlimit),
+    line(nr::PRCTL, prctl),
 ];
 
 fn getpid(call: &mut Call) -> Result<usize, Errno> {

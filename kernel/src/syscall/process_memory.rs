@@ -1,7 +1,7 @@
 //! Another process's memory: process_vm_readv(2), process_vm_writev(2).
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::arch::PAGE_SIZE;
 use crate::mm::space::AddressSpace;
 use crate::mm::user::{self, Pieces, Sink, Source};
@@ -11,8 +11,8 @@ use alloc::sync::Arc;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::PROCESS_VM_READV, process_vm_readv),
-    (nr::PROCESS_VM_WRITEV, process_vm_writev),
+    line(nr::PROCESS_VM_READV, process_vm_readv),
+    line(nr::PROCESS_VM_WRITEV, process_vm_writev),
 ];
 
 fn process_vm_readv(call: &mut Call) -> Result<usize, Errno> {

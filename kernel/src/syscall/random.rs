@@ -1,11 +1,11 @@
 //! getrandom(2).
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::mm::user::Sink;
 use libsyscall::abi::{Errno, nr};
 
-pub const CALLS: &[Line] = &[(nr::GETRANDOM, getrandom)];
+pub const CALLS: &[Line] = &[line(nr::GETRANDOM, getrandom)];
 
 const GRND_NONBLOCK: u32 = 1;
 const GRND_RANDOM: u32 = 2;

@@ -1,7 +1,7 @@
 //! Scheduling: sched_*(2), priorities, getcpu(2).
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use super::time::write_timespec;
 use crate::mm::user;
 use crate::task::{Process, Thread, sched, table};
@@ -12,19 +12,19 @@ use libsyscall::abi::capability::CAP_SYS_NICE;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::SCHED_YIELD, sched_yield),
-    (nr::SCHED_GETAFFINITY, sched_getaffinity),
-    (nr::SCHED_SETAFFINITY, sched_setaffinity),
-    (nr::SCHED_GETSCHEDULER, sched_getscheduler),
-    (nr::SCHED_SETSCHEDULER, sched_setscheduler),
-    (nr::SCHED_GETPARAM, sched_getparam),
-    (nr::SCHED_SETPARAM, sched_setparam),
-    (nr::SCHED_RR_GET_INTERVAL, sched_rr_get_interval),
-    (nr::SCHED_GET_PRIORITY_MAX, sched_get_priority_max),
-    (nr::SCHED_GET_PRIORITY_MIN, sched_get_priority_min),
-    (nr::GETPRIORITY, getpriority),
-    (nr::SETPRIORITY, setpriority),
-    (nr::GETCPU, getcpu),
+    line(nr::SCHED_YIELD, sched_yield),
+    line(nr::SCHED_GETAFFINITY, sched_getaffinity),
+    line(nr::SCHED_SETAFFINITY, sched_setaffinity),
+    line(nr::SCHED_GETSCHEDULER, sched_getscheduler),
+    line(nr::SCHED_SETSCHEDULER, sched_setscheduler),
+    line(nr::SCHED_GETPARAM, sched_getparam),
+    line(nr::SCHED_SETPARAM, sched_setparam),
+    line(nr::SCHED_RR_GET_INTERVAL, sched_rr_get_interval),
+    line(nr::SCHED_GET_PRIORITY_MAX, sched_get_priority_max),
+    line(nr::SCHED_GET_PRIORITY_MIN, sched_get_priority_min),
+    line(nr::GETPRIORITY, getpriority),
+    line(nr::SETPRIORITY, setpriority),
+    line(nr::GETCPU, getcpu),
 ];
 
 const SCHED_OTHER: usize = 0;

@@ -1,7 +1,7 @@
 //! Signals: actions, masks, sending, waiting.
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use super::time::read_timespec;
 use crate::mm::user;
 use crate::task::signal::AlternateStack;
@@ -15,21 +15,21 @@ use libsyscall::abi::signal::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::RT_SIGACTION, rt_sigaction),
-    (nr::RT_SIGPROCMASK, rt_sigprocmask),
-    (nr::RT_SIGPENDING, rt_sigpending),
-    (nr::RT_SIGSUSPEND, rt_sigsuspend),
-    (nr::RT_SIGTIMEDWAIT, rt_sigtimedwait),
-    (nr::RT_SIGQUEUEINFO, rt_sigqueueinfo),
-    (nr::RT_TGSIGQUEUEINFO, rt_tgsigqueueinfo),
-    (nr::RT_SIGRETURN, rt_sigreturn),
-    (nr::SIGALTSTACK, sigaltstack),
-    (nr::KILL, kill),
-    (nr::TKILL, tkill),
-    (nr::TGKILL, tgkill),
-    (nr::RESTART_SYSCALL, restart_syscall),
+    line(nr::RT_SIGACTION, rt_sigaction),
+    line(nr::RT_SIGPROCMASK, rt_sigprocmask),
+    line(nr::RT_SIGPENDING, rt_sigpending),
+    line(nr::RT_SIGSUSPEND, rt_sigsuspend),
+    line(nr::RT_SIGTIMEDWAIT, rt_sigtimedwait),
+    line(nr::RT_SIGQUEUEINFO, rt_sigqueueinfo),
+    line(nr::RT_TGSIGQUEUEINFO, rt_tgsigqueueinfo),
+    line(nr::RT_SIGRETURN, rt_sigreturn),
+    line(nr::SIGALTSTACK, sigaltstack),
+    line(nr::KILL, kill),
+    line(nr::TKILL, tkill),
+    line(nr::TGKILL, tgkill),
+    line(nr::RESTART_SYSCALL, restart_syscall),
     #[cfg(target_arch = "x86_64")]
-    (nr::PAUSE, pause),
+    line(nr::PAUSE, pause),
 ];
 
 /// The signal an argument names: EINVAL.

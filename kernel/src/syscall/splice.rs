@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::file::Position;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::file::OpenFile;
 use crate::mm::user::{Pieces, Sink, Source};
 use crate::net::message::{Incoming, Outgoing};
@@ -11,7 +11,11 @@ use crate::pipe::PipeEnd;
 use libsyscall::abi::fcntl::*;
 use libsyscall::abi::{Errno, nr};
 
-pub const CALLS: &[Line] = &[(nr::SPLICE, splice), (nr::TEE, tee), (nr::VMSPLICE, vmsplice)];
+pub const CALLS: &[Line] = &[
+    line(nr::SPLICE, splice),
+    line(nr::TEE, tee),
+    line(nr::VMSPLICE, vmsplice),
+];
 
 /// What one call moves at most, as read(2).
 const COUNT_MAX: usize = i32::MAX as usize & !0xfff;

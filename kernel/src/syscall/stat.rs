@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::path::{Target, target, target_as};
-use super::table::Line;
+use super::table::{Line, line};
 use crate::arch::PAGE_SIZE;
 use crate::fs::{self, Stat, access, tmpfs};
 use crate::mm::user;
@@ -11,13 +11,13 @@ use libsyscall::abi::stat as abi;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::FSTAT, fstat),
-    (nr::NEWFSTATAT, newfstatat),
-    (nr::STATX, statx),
-    (nr::FACCESSAT, faccessat),
-    (nr::FACCESSAT2, faccessat2),
-    (nr::STATFS, statfs),
-    (nr::FSTATFS, fstatfs),
+    line(nr::FSTAT, fstat),
+    line(nr::NEWFSTATAT, newfstatat),
+    line(nr::STATX, statx),
+    line(nr::FACCESSAT, faccessat),
+    line(nr::FACCESSAT2, faccessat2),
+    line(nr::STATFS, statfs),
+    line(nr::FSTATFS, fstatfs),
 ];
 
 fn timespec(ns: i64) -> abi::Timespec {

@@ -1,7 +1,7 @@
 //! The system as a whole: uname(2), sysinfo(2), getrandom(2) and their like.
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use super::time::timeval;
 use crate::mm::{frame, user};
 use crate::task::table;
@@ -14,11 +14,11 @@ use libsyscall::abi::{Errno, nr};
 use sync::SpinLock;
 
 pub const CALLS: &[Line] = &[
-    (nr::UNAME, uname),
-    (nr::SYSINFO, sysinfo),
-    (nr::SETHOSTNAME, sethostname),
-    (nr::GETRUSAGE, getrusage),
-    (nr::PERSONALITY, personality),
+    line(nr::UNAME, uname),
+    line(nr::SYSINFO, sysinfo),
+    line(nr::SETHOSTNAME, sethostname),
+    line(nr::GETRUSAGE, getrusage),
+    line(nr::PERSONALITY, personality),
 ];
 
 const FIELD_LEN: usize = 65;

@@ -1,14 +1,36 @@
 //! Which number is which call. Every family has its own list, `CALLS`, beside its calls; the table is made of them at
 //! compile time, and a number listed twice stops the build.
 
-use super::Handler;
+use super::{Call, encode};
 use crate::arch::chosen::Chosen;
+use crate::arch::trap::TrapFrame;
+use crate::task::current;
+use core::ptr::NonNull;
+use libsyscall::abi::Errno;
 
 /// Numbers the table has room for; both machines stay below.
-const TABLE_LEN: usize = 512;
+pub const TABLE_LEN: usize = 512;
 
-/// A line of a family's list: the number, from `libsyscall::abi::nr`, and the call.
-pub type Line = (usize, Handler);
+/// A call as the machine's entry makes it, by the C calling convention: with the running thread's frame. What it gives is for
+/// the register of the result.
+pub type Entry = extern "C" fn(&mut TrapFrame) -> isize;
+
+/// A line of a family's list.
+pub type Line = (usize, Entry);
+
+/// The call of a number, which is from `libsyscall::abi::nr`.
+pub const fn line<H: Fn(&mut Call) -> Result<usize, Errno> + Copy>(number: usize, _handler: H) -> Line {
+    const { assert!(size_of::<H>() == 0, "a handler captures nothing") };
+    (number, entry::<H>)
+}
+
+/// One function for each call, so that neither a second table nor the shape of a result lies between it and the machine.
+#[allow(unsafe_code)]
+extern "C" fn entry<H: Fn(&mut Call) -> Result<usize, Errno> + Copy>(frame: &mut TrapFrame) -> isize {
+    // SAFETY: `line` was given a handler, so there is one; it may be copied, and a copy has no bytes.
+    let handler = unsafe { NonNull::<H>::dangling().read() };
+    encode(handler(current::as_call(frame)))
+}
 
 const FAMILIES: &[&[Line]] = &[
     super::attribute::CALLS,
@@ -39,19 +61,19 @@ const FAMILIES: &[&[Line]] = &[
     super::legacy_files::CALLS,
 ];
 
-static TABLE: [Handler; TABLE_LEN] = build();
+static TABLE: [Entry; TABLE_LEN] = build();
 
-const fn build() -> [Handler; TABLE_LEN] {
-    let mut table: [Handler; TABLE_LEN] = [super::unknown; TABLE_LEN];
+const fn build() -> [Entry; TABLE_LEN] {
+    let mut table: [Entry; TABLE_LEN] = [unknown; TABLE_LEN];
     let mut listed = [false; TABLE_LEN];
     let mut family = 0;
     while family < FAMILIES.len() {
         let lines = FAMILIES[family];
         let mut line = 0;
         while line < lines.len() {
-            let (number, handler) = lines[line];
+            let (number, entry) = lines[line];
             assert!(!listed[number], "a system call is listed twice");
-            (table[number], listed[number]) = (handler, true);
+            (table[number], listed[number]) = (entry, true);
             line += 1;
         }
         family += 1;
@@ -59,22 +81,37 @@ const fn build() -> [Handler; TABLE_LEN] {
     table
 }
 
-/// What the entry looks in: a kernel that traces has every call go through that.
-static CHOSEN: Chosen<[Handler; TABLE_LEN]> = Chosen::new(&TABLE);
+/// What the machine's entry looks in, by numbers below [`TABLE_LEN`]; for others it calls [`unknown`]. A kernel that traces
+/// has every call go through that.
+pub static CHOSEN: Chosen<[Entry; TABLE_LEN]> = Chosen::new(&TABLE);
 
 /// From now on every call is traced.
 pub fn trace() {
-    static TRACED: [Handler; TABLE_LEN] = [super::traced; TABLE_LEN];
+    static TRACED: [Entry; TABLE_LEN] = [traced; TABLE_LEN];
     CHOSEN.choose(&TRACED);
 }
 
-/// What the entry is to make of a number; `None` where the table has no room for it.
-#[inline]
-pub fn entry(number: usize) -> Option<Handler> {
-    CHOSEN.get().get(number).copied()
+/// `--trace`: a line for the call, which therefore is made once only.
+extern "C" fn traced(frame: &mut TrapFrame) -> isize {
+    let call = current::as_call(frame);
+    if let Err(error) = call.need_whole_frame() {
+        return encode(Err(error));
+    }
+    crate::trace::traced(call, of(call.frame.syscall_number()))
 }
 
-/// The call of a number; ENOSYS's where Vigil has none.
-pub fn handler(number: usize) -> Handler {
-    TABLE.get(number).copied().unwrap_or(super::unknown)
+/// Of a number that is no call's.
+pub extern "C" fn unknown(frame: &mut TrapFrame) -> isize {
+    encode(super::unknown(current::as_call(frame)))
+}
+
+/// The call of a number.
+pub fn of(number: usize) -> Entry {
+    TABLE.get(number).copied().unwrap_or(unknown)
+}
+
+/// Makes the call that a frame is of.
+pub fn make(frame: &mut TrapFrame) -> isize {
+    let entry = CHOSEN.get().get(frame.syscall_number()).copied();
+    entry.unwrap_or(unknown)(frame)
 }

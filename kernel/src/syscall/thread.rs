@@ -1,7 +1,7 @@
 //! Threads: clone(2) and what a thread is set up with.
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::mm::user;
 use crate::task::clone::{self, Wish};
 use crate::task::exit;
@@ -12,19 +12,19 @@ use libsyscall::abi::signal::SIGCHLD;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::CLONE, clone),
-    (nr::CLONE3, clone3),
+    line(nr::CLONE, clone),
+    line(nr::CLONE3, clone3),
     #[cfg(target_arch = "x86_64")]
-    (nr::FORK, fork),
+    line(nr::FORK, fork),
     #[cfg(target_arch = "x86_64")]
-    (nr::VFORK, vfork),
-    (nr::UNSHARE, unshare),
-    (nr::EXIT, exit),
-    (nr::GETTID, gettid),
-    (nr::SET_TID_ADDRESS, set_tid_address),
-    (nr::RSEQ, not_here),
+    line(nr::VFORK, vfork),
+    line(nr::UNSHARE, unshare),
+    line(nr::EXIT, exit),
+    line(nr::GETTID, gettid),
+    line(nr::SET_TID_ADDRESS, set_tid_address),
+    line(nr::RSEQ, not_here),
     #[cfg(target_arch = "x86_64")]
-    (nr::ARCH_PRCTL, arch_prctl),
+    line(nr::ARCH_PRCTL, arch_prctl),
 ];
 
 /// Calls that programs probe for and do without: ENOSYS, and nothing to say about it.

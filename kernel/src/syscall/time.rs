@@ -1,7 +1,7 @@
 //! Clocks and sleeps.
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::mm::user;
 use crate::task::table;
 use crate::time;
@@ -14,15 +14,15 @@ use libsyscall::abi::time::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::CLOCK_GETTIME, clock_gettime),
-    (nr::CLOCK_SETTIME, clock_settime),
-    (nr::CLOCK_GETRES, clock_getres),
-    (nr::CLOCK_NANOSLEEP, clock_nanosleep),
-    (nr::NANOSLEEP, nanosleep),
-    (nr::GETTIMEOFDAY, gettimeofday),
-    (nr::TIMES, times),
+    line(nr::CLOCK_GETTIME, clock_gettime),
+    line(nr::CLOCK_SETTIME, clock_settime),
+    line(nr::CLOCK_GETRES, clock_getres),
+    line(nr::CLOCK_NANOSLEEP, clock_nanosleep),
+    line(nr::NANOSLEEP, nanosleep),
+    line(nr::GETTIMEOFDAY, gettimeofday),
+    line(nr::TIMES, times),
     #[cfg(target_arch = "x86_64")]
-    (nr::TIME, time),
+    line(nr::TIME, time),
 ];
 
 /// A struct timespec in user memory as nanoseconds: EFAULT, EINVAL.

@@ -1,7 +1,7 @@
 //! Timers that send signals: setitimer(2), alarm(2), timer_create(2).
 
 use super::Call;
-use super::table::Line;
+use super::table::{Line, line};
 use super::time::{cpu_clock, timespec, timespec_ns, timeval, timeval_ns};
 use crate::mm::{frame, user};
 use crate::task::table;
@@ -14,15 +14,15 @@ use libsyscall::abi::time::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::GETITIMER, getitimer),
-    (nr::SETITIMER, setitimer),
+    line(nr::GETITIMER, getitimer),
+    line(nr::SETITIMER, setitimer),
     #[cfg(target_arch = "x86_64")]
-    (nr::ALARM, alarm),
-    (nr::TIMER_CREATE, timer_create),
-    (nr::TIMER_SETTIME, timer_settime),
-    (nr::TIMER_GETTIME, timer_gettime),
-    (nr::TIMER_GETOVERRUN, timer_getoverrun),
-    (nr::TIMER_DELETE, timer_delete),
+    line(nr::ALARM, alarm),
+    line(nr::TIMER_CREATE, timer_create),
+    line(nr::TIMER_SETTIME, timer_settime),
+    line(nr::TIMER_GETTIME, timer_gettime),
+    line(nr::TIMER_GETOVERRUN, timer_getoverrun),
+    line(nr::TIMER_DELETE, timer_delete),
 ];
 
 /// The interval timer that the first argument names: EINVAL.

@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::path::{Target, start, target};
-use super::table::Line;
+use super::table::{Line, line};
 use crate::fs::access::{self, Credentials};
 use crate::fs::tmpfs::{self, New};
 use crate::fs::walk::{Last, resolve_parent};
@@ -14,20 +14,20 @@ use libsyscall::abi::inotify::IN_MODIFY;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::MKDIRAT, mkdirat),
-    (nr::MKNODAT, mknodat),
-    (nr::SYMLINKAT, symlinkat),
-    (nr::LINKAT, linkat),
-    (nr::UNLINKAT, unlinkat),
-    (nr::RENAMEAT, renameat),
-    (nr::RENAMEAT2, renameat2),
-    (nr::READLINKAT, readlinkat),
-    (nr::GETDENTS64, getdents64),
-    (nr::GETCWD, getcwd),
-    (nr::CHDIR, chdir),
-    (nr::CHROOT, chroot),
-    (nr::FCHDIR, fchdir),
-    (nr::TRUNCATE, truncate),
+    line(nr::MKDIRAT, mkdirat),
+    line(nr::MKNODAT, mknodat),
+    line(nr::SYMLINKAT, symlinkat),
+    line(nr::LINKAT, linkat),
+    line(nr::UNLINKAT, unlinkat),
+    line(nr::RENAMEAT, renameat),
+    line(nr::RENAMEAT2, renameat2),
+    line(nr::READLINKAT, readlinkat),
+    line(nr::GETDENTS64, getdents64),
+    line(nr::GETCWD, getcwd),
+    line(nr::CHDIR, chdir),
+    line(nr::CHROOT, chroot),
+    line(nr::FCHDIR, fchdir),
+    line(nr::TRUNCATE, truncate),
 ];
 
 /// A name to be made or removed: the directory it is in, and the name.

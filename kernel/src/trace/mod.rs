@@ -10,7 +10,8 @@ pub mod wakeups;
 use crate::boot::command_line::parameters;
 use crate::mm::user;
 use crate::println;
-use crate::syscall::{Call, Handler, table};
+use crate::syscall::Call;
+use crate::syscall::table::{self, Entry};
 use alloc::string::String;
 use core::fmt::Write;
 use libsyscall::abi::{Errno, nr};
@@ -23,11 +24,14 @@ pub fn init() {
     wakeups::init();
 }
 
-/// Has `handler` make the call, and prints it. A call that never returns (exit, or one that is killed) is printed when it
+/// Results from here to 0 are errors, errno(3).
+const MIN_ERROR: isize = -4095;
+
+/// Makes a call, and prints it. A call that never returns (exit, or one that is killed) is printed when it
 /// begins.
 #[cold]
 #[inline(never)]
-pub fn traced(call: &mut Call, handler: Handler) -> Result<usize, Errno> {
+pub fn traced(call: &mut Call, entry: Entry) -> isize {
     let number = call.frame.syscall_number();
     let (pid, tid) = (call.thread().process.pid, call.thread().tid());
     let mut line = String::new();
@@ -39,11 +43,15 @@ pub fn traced(call: &mut Call, handler: Handler) -> Result<usize, Errno> {
     }
     if matches!(number, nr::EXIT | nr::EXIT_GROUP) {
         println!("{line}({}) = ?", call.int(0));
-        return handler(call);
+        return entry(&mut call.frame);
     }
     let arguments = [0, 1, 2, 3, 4, 5].map(|n| call.arg(n));
     let before = decode(number, &arguments, None);
-    let result = handler(call);
+    let value = entry(&mut call.frame);
+    let result = match value {
+        MIN_ERROR..0 => Err(Errno(-value as usize)),
+        value => Ok(value as usize),
+    };
     line.push_str(&decode_after(number, &arguments, before, result));
     match result {
         Ok(value) if is_address(number) => println!("{line} = {value:#x}"),
@@ -51,7 +59,7 @@ pub fn traced(call: &mut Call, handler: Handler) -> Result<usize, Errno> {
         Err(error) if error.0 >= 512 => println!("{line} = ? {}", error.name()),
         Err(error) => println!("{line} = -1 {} ({error})", error.name()),
     }
-    result
+    value
 }
 
 /// Calls whose result is an address.

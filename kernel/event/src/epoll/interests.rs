@@ -5,6 +5,7 @@ use crate::slab::Slab;
 use crate::{EventMask, Pollable};
 use alloc::sync::Arc;
 use core::cell::Cell;
+use core::ptr;
 use hashbrown::HashTable;
 use libsyscall::abi::Errno;
 use sync::DirectArc;
@@ -67,31 +68,31 @@ impl Interests {
     /// The interest of a description and descriptor, with its number.
     #[inline]
     pub fn find(&self, watches: &WatchList, fd: i32) -> Option<(u32, &Interest)> {
-        let file = watches.file();
         let primary = watches.primary();
-        if let Some(interest) = self.of(primary, file, fd) {
+        if let Some(interest) = self.of(primary, watches, fd) {
             return Some((primary, interest));
         }
         if self.index.is_empty() {
             return None;
         }
-        self.find_indexed(file, fd)
+        self.find_indexed(watches, fd)
     }
 
     /// Apart, so that who finds by the description saves no registers for it.
     #[inline(never)]
-    fn find_indexed(&self, file: u64, fd: i32) -> Option<(u32, &Interest)> {
+    fn find_indexed(&self, watches: &WatchList, fd: i32) -> Option<(u32, &Interest)> {
+        let hash = hash(watches.file(), fd);
         let number = *self
             .index
-            .find(hash(file, fd), |&number| self.of(number, file, fd).is_some())?;
+            .find(hash, |&number| self.of(number, watches, fd).is_some())?;
         Some((number, self.slab.get(number)?))
     }
 
     /// The interest of a number, if it is that of the description and descriptor.
     #[inline]
-    fn of(&self, number: u32, file: u64, fd: i32) -> Option<&Interest> {
+    fn of(&self, number: u32, watches: &WatchList, fd: i32) -> Option<&Interest> {
         let interest = self.slab.get(number)?;
-        (interest.fd == fd && interest.watches.file() == file).then_some(interest)
+        (interest.fd == fd && ptr::eq(&*interest.watches, watches)).then_some(interest)
     }
 
     /// Room in the index for one more: ENOMEM.

@@ -24,6 +24,7 @@ use crate::{EventMask, Pollable, WaitQueue, Waiter, Woken};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::hint::cold_path;
 use hashbrown::HashTable;
 use interests::{Interest, Interests, Removed, queue_mask};
 use libsyscall::abi::Errno;
@@ -218,12 +219,12 @@ impl Epoll {
 
     /// EPOLL_CTL_MOD. ENOENT; EINVAL where EPOLLEXCLUSIVE is asked for or was.
     pub fn modify(&self, watches: &WatchList, fd: i32, events: EventMask, data: u64) -> Result<(), Errno> {
-        if events.contains(EventMask::EXCLUSIVE) {
-            return Err(Errno::EINVAL);
-        }
-        let interests = self.interests.lock();
-        let (number, interest) = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
         let mask = interest_mask(events);
+        let interests = self.interests.lock();
+        let Some((number, interest)) = interests.find(watches, fd) else {
+            let is_exclusive = mask.contains(EventMask::EXCLUSIVE);
+            return Err(if is_exclusive { Errno::EINVAL } else { Errno::ENOENT });
+        };
         let mut ready = self.ready.lock();
         ready.set_mask(number, mask)?;
         interest.data.set(data);
@@ -234,12 +235,26 @@ impl Epoll {
         }
         // Asked after the masks are set: a change from here on finds the new ones by itself.
         let (ready, ready_now) = self.ask(ready, interest);
-        let is_new = mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.list(ready, number);
+        if mask.difference(EventMask::PRIVATE).intersects(ready_now) {
+            self.list_modified(interests, ready, number, ready_now);
+        }
+        Ok(())
+    }
+
+    /// Apart, so that a change to what is not ready saves no registers for it.
+    #[inline(never)]
+    fn list_modified(
+        &self,
+        interests: SpinGuard<Interests>,
+        ready: SpinGuard<ReadyList>,
+        number: u32,
+        ready_now: EventMask,
+    ) {
+        let is_new = self.list(ready, number);
         drop(interests);
         if is_new {
             self.tell(number, ready_now);
         }
-        Ok(())
     }
 
     /// What is ready of an interest's source now. The ready list's lock, which the caller has, is given up meanwhile where
@@ -253,6 +268,7 @@ impl Epoll {
         if interest.answers_at_once {
             return (ready, interest.source.readiness());
         }
+        cold_path();
         drop(ready);
         let ready_now = interest.source.readiness();
         (self.ready.lock(), ready_now)
@@ -371,33 +387,45 @@ impl Epoll {
         ready.push_last(number)
     }
 
-    /// The ready list has grown by an interest, because of `events`: see [`Epoll::tell_all`].
+    /// The ready list has grown by an interest, because of `events`: one of the threads here hears of it, and those who
+    /// watch this epoll. Whether one here did.
     #[inline]
     fn tell(&self, number: u32, events: EventMask) -> Woken {
-        #[cfg(not(loom))]
-        if trace::is_on() {
-            return trace::through(number, events, || self.tell_all());
-        }
-        let _ = (number, events);
-        self.tell_all()
-    }
-
-    /// One of the threads here hears of it, and those who watch this epoll. Whether one here did.
-    #[inline]
-    fn tell_all(&self) -> Woken {
         fence(Ordering::SeqCst);
         if self.sleepers.is_empty() && self.watchers.is_empty() {
             return Woken::No;
         }
-        self.tell_some()
+        self.tell_some(number, events)
     }
 
     /// Apart, so that who finds nobody saves no registers for it.
     #[inline(never)]
-    fn tell_some(&self) -> Woken {
-        let woken = self.sleepers.wake_behind_fence(EventMask::IN);
-        self.watchers.wake_behind_fence(EventMask::IN);
-        woken
+    fn tell_some(&self, number: u32, events: EventMask) -> Woken {
+        let tell = || {
+            let woken = self.sleepers.wake_behind_fence(EventMask::IN);
+            self.watchers.wake_behind_fence(EventMask::IN);
+            woken
+        };
+        #[cfg(not(loom))]
+        if trace::is_on() {
+            return trace::through(number, events, tell);
+        }
+        let _ = (number, events);
+        tell()
+    }
+
+    /// An exclusive interest counts as told only if a thread here was, by a bit it asked for. What changes both directions at
+    /// once, as a hang-up does, is for all to hear (semantics 92).
+    #[inline(never)]
+    fn tell_exclusively(&self, number: u32, events: EventMask, mask: EventMask) -> Woken {
+        let woken = self.tell(number, events);
+        let in_out = EventMask::IN | EventMask::OUT;
+        let direction = events & in_out;
+        if direction != in_out && mask.contains(direction) {
+            woken
+        } else {
+            Woken::No
+        }
     }
 
     /// The interest of a number, as a wake-up's trace has it: its descriptor's number and what it watches.
@@ -456,19 +484,11 @@ impl Waiter for Epoll {
         };
         self.pending.store(true, Ordering::Relaxed);
         drop(ready);
-        let woken = self.tell(token, events);
-        if !mask.contains(EventMask::EXCLUSIVE) {
-            return Woken::Yes;
+        if mask.contains(EventMask::EXCLUSIVE) {
+            return self.tell_exclusively(token, events, mask);
         }
-        // An exclusive interest counts as told only if a thread here was, by a bit it asked for. What changes both
-        // directions at once, as a hang-up does, is for all to hear (semantics 92).
-        let in_out = EventMask::IN | EventMask::OUT;
-        let direction = events & in_out;
-        if direction != in_out && mask.contains(direction) {
-            woken
-        } else {
-            Woken::No
-        }
+        self.tell(token, events);
+        Woken::Yes
     }
 }
 
@@ -488,13 +508,15 @@ impl Pollable for Epoll {
             let Some(interest) = interests.slab.get(number) else {
                 break;
             };
+            ready.rotate();
             let ready_now;
             (ready, ready_now) = self.ask(ready, interest);
             if ready_now.intersects(mask.difference(EventMask::PRIVATE)) {
+                ready.put_back(number);
                 answer = EventMask::READABLE;
                 break;
             }
-            ready.drop_first();
+            ready.drop_idle(number);
         }
         self.settle(&ready);
         answer

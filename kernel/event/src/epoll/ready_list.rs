@@ -72,11 +72,11 @@ impl ReadyList {
         *self.slot(number) = VACANT;
     }
 
-    /// EPOLL_CTL_MOD: the new mask, which arms a disabled interest again. EINVAL for an exclusive one.
+    /// EPOLL_CTL_MOD: the new mask, which arms a disabled interest again. EINVAL where either mask is an exclusive one.
     #[inline]
     pub fn set_mask(&mut self, number: u32, mask: EventMask) -> Result<(), Errno> {
         let slot = self.slot(number);
-        if slot.mask.contains(EventMask::EXCLUSIVE) {
+        if (slot.mask | mask).contains(EventMask::EXCLUSIVE) {
             return Err(Errno::EINVAL);
         }
         slot.mask = mask;
@@ -137,19 +137,19 @@ impl ReadyList {
         true
     }
 
-    /// Puts an idle interest at the list's start.
-    pub fn push_first(&mut self, number: u32) {
-        if self.push_last(number) {
-            self.first = number;
-        }
+    /// Makes an interest that has just been looked at the first again, wherever it is by now.
+    pub fn put_back(&mut self, number: u32) {
+        self.push_last(number);
+        self.first = number;
     }
 
     /// The first interest and its mask; it stays where it is. From now on the list notices what wake-ups do to it.
     #[inline]
     pub fn look(&mut self) -> Option<(u32, EventMask)> {
-        let slot = self.slots.get(self.first as usize)?;
+        let first = self.first;
+        let mask = self.slots.get(first as usize)?.mask;
         self.missed = false;
-        Some((self.first, slot.mask))
+        Some((first, mask))
     }
 
     /// The first interest becomes the last.
@@ -160,8 +160,8 @@ impl ReadyList {
         }
     }
 
-    /// The first interest had nothing to report: it leaves the list, unless a wake-up has come since [`ReadyList::look`],
-    /// which may have been its own:
+    /// An interest had nothing to report: it leaves the list, unless a wake-up has come since [`ReadyList::look`], which may
+    /// have been its own:
     ///
     /// | harvest | waker |
     /// |---|---|
@@ -170,11 +170,9 @@ impl ReadyList {
     /// | | makes the object ready; the interest is on the list, so nobody is told |
     /// | would take it off, and sleep | |
     #[inline]
-    pub fn drop_first(&mut self) {
-        if self.missed {
-            self.rotate();
-        } else {
-            self.unlink_first();
+    pub fn drop_idle(&mut self, number: u32) {
+        if !self.missed {
+            self.unlink(number);
         }
     }
 

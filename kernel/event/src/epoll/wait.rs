@@ -8,8 +8,8 @@ use libsyscall::abi::Errno;
 use sync::atomic::Ordering;
 
 impl Epoll {
-    /// Delivers up to `max` events, which is not 0: `deliver` gets the mask and the interest's data. How many; an error of
-    /// `deliver` only where it met the first, and the event it did not take is reported again (semantics 51).
+    /// Delivers up to `max` events, which is not 0: `deliver` gets how many came before, the mask and the interest's data. How
+    /// many; an error of `deliver` only where it met the first, and the event it did not take is reported again (semantics 51).
     ///
     /// An edge-triggered or one-shot interest leaves the list before its readiness is asked:
     ///
@@ -22,12 +22,12 @@ impl Epoll {
     ///
     /// The other way round the second wake-up would find it on the list, and the edge be lost with its removal. A
     /// level-triggered one that is ready has to be on the list anyway: it stays, and only its place changes. Where it is not
-    /// ready, a wake-up since it was asked keeps it there ([`ReadyList::drop_first`]).
+    /// ready, a wake-up since it was asked keeps it there ([`ReadyList::drop_idle`]).
     #[inline(always)]
     pub fn harvest(
         &self,
         max: usize,
-        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
+        deliver: &mut impl FnMut(usize, EventMask, u64) -> Result<(), Errno>,
     ) -> Result<usize, Errno> {
         let interests = self.interests.lock();
         let mut ready = self.ready.lock();
@@ -39,6 +39,8 @@ impl Epoll {
             let leaves = mask.intersects(EventMask::ET | EventMask::ONESHOT);
             if leaves {
                 ready.unlink_first();
+            } else {
+                ready.rotate();
             }
             let Some(interest) = interests.slab.get(number) else {
                 break;
@@ -46,22 +48,18 @@ impl Epoll {
             let ready_now;
             (ready, ready_now) = self.ask(ready, interest);
             let events = ready_now & mask.difference(EventMask::PRIVATE);
-            if events.is_empty() {
-                if !leaves {
-                    ready.drop_first();
-                }
-            } else {
-                result = deliver(events, interest.data.get());
+            if !events.is_empty() {
+                result = deliver(delivered, events, interest.data.get());
                 if result.is_err() {
-                    ready.push_first(number);
+                    ready.put_back(number);
                     break;
                 }
                 delivered += 1;
-                if !leaves {
-                    ready.rotate();
-                } else if mask.contains(EventMask::ONESHOT) {
+                if mask.contains(EventMask::ONESHOT) {
                     ready.disable(number);
                 }
+            } else if !leaves {
+                ready.drop_idle(number);
             }
             left -= 1;
             if left == 0 || delivered == max {
@@ -93,22 +91,21 @@ impl Epoll {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// epoll_wait(2): delivers what is ready, or sleeps until something is or the deadline has passed (0: does not). The
-    /// deadline, in nanoseconds, is asked for when nothing is ready: it costs a look at the clock.
+    /// epoll_wait(2): delivers what is ready, or sleeps until something is. Who is to sleep, and the deadline in nanoseconds
+    /// (0: does not), is asked for when nothing is ready: it costs a look at the clock.
     #[inline]
-    pub fn wait<S: Sleeper + 'static>(
+    pub fn wait<'a, S: Sleeper + 'static>(
         &self,
         max: usize,
-        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
-        sleeper: &Arc<S>,
-        deadline_ns: impl FnOnce() -> Option<u64>,
+        mut deliver: impl FnMut(usize, EventMask, u64) -> Result<(), Errno> + Copy,
+        sleeper: impl FnOnce() -> (&'a Arc<S>, Option<u64>),
     ) -> Result<usize, Errno> {
-        let result = match self.attempt(max, deliver) {
-            Some(result) => result,
-            None => match deadline_ns() {
-                Some(0) => Ok(0),
-                deadline_ns => self.sleep(max, deliver, sleeper, deadline_ns),
+        let result = match self.harvest(max, &mut deliver) {
+            Ok(0) => match sleeper() {
+                (_, Some(0)) => Ok(0),
+                (sleeper, deadline_ns) => self.sleep(max, deliver, sleeper, deadline_ns),
             },
+            result => result,
         };
         // One wake-up brought one thread; what it left on the list (level-triggered interests, events past its maximum) is
         // another's to see (semantics 86, 88).
@@ -118,36 +115,22 @@ impl Epoll {
         result
     }
 
-    /// One attempt of a wait; `None` where there was nothing to deliver.
-    #[inline]
-    fn attempt(
-        &self,
-        max: usize,
-        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
-    ) -> Option<Result<usize, Errno>> {
-        if !self.has_ready() {
-            return None;
-        }
-        match self.harvest(max, deliver) {
-            Ok(0) => None,
-            result => Some(result),
-        }
-    }
-
     /// The part of a wait that takes time. Apart, so that what is ready at once pays nothing for it.
     #[inline(never)]
     fn sleep<S: Sleeper + 'static>(
         &self,
         max: usize,
-        deliver: &mut impl FnMut(EventMask, u64) -> Result<(), Errno>,
+        mut deliver: impl FnMut(usize, EventMask, u64) -> Result<(), Errno>,
         sleeper: &Arc<S>,
         deadline_ns: Option<u64>,
     ) -> Result<usize, Errno> {
         let interest = EventMask::IN | EventMask::EXCLUSIVE;
         // `wait` tells the next one where anything is left.
-        match block_on_and_leave(&self.sleepers, interest, sleeper, deadline_ns, || {
-            self.attempt(max, deliver)
-        }) {
+        let attempt = || {
+            let found = self.has_ready().then(|| self.harvest(max, &mut deliver))?;
+            (found != Ok(0)).then_some(found)
+        };
+        match block_on_and_leave(&self.sleepers, interest, sleeper, deadline_ns, attempt) {
             Ok(result) => result,
             Err(Blocked::TimedOut) => Ok(0),
             Err(Blocked::Interrupted) => Err(Errno::EINTR),

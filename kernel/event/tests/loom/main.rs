@@ -112,7 +112,7 @@ fn model(f: impl Fn() + Sync + Send + 'static) {
 }
 
 fn epoll_wait(epoll: &Epoll, thread: &Arc<Thread>) -> usize {
-    epoll.wait(8, &mut |_, _| Ok(()), thread, || None).unwrap()
+    epoll.wait(8, |_, _, _| Ok(()), || (thread, None)).unwrap()
 }
 
 /// Has an epoll watch an object under descriptor 3.

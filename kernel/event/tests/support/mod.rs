@@ -86,7 +86,7 @@ impl File {
 /// What one harvest of at most `max` gives.
 pub fn harvest(epoll: &Epoll, max: usize) -> Vec<(EventMask, u64)> {
     let mut events = Vec::new();
-    let count = epoll.harvest(max, &mut |mask, data| {
+    let count = epoll.harvest(max, &mut |_, mask, data| {
         events.push((mask, data));
         Ok(())
     });

@@ -2,6 +2,7 @@
 
 use super::{cpu, fpu, gic, syscall, uaccess};
 use crate::arch::frame::{FAST, WHOLE};
+use crate::syscall::table;
 use crate::task::thread;
 use crate::trap::{Access, Exception};
 use core::arch::{asm, global_asm};
@@ -257,7 +258,13 @@ global_asm!(
     b.ne 3f
     stp x0, xzr, [sp, #{original_x0}]
     mov x0, sp
-    bl {syscall}
+    cmp w8, #{calls}
+    b.hs 4f
+    adrp x9, {table}
+    ldr x9, [x9, #:lo12:{table}]
+    ldr x9, [x9, w8, uxtw #3]
+    blr x9
+    5:
     mrs x1, tpidr_el1
     ldr x1, [x1, #{current}]
     ldr w1, [x1, #{flags}]
@@ -280,6 +287,9 @@ global_asm!(
     mov x0, sp
     bl {syscall_finish}
     b trap_return
+    4:
+    bl {unknown}
+    b 5b
     3:
     str x0, [sp, #{original_x0}]
     save_kept
@@ -320,7 +330,9 @@ global_asm!(
     full = const offset_of!(TrapFrame, full),
     whole = const WHOLE,
     svc = const CLASS_SVC,
-    syscall = sym syscall::enter,
+    calls = const table::TABLE_LEN,
+    table = sym table::CHOSEN,
+    unknown = sym table::unknown,
     syscall_finish = sym syscall::finish,
     current = const cpu::CURRENT_OFFSET,
     flags = const thread::FLAGS_OFFSET,

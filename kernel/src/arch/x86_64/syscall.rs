@@ -1,8 +1,9 @@
-//! The system-call entry; ends in `crate::syscall::dispatch(&mut TrapFrame)`.
+//! The system-call entry; ends in `crate::syscall::table`.
 
 use super::{cpu, trap};
 use crate::arch::frame::{FAST, WHOLE};
 use crate::arch::trap::TrapFrame;
+use crate::syscall::table;
 use crate::task::thread;
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -31,12 +32,7 @@ pub(super) fn init_cpu() {
     );
 }
 
-/// From the assembler, with the C calling convention.
-extern "C" fn enter(frame: &mut TrapFrame) -> isize {
-    crate::syscall::dispatch(frame)
-}
-
-/// The same where more is to be done; every register is in the frame now.
+/// From the assembler, with the C calling convention: every register is in the frame now.
 extern "C" fn finish(frame: &mut TrapFrame, result: isize) {
     crate::syscall::finish(frame, result);
 }
@@ -65,9 +61,14 @@ global_asm!(
     mov rcx, gs:[{user_stack}]
     mov [rsp + {rsp}], rcx
     mov qword ptr [rsp + {full}], {fast}
+    cmp rax, {calls}
+    jae 3f
+    5:
+    mov rcx, [rip + {table}]
     mov rdi, rsp
-    call {enter}
+    call [rcx + rax * 8]
 
+    6:
     mov rcx, gs:[{current}]
     test dword ptr [rcx + {flags}], {work}
     jnz 2f
@@ -99,6 +100,15 @@ global_asm!(
     mov rdi, rsp
     call {finish}
     jmp trap_return
+
+    // The number is an int.
+    3:
+    mov eax, eax
+    cmp eax, {calls}
+    jb 5b
+    mov rdi, rsp
+    call {unknown}
+    jmp 6b
 "#,
     user_stack = const cpu::USER_STACK_OFFSET,
     frame_base = const cpu::FRAME_BASE_OFFSET,
@@ -126,6 +136,8 @@ global_asm!(
     full = const offset_of!(TrapFrame, full),
     fast = const FAST,
     whole = const WHOLE,
-    enter = sym enter,
+    calls = const table::TABLE_LEN,
+    table = sym table::CHOSEN,
+    unknown = sym table::unknown,
     finish = sym finish,
 );

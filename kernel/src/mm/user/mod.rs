@@ -13,6 +13,7 @@ pub use transfer::{Sink, Source};
 use crate::arch::{PAGE_SIZE, USER_END, uaccess};
 use alloc::vec::Vec;
 use core::hint::cold_path;
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use libsyscall::abi::Errno;
 
@@ -173,6 +174,43 @@ fn write_checked<T: Plain>(address: usize, value: &T) -> bool {
     } else {
         // SAFETY: the value's own bytes are readable, and none is padding.
         unsafe { uaccess::copy_to_user(address, bytes, size_of::<T>()) == 0 }
+    }
+}
+
+/// Room for values in user memory, one after another. Checked once.
+#[derive(Clone, Copy)]
+pub struct Room<T> {
+    address: usize,
+    len: usize,
+    values: PhantomData<T>,
+}
+
+impl<T: Plain> Room<T> {
+    /// For `len` values: EFAULT.
+    #[inline]
+    pub fn new(address: usize, len: usize) -> Result<Room<T>, Errno> {
+        check(address, len.saturating_mul(size_of::<T>()))?;
+        Ok(Room {
+            address,
+            len,
+            values: PhantomData,
+        })
+    }
+
+    /// How many values fit.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes a value to its place: EFAULT, also where it has none.
+    #[inline]
+    pub fn put(&self, index: usize, value: &T) -> Result<(), Errno> {
+        if index < self.len && write_checked(self.address + index * size_of::<T>(), value) {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 }
 

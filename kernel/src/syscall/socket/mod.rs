@@ -6,7 +6,7 @@ mod option;
 
 use super::Call;
 use super::descriptor::install;
-use super::table::Line;
+use super::table::{Line, line};
 use crate::file::OpenFile;
 use crate::mm::user;
 use crate::net;
@@ -19,24 +19,24 @@ use libsyscall::abi::socket::*;
 use libsyscall::abi::{Errno, nr};
 
 pub const CALLS: &[Line] = &[
-    (nr::SOCKET, socket),
-    (nr::SOCKETPAIR, socketpair),
-    (nr::BIND, bind),
-    (nr::LISTEN, listen),
-    (nr::CONNECT, connect),
-    (nr::ACCEPT, accept),
-    (nr::ACCEPT4, accept4),
-    (nr::GETSOCKNAME, getsockname),
-    (nr::GETPEERNAME, getpeername),
-    (nr::SHUTDOWN, shutdown),
-    (nr::SENDTO, message::sendto),
-    (nr::RECVFROM, message::recvfrom),
-    (nr::SENDMSG, message::sendmsg),
-    (nr::RECVMSG, message::recvmsg),
-    (nr::SENDMMSG, message::sendmmsg),
-    (nr::RECVMMSG, message::recvmmsg),
-    (nr::SETSOCKOPT, option::setsockopt),
-    (nr::GETSOCKOPT, option::getsockopt),
+    line(nr::SOCKET, socket),
+    line(nr::SOCKETPAIR, socketpair),
+    line(nr::BIND, bind),
+    line(nr::LISTEN, listen),
+    line(nr::CONNECT, connect),
+    line(nr::ACCEPT, accept),
+    line(nr::ACCEPT4, accept4),
+    line(nr::GETSOCKNAME, getsockname),
+    line(nr::GETPEERNAME, getpeername),
+    line(nr::SHUTDOWN, shutdown),
+    line(nr::SENDTO, message::sendto),
+    line(nr::RECVFROM, message::recvfrom),
+    line(nr::SENDMSG, message::sendmsg),
+    line(nr::RECVMSG, message::recvmsg),
+    line(nr::SENDMMSG, message::sendmmsg),
+    line(nr::RECVMMSG, message::recvmmsg),
+    line(nr::SETSOCKOPT, option::setsockopt),
+    line(nr::GETSOCKOPT, option::getsockopt),
 ];
 
 /// The file of a new socket, by the flags of socket(2) or accept4(2).
