@@ -25,7 +25,7 @@ use libsyscall::abi::Errno;
 pub fn checked<T: PartialOrd + From<i8>>(result: T) -> Result<T, Errno> {
     if result < T::from(0) {
         let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-        Err(Errno(code as usize))
+        Err(Errno::new(code as usize).expect("libc says what went wrong"))
     } else {
         Ok(result)
     }

@@ -242,12 +242,8 @@ impl Fd {
                 libc::SCM_RIGHTS => received.files.extend((0..words).map(|index| Fd(data(index) as i32))),
                 libc::SCM_CREDENTIALS => received.credentials = Some([data(0), data(1), data(2)]),
                 SCM_PIDFD => {
-                    let number = data(0) as i32;
-                    received.process = Some(if number < 0 {
-                        Err(Errno(number.unsigned_abs() as usize))
-                    } else {
-                        Ok(Fd(number))
-                    });
+                    let number = Errno::result(data(0) as i32 as isize);
+                    received.process = Some(number.map(|number| Fd(number as i32)));
                 }
                 other => panic!("control message {other}"),
             }

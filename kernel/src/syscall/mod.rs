@@ -121,7 +121,7 @@ pub fn finish(frame: &mut TrapFrame, result: isize) {
 fn encode(result: Result<usize, Errno>) -> isize {
     match result {
         Ok(value) => value as isize,
-        Err(error) if error.0 < FIRST_INSIDE_ERROR => -(error.0 as isize),
+        Err(error) if error.number() < FIRST_INSIDE_ERROR => -(error.number() as isize),
         Err(error) => leave_unfinished(error),
     }
 }
@@ -130,7 +130,7 @@ fn encode(result: Result<usize, Errno>) -> isize {
 #[cold]
 fn leave_unfinished(error: Errno) -> isize {
     task::with_current(|thread| thread.set_unfinished(error));
-    -(error.0 as isize)
+    -(error.number() as isize)
 }
 
 /// Calls that have been named as missing: a bit each.

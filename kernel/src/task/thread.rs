@@ -323,7 +323,7 @@ impl Thread {
     /// The running thread's system call did not come to its end: it is to be made again, with a whole frame or after a
     /// signal.
     pub fn set_unfinished(&self, error: Errno) {
-        self.unfinished.store(error.0, Relaxed);
+        self.unfinished.store(error.number(), Relaxed);
         self.flags.fetch_or(UNFINISHED, AcqRel);
     }
 
@@ -333,7 +333,7 @@ impl Thread {
             return None;
         }
         self.clear(UNFINISHED);
-        Some(Errno(self.unfinished.load(Relaxed)))
+        Errno::new(self.unfinished.load(Relaxed))
     }
 
     pub fn has_ended(&self) -> bool {

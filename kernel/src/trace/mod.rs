@@ -24,9 +24,6 @@ pub fn init() {
     wakeups::init();
 }
 
-/// Results from here to 0 are errors, errno(3).
-const MIN_ERROR: isize = -4095;
-
 /// Makes a call, and prints it. A call that never returns (exit, or one that is killed) is printed when it
 /// begins.
 #[cold]
@@ -48,15 +45,12 @@ pub fn traced(call: &mut Call, entry: Entry) -> isize {
     let arguments = [0, 1, 2, 3, 4, 5].map(|n| call.arg(n));
     let before = decode(number, &arguments, None);
     let value = entry(&mut call.frame);
-    let result = match value {
-        MIN_ERROR..0 => Err(Errno(-value as usize)),
-        value => Ok(value as usize),
-    };
+    let result = Errno::result(value);
     line.push_str(&decode_after(number, &arguments, before, result));
     match result {
         Ok(value) if is_address(number) => println!("{line} = {value:#x}"),
         Ok(value) => println!("{line} = {}", value as isize),
-        Err(error) if error.0 >= 512 => println!("{line} = ? {}", error.name()),
+        Err(error) if error.number() >= 512 => println!("{line} = ? {}", error.name()),
         Err(error) => println!("{line} = -1 {} ({error})", error.name()),
     }
     value

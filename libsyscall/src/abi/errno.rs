@@ -1,19 +1,49 @@
 //! Error numbers, errno(3). The numbers are those of asm-generic, the same on both machines.
 
+use core::num::NonZero;
+
 /// An error number as the kernel returns it, without its sign. As wide as a register, so that a `Result` of a call is two
-/// registers and never lies in memory.
+/// registers and never lies in memory; and not 0, so that one without a value is one register.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
-pub struct Errno(pub usize);
+pub struct Errno(NonZero<usize>);
+
+impl Errno {
+    /// The highest number: results in `-MAX..0` are errors, errno(3).
+    const MAX: isize = 4095;
+
+    /// The error of a number; 0 is none.
+    #[inline]
+    pub const fn new(number: usize) -> Option<Errno> {
+        match NonZero::new(number) {
+            Some(number) => Some(Errno(number)),
+            None => None,
+        }
+    }
+
+    #[inline]
+    pub const fn number(self) -> usize {
+        self.0.get()
+    }
+
+    /// What a call's result register says.
+    #[inline]
+    pub fn result(register: isize) -> Result<usize, Errno> {
+        match NonZero::new(register.unsigned_abs()) {
+            Some(number) if (-Errno::MAX..0).contains(&register) => Err(Errno(number)),
+            _ => Ok(register as usize),
+        }
+    }
+}
 
 macro_rules! errno {
     ($($name:ident = $number:literal, $text:literal;)*) => {
         impl Errno {
-            $(#[doc = $text] pub const $name: Errno = Errno($number);)*
+            $(#[doc = $text] pub const $name: Errno = Errno::new($number).unwrap();)*
 
             /// The symbol, as strace prints it.
             pub fn name(self) -> &'static str {
-                match self.0 {
+                match self.number() {
                     $($number => stringify!($name),)*
                     _ => "E?",
                 }
@@ -21,7 +51,7 @@ macro_rules! errno {
 
             /// The text, as strerror(3) gives it.
             pub fn text(self) -> &'static str {
-                match self.0 {
+                match self.number() {
                     $($number => $text,)*
                     _ => "Unknown error",
                 }

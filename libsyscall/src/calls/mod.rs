@@ -7,19 +7,6 @@ pub mod process;
 use crate::abi::Errno;
 use crate::arch;
 
-/// The highest error number: results in `-4095..0` are errors, errno(3).
-const MAX_ERRNO: isize = 4095;
-
-/// Turns a result register into a `Result`.
-#[inline]
-pub fn result(value: isize) -> Result<usize, Errno> {
-    if (-MAX_ERRNO..0).contains(&value) {
-        Err(Errno(-value as usize))
-    } else {
-        Ok(value as usize)
-    }
-}
-
 /// Makes a system call with up to six arguments, for calls that have no wrapper and for wrong arguments.
 ///
 /// # Safety
@@ -30,5 +17,5 @@ pub unsafe fn raw<const N: usize>(number: usize, arguments: [usize; N]) -> Resul
     let mut registers = [0; 6];
     registers[..N].copy_from_slice(&arguments);
     // SAFETY: the caller's promise.
-    result(unsafe { arch::syscall(number, registers) })
+    Errno::result(unsafe { arch::syscall(number, registers) })
 }

@@ -45,7 +45,7 @@ fn wait_for(pid: i32) -> std::io::Result<i32> {
         match ended {
             Ok(ended) if ended == pid => return Ok(status),
             Ok(_) => {}
-            Err(error) => return Err(std::io::Error::from_raw_os_error(error.0 as i32)),
+            Err(error) => return Err(std::io::Error::from_raw_os_error(error.number() as i32)),
         }
     }
 }
@@ -59,7 +59,7 @@ fn end_leftovers() -> std::io::Result<()> {
         match checked(unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) }) {
             Ok(_) => {}
             Err(Errno::ECHILD) => return Ok(()),
-            Err(error) => return Err(std::io::Error::from_raw_os_error(error.0 as i32)),
+            Err(error) => return Err(std::io::Error::from_raw_os_error(error.number() as i32)),
         }
     }
 }

@@ -482,7 +482,7 @@ fn listener_that_goes() {
             &mut len,
         );
         checked(result).expect("getsockopt");
-        assert_eq!(Errno(error as usize), Errno::ECONNRESET);
+        assert_eq!(error, Errno::ECONNRESET.number() as i32);
     }
 }
 

@@ -105,9 +105,9 @@ impl Message {
     }
 
     /// What an NLMSG_ERROR says.
-    fn error(&self) -> Errno {
+    fn error(&self) -> Option<Errno> {
         assert_eq!(self.kind, NLMSG_ERROR);
-        Errno(-(u32_at(&self.body, 0) as i32) as usize)
+        Errno::new(-(u32_at(&self.body, 0) as i32) as usize)
     }
 }
 
@@ -365,10 +365,10 @@ fn one_that_is_not_there() {
     let socket = netlink();
     for body in [link_of(123_456, None), link_of(0, Some("nowhere0"))] {
         let answer = ask(&socket, &request(RTM_GETLINK, 0, &body));
-        assert_eq!(answer.error(), Errno::ENODEV);
+        assert_eq!(answer.error(), Some(Errno::ENODEV));
     }
     let answer = ask(&socket, &request(RTM_GETLINK, 0, &link_of(0, None)));
-    assert_eq!(answer.error(), Errno::EINVAL);
+    assert_eq!(answer.error(), Some(Errno::EINVAL));
 }
 
 fn errors_repeat_the_request() {
@@ -387,7 +387,7 @@ fn acknowledgement() {
     let socket = netlink();
     // The types below the first are netlink's own, and ask for nothing.
     let answer = ask(&socket, &request(NLMSG_MIN_TYPE - 1, NLM_F_ACK, &[]));
-    assert_eq!((answer.error(), answer.sequence), (Errno(0), SEQUENCE));
+    assert_eq!((answer.error(), answer.sequence), (None, SEQUENCE));
     assert_eq!(answer.body.len(), 20);
     let bytes = request(NLMSG_MIN_TYPE - 1, 0, &[]);
     assert_eq!(socket.send(&bytes, 0), Ok(bytes.len()));
@@ -400,7 +400,10 @@ fn several_requests_at_once() {
     bytes.extend(request(RTM_GETLINK, 0, &link_of(123_456, None)));
     assert_eq!(socket.send(&bytes, 0), Ok(bytes.len()));
     assert_eq!(receive(&socket).expect("the first answer")[0].kind, RTM_NEWLINK);
-    assert_eq!(receive(&socket).expect("the second answer")[0].error(), Errno::ENODEV);
+    assert_eq!(
+        receive(&socket).expect("the second answer")[0].error(),
+        Some(Errno::ENODEV)
+    );
 }
 
 /// A message that is shorter than it says is passed over.
@@ -412,12 +415,15 @@ fn cut_short() {
         assert_eq!(receive(&socket).err(), Some(Errno::EAGAIN));
     }
     // Of one that is shorter than its structure there is nothing to be known.
-    assert_eq!(ask(&socket, &request(RTM_GETLINK, 0, &[0; 8])).error(), Errno::EINVAL);
+    assert_eq!(
+        ask(&socket, &request(RTM_GETLINK, 0, &[0; 8])).error(),
+        Some(Errno::EINVAL)
+    );
 }
 
 fn unknown_requests() {
     let answer = ask(&netlink(), &request(1002, 0, &[0; 16]));
-    assert_eq!(answer.error(), Errno::EOPNOTSUPP);
+    assert_eq!(answer.error(), Some(Errno::EOPNOTSUPP));
 }
 
 fn an_answer_is_an_edge() {

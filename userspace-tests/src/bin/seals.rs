@@ -60,7 +60,10 @@ fn get(file: &impl AsRawFd) -> Result<c_int, Errno> {
 }
 
 fn code<T>(result: std::io::Result<T>) -> Result<T, Errno> {
-    result.map_err(|error| Errno(error.raw_os_error().expect("an error of the system") as usize))
+    result.map_err(|error| {
+        let code = error.raw_os_error().unwrap_or(0);
+        Errno::new(code as usize).expect("an error of the system")
+    })
 }
 
 fn allocate(file: &File, mode: c_int, offset: usize, len: usize) -> Result<(), Errno> {

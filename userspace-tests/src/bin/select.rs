@@ -453,7 +453,7 @@ fn stopped(call: &str) -> (Result<usize, Errno>, Duration) {
         let start = Instant::now();
         let result = wait();
         let took = start.elapsed().as_micros() as u64;
-        let code = result.map_or_else(|error| error.0 as u64, |_| 0);
+        let code = result.map_or_else(|error| error.number() as u64, |_| 0);
         let told = [code.to_ne_bytes(), took.to_ne_bytes()].concat();
         i32::from(write.write(&told) != Ok(16))
     });
@@ -465,10 +465,7 @@ fn stopped(call: &str) -> (Result<usize, Errno>, Duration) {
     assert_eq!(read.read(&mut told), Ok(16));
     assert_eq!(child.wait(), Status::Exited(0));
     let word = |at: usize| u64::from_ne_bytes(told[at..at + 8].try_into().expect("8 bytes"));
-    let result = match word(0) {
-        0 => Ok(0),
-        code => Err(Errno(code as usize)),
-    };
+    let result = Errno::new(word(0) as usize).map_or(Ok(0), Err);
     (result, Duration::from_micros(word(8)))
 }
 

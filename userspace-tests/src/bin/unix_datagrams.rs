@@ -171,7 +171,7 @@ fn reconnect_loses_messages() {
     one.connect(&names[2]).expect("connect");
     assert_eq!(one.read(&mut [0; 8]), Err(Errno::EAGAIN));
     assert_eq!(epoll.events(), OUT | ERR);
-    assert_eq!(two.option(libc::SO_ERROR), Ok(Errno::ECONNRESET.0 as i32));
+    assert_eq!(two.option(libc::SO_ERROR), Ok(Errno::ECONNRESET.number() as i32));
     assert_eq!(two.option(libc::SO_ERROR), Ok(0));
     assert_eq!(two.write(b"x"), Err(Errno::EPERM));
     drop(three);

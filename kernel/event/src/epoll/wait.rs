@@ -4,6 +4,7 @@ use super::Epoll;
 use crate::block_on::block_on_and_leave;
 use crate::{Blocked, EventMask, Sleeper};
 use alloc::sync::Arc;
+use core::hint::cold_path;
 use libsyscall::abi::Errno;
 use sync::atomic::Ordering;
 
@@ -34,7 +35,6 @@ impl Epoll {
         // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
         let mut left = ready.len();
         let mut delivered = 0;
-        let mut result = Ok(());
         while let Some((number, mask)) = ready.look() {
             let leaves = mask.intersects(EventMask::ET | EventMask::ONESHOT);
             if leaves {
@@ -49,10 +49,11 @@ impl Epoll {
             (ready, ready_now) = self.ask(ready, interest);
             let events = ready_now & mask.difference(EventMask::PRIVATE);
             if !events.is_empty() {
-                result = deliver(delivered, events, interest.data.get());
-                if result.is_err() {
+                if let Err(error) = deliver(delivered, events, interest.data.get()) {
+                    cold_path();
                     ready.put_back(number);
-                    break;
+                    self.settle(&ready);
+                    return if delivered == 0 { Err(error) } else { Ok(delivered) };
                 }
                 delivered += 1;
                 if mask.contains(EventMask::ONESHOT) {
@@ -67,12 +68,7 @@ impl Epoll {
             }
         }
         self.settle(&ready);
-        drop(ready);
-        if delivered == 0 {
-            result.map(|()| 0)
-        } else {
-            Ok(delivered)
-        }
+        Ok(delivered)
     }
 
     /// Whether the ready list has anything on it. An interest that another thread has in hand counts: it may be put back

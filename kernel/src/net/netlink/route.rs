@@ -42,7 +42,7 @@ fn header(request: &Request, port: u32, kind: u16, flags: u16) -> NetlinkHeader 
 fn complain(request: &Request, port: u32, error: Option<Errno>, capped: bool, answer: &mut Answer) {
     let is_whole = error.is_some() && !capped;
     let flags = if is_whole { 0 } else { NLM_F_CAPPED };
-    let code = error.map_or(0, |error| -(error.0 as i32));
+    let code = error.map_or(0, |error| -(error.number() as i32));
     answer.begin(header(request, port, NLMSG_ERROR, flags), &code);
     let shown = if is_whole {
         request.bytes.len()

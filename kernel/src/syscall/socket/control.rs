@@ -182,7 +182,7 @@ fn write_process(call: &Call, writer: &mut Writer, process: Arc<Process>) -> Res
     }
     let (opened, number) = match pidfd::open_process(call.thread(), process) {
         Ok(fd) => (Some(fd), fd),
-        Err(error) => (None, -(error.0 as i32)),
+        Err(error) => (None, -(error.number() as i32)),
     };
     writer
         .put(SOL_SOCKET, SCM_PIDFD, &number.to_ne_bytes())

@@ -243,7 +243,7 @@ pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
     check_domain(common, name)?;
     let options = *common.options.lock();
     let bytes = match name {
-        SO_ERROR => ints([protocol.take_error().map_or(0, |error| error.0 as i32)]),
+        SO_ERROR => ints([protocol.take_error().map_or(0, |error| error.number() as i32)]),
         SO_TYPE => ints([common.kind as i32]),
         SO_DOMAIN => ints([common.domain.into()]),
         SO_PROTOCOL => ints([common.protocol]),

@@ -160,7 +160,7 @@ fn resume_after_handler(frame: &mut TrapFrame, error: Errno, action: &Action) {
     match error {
         Errno::ERESTARTNOINTR => frame.restart_syscall(),
         Errno::ERESTARTSYS if action.flags & SA_RESTART != 0 => frame.restart_syscall(),
-        _ => frame.set_result(-(Errno::EINTR.0 as isize)),
+        _ => frame.set_result(-(Errno::EINTR.number() as isize)),
     }
 }
 

@@ -146,7 +146,7 @@ pub fn of_complaint(complaint: &Complaint) -> Control {
         Ip::V4(_) => (IPPROTO_IP, IP_RECVERR, ORIGIN_ICMP, AF_INET),
         Ip::V6(_) => (IPPROTO_IPV6, IPV6_RECVERR, ORIGIN_ICMP6, AF_INET6),
     };
-    let mut data = (complaint.error.0 as u32).to_ne_bytes().to_vec();
+    let mut data = (complaint.error.number() as u32).to_ne_bytes().to_vec();
     data.extend_from_slice(&[origin, complaint.icmp.0, complaint.icmp.1, 0]);
     // ee_info and ee_data say nothing of this error.
     data.extend_from_slice(&[0; 8]);
