@@ -21,6 +21,7 @@ mod net;
 mod per_user;
 mod pipe;
 mod random;
+mod room;
 mod syscall;
 mod task;
 mod time;

@@ -74,6 +74,12 @@ impl<A> Chunks<A> {
         place
     }
 
+    /// The next search is likely to find this.
+    #[inline]
+    pub fn expect(&self, place: Place) {
+        self.last.set(place);
+    }
+
     /// Whether this is what [`Chunks::ending_after`] looks for.
     #[inline]
     fn is_ending_after(&self, place: Place, address: usize) -> bool {
@@ -104,6 +110,13 @@ impl<A> Chunks<A> {
     #[inline]
     pub fn get_mut(&mut self, place: Place) -> Option<&mut Region<A>> {
         self.chunks.get_mut(place.chunk)?.get_mut(place.index)
+    }
+
+    /// The region at a place and those behind it that lie in the same chunk.
+    #[inline]
+    pub fn rest_of_chunk(&mut self, place: Place) -> &mut [Region<A>] {
+        let chunk = self.chunks.get_mut(place.chunk);
+        chunk.and_then(|chunk| chunk.get_mut(place.index..)).unwrap_or_default()
     }
 
     /// The place before; `None` at the start.
@@ -172,12 +185,13 @@ impl<A> Chunks<A> {
         place
     }
 
-    /// Drops the region at `place`; where the next one is then.
-    pub fn remove(&mut self, place: Place) -> Place {
+    /// Drops `count` regions of one chunk, the first at `place`; where the next one is then.
+    pub fn remove(&mut self, place: Place, count: usize) -> Place {
         let Place { mut chunk, mut index } = place;
-        self.len -= 1;
-        self.chunks[chunk].remove(index);
-        let len = self.chunks[chunk].len();
+        self.len -= count;
+        let regions = &mut self.chunks[chunk];
+        regions.drain(index..index + count);
+        let len = regions.len();
         let next_len = self.chunks.get(chunk + 1).map_or(CHUNK, Vec::len);
         if len == 0 {
             self.chunks.remove(chunk);

@@ -102,14 +102,19 @@ impl<A: Attributes> RegionMap<A> {
 
     /// Whether regions cover every byte of `range`.
     pub fn covers(&self, range: Range<usize>) -> bool {
+        self.covers_with(range, |_| ())
+    }
+
+    /// [`RegionMap::covers`]; every region that shares a byte with the range shows what it is.
+    pub fn covers_with(&self, range: Range<usize>, mut show: impl FnMut(&A)) -> bool {
         let mut reached = range.start;
-        for (region, _) in self.overlapping(range.clone()) {
-            if region.start > reached {
-                return false;
-            }
+        let mut has_hole = false;
+        for (region, attributes) in self.overlapping(range.clone()) {
+            show(attributes);
+            has_hole |= region.start > reached;
             reached = region.end;
         }
-        reached >= range.end
+        !has_hole && reached >= range.end
     }
 
     /// Whether no region shares a byte with `range`.
@@ -145,7 +150,8 @@ impl<A: Attributes> RegionMap<A> {
     }
 
     /// Takes everything in `range` out, splitting what reaches over its borders; each piece is shown to `take`, in order.
-    pub fn remove(&mut self, range: Range<usize>, mut take: impl FnMut(Range<usize>, &mut A)) {
+    /// Where the next region starts.
+    pub fn remove(&mut self, range: Range<usize>, mut take: impl FnMut(Range<usize>, &mut A)) -> Option<usize> {
         let mut place = self.regions.ending_after(range.start);
         if let Some(region) = self.regions.get_mut(place)
             && region.range.start < range.start
@@ -160,25 +166,35 @@ impl<A: Attributes> RegionMap<A> {
                 };
                 let after = self.regions.after(place);
                 self.regions.insert(after, behind);
+                let end = range.end;
                 take(range, &mut attributes);
-                return;
+                return Some(end);
             }
             take(range.start..end, &mut attributes);
             place = self.regions.after(place);
         }
-        while let Some(region) = self.regions.get_mut(place)
-            && region.range.start < range.end
-        {
-            if region.range.end > range.end {
-                let advanced = region.attributes.advanced(range.end - region.range.start);
-                let mut attributes = core::mem::replace(&mut region.attributes, advanced);
-                take(region.range.start..range.end, &mut attributes);
-                region.range.start = range.end;
+        loop {
+            let mut whole = 0;
+            for region in self.regions.rest_of_chunk(place) {
+                if region.range.end > range.end {
+                    break;
+                }
+                take(region.range.clone(), &mut region.attributes);
+                whole += 1;
+            }
+            if whole == 0 {
                 break;
             }
-            take(region.range.clone(), &mut region.attributes);
-            place = self.regions.remove(place);
+            place = self.regions.remove(place, whole);
         }
+        let region = self.regions.get_mut(place)?;
+        if region.range.start < range.end {
+            let advanced = region.attributes.advanced(range.end - region.range.start);
+            let mut attributes = core::mem::replace(&mut region.attributes, advanced);
+            take(region.range.start..range.end, &mut attributes);
+            region.range.start = range.end;
+        }
+        Some(region.range.start)
     }
 
     /// Changes the attributes of everything in `range`, splitting at its borders and joining again. Each piece goes to
@@ -233,21 +249,25 @@ impl<A: Attributes> RegionMap<A> {
     /// The highest vacant range of `len` bytes inside `window`, by its start.
     pub fn gap_below(&self, len: usize, window: Range<usize>) -> Option<usize> {
         let mut top = window.end;
-        let above = self.regions.ending_after(window.end);
-        let mut place = match self.regions.get(above) {
+        let mut above = self.regions.ending_after(window.end);
+        let mut next = match self.regions.get(above) {
             Some(region) if region.range.start < window.end => Some(above),
             _ => self.regions.before(above),
         };
-        while let Some(region) = place.and_then(|place| self.regions.get(place)) {
+        while let Some(place) = next
+            && let Some(region) = self.regions.get(place)
+        {
             let bottom = region.range.end.max(window.start);
             if top >= bottom && top - bottom >= len {
+                self.regions.expect(above);
                 return Some(top - len);
             }
             top = top.min(region.range.start);
             if top <= window.start {
                 return None;
             }
-            place = place.and_then(|place| self.regions.before(place));
+            above = place;
+            next = self.regions.before(place);
         }
         (top >= window.start && top - window.start >= len).then(|| top - len)
     }
@@ -281,7 +301,7 @@ impl<A: Attributes> RegionMap<A> {
             return self.regions.after(place);
         }
         let joined = region.clone();
-        self.regions.remove(place);
+        self.regions.remove(place, 1);
         let before = self.regions.ending_after(joined.range.start - 1);
         if let Some(region) = self.regions.get_mut(before) {
             region.range.end = joined.range.end;

@@ -37,7 +37,7 @@ pub use aarch64::*;
 
 pub mod chosen;
 mod fixups;
-mod frame;
+pub mod frame;
 mod kernel_tables;
 mod page_table;
 mod symbols;

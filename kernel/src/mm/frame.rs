@@ -271,6 +271,7 @@ pub(super) fn take_run(order: usize, need: Need) -> Option<u32> {
     buddy.take(order)
 }
 
+#[inline(never)]
 pub(super) fn give_run(index: u32, order: usize) {
     BUDDY.lock().give(index, order);
 }

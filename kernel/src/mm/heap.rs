@@ -89,6 +89,7 @@ impl Class {
     }
 
     /// A new slab: every object free and linked in order.
+    #[cold]
     fn grow(&mut self, class: usize) -> Option<u32> {
         let order = slab_order(class);
         let slab = frame::take_run(order, Need::Kernel)?;
@@ -113,6 +114,7 @@ impl Class {
         Some(slab)
     }
 
+    #[inline]
     fn allocate(&mut self, class: usize) -> *mut u8 {
         let slab = match self.partial {
             NONE => match self.grow(class) {
@@ -296,17 +298,8 @@ unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let object = match way(layout) {
             Way::Slab(class) => SLABS[class].lock().allocate(class),
-            Way::Arena => ARENAS.lock().allocate(layout),
-            Way::Run { order, pages } if order <= frame::MAX_ORDER => match frame::take_run(order, Need::Refusable) {
-                Some(run) => {
-                    info(run).set(Kind::Run, order);
-                    // A run is a power of two; what the object does not reach goes back at once.
-                    frame::give_range(run + pages as u32, run + (1 << order));
-                    direct(frame::physical_of(run)) as *mut u8
-                }
-                None => ptr::null_mut(),
-            },
-            Way::Run { .. } => ptr::null_mut(),
+            Way::Arena => allocate_in_arena(layout),
+            Way::Run { order, pages } => allocate_run(order, pages),
         };
         if !object.is_null() {
             USED.fetch_add(layout.size(), Ordering::Relaxed);
@@ -323,20 +316,46 @@ unsafe impl GlobalAlloc for KernelHeap {
                     frame::give_run(slab, slab_order(class));
                 }
             }
-            Way::Arena => {
-                // SAFETY: `alloc` never gave a null object.
-                let object = unsafe { NonNull::new_unchecked(object) };
-                let emptied = ARENAS.lock().free(object, layout);
-                if let Some(run) = emptied {
-                    frame::give_run(run, ARENA_ORDER);
-                }
-            }
-            Way::Run { pages, .. } => {
-                let run = frame::index_of(super::physical(object as usize));
-                debug_assert!(info(run).is(Kind::Run));
-                info(run).set(Kind::Used, 0);
-                frame::give_range(run, run + pages as u32);
-            }
+            // SAFETY: `alloc` never gave a null object.
+            Way::Arena => free_in_arena(unsafe { NonNull::new_unchecked(object) }, layout),
+            Way::Run { pages, .. } => free_run(object, pages),
         }
     }
+}
+
+// The two ways of larger objects. Apart, so that those of small ones save no registers for them.
+
+#[inline(never)]
+fn allocate_in_arena(layout: Layout) -> *mut u8 {
+    ARENAS.lock().allocate(layout)
+}
+
+#[inline(never)]
+fn free_in_arena(object: NonNull<u8>, layout: Layout) {
+    let emptied = ARENAS.lock().free(object, layout);
+    if let Some(run) = emptied {
+        frame::give_run(run, ARENA_ORDER);
+    }
+}
+
+#[inline(never)]
+fn allocate_run(order: usize, pages: usize) -> *mut u8 {
+    if order > frame::MAX_ORDER {
+        return ptr::null_mut();
+    }
+    let Some(run) = frame::take_run(order, Need::Refusable) else {
+        return ptr::null_mut();
+    };
+    info(run).set(Kind::Run, order);
+    // A run is a power of two; what the object does not reach goes back at once.
+    frame::give_range(run + pages as u32, run + (1 << order));
+    direct(frame::physical_of(run)) as *mut u8
+}
+
+#[inline(never)]
+fn free_run(object: *mut u8, pages: usize) {
+    let run = frame::index_of(super::physical(object as usize));
+    debug_assert!(info(run).is(Kind::Run));
+    info(run).set(Kind::Used, 0);
+    frame::give_range(run, run + pages as u32);
 }

@@ -1,4 +1,4 @@
-//! Kernel stacks, with an unmapped page below each.
+//! Kernel stacks, with an unmapped page below each and room for FP/SIMD state on top.
 //!
 //! They have an area of their own in the kernel's mappings, cut into slots of a guard page and a stack. A stack that is
 //! given up stays mapped and waits for the next thread; only what exceeds [`CACHED`] is unmapped, because that needs an
@@ -6,12 +6,14 @@
 
 use super::frame::Frame;
 use super::shootdown;
+use crate::arch::context;
 use crate::arch::paging::{self, PageFlags};
 use crate::arch::{KERNEL_MAPPINGS, PAGE_SIZE};
 use alloc::vec::Vec;
 use libsyscall::abi::Errno;
 use sync::SpinLock;
 
+/// The stack and what lies on top of it.
 pub const STACK_SIZE: usize = 32 * 1024;
 const SLOT_SIZE: usize = STACK_SIZE + PAGE_SIZE;
 /// The area lies in the second quarter of the kernel's mappings; devices have the upper half.
@@ -75,12 +77,20 @@ impl KernelStack {
                 return Err(error);
             }
         }
-        Ok(KernelStack { slot })
+        let stack = KernelStack { slot };
+        // SAFETY: just mapped, and nobody's yet.
+        unsafe { stack.state().write_bytes(0, context::state_size()) };
+        Ok(stack)
     }
 
-    /// One past its highest byte; 16-byte aligned.
+    /// One past its highest byte; 64-byte aligned.
     pub fn top(&self) -> usize {
-        bottom(self.slot) + STACK_SIZE
+        bottom(self.slot) + STACK_SIZE - context::state_size()
+    }
+
+    /// Where its thread's FP/SIMD state lies when it is not in the registers: zeroes, or what the last thread's was.
+    pub fn state(&self) -> *mut u8 {
+        self.top() as *mut u8
     }
 
     /// Its lowest byte; the page below is the guard.

@@ -37,10 +37,11 @@ const MAX_PRIORITY: i32 = 99;
 
 /// A thread by number, 0 for the caller.
 fn target(call: &Call, tid: i32) -> Result<Arc<Thread>, Errno> {
+    let caller = call.thread();
     match tid {
-        0 => Ok(call.thread().clone()),
-        tid if tid < 0 => Err(Errno::EINVAL),
-        tid => table::thread(tid).ok_or(Errno::ESRCH),
+        _ if tid == 0 || tid == caller.tid() => Ok(caller.clone()),
+        ..0 => Err(Errno::EINVAL),
+        _ => table::thread(tid).ok_or(Errno::ESRCH),
     }
 }
 

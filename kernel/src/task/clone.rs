@@ -3,6 +3,7 @@
 use super::belongings::Belongings;
 use super::signal::ProcessSignals;
 use super::{Process, Thread, sched, table, wait};
+use crate::arch::frame::OwnRegisters;
 use crate::arch::trap::TrapFrame;
 use crate::file::FdTable;
 use crate::fs::Place;
@@ -47,20 +48,18 @@ pub fn clone(parent: &Arc<Thread>, frame: &TrapFrame, wish: &Wish) -> Result<usi
     {
         return Err(Errno::EINVAL);
     }
-    let mut child_frame = *frame;
-    child_frame.set_result(0);
-    if wish.stack != 0 {
-        child_frame.set_sp(wish.stack);
-    }
-    let tls = has(CLONE_SETTLS).then_some(wish.tls);
+    let own = OwnRegisters {
+        sp: (wish.stack != 0).then_some(wish.stack),
+        tls: has(CLONE_SETTLS).then_some(wish.tls),
+    };
     let belongings = Belongings::inherited(parent, flags)?;
     let child = if has(CLONE_THREAD) {
         let process = parent.process.clone();
-        Thread::user(table::new_id(), process, &child_frame, tls, Some(parent), belongings)?
+        Thread::user(table::new_id(), process, frame, own, Some(parent), belongings)?
     } else {
         let process = new_process(parent, wish)?;
         let pid = process.pid;
-        let child = Thread::user(pid, process, &child_frame, tls, Some(parent), belongings)?;
+        let child = Thread::user(pid, process, frame, own, Some(parent), belongings)?;
         if !has(CLONE_VM) || has(CLONE_VFORK) {
             // sigaltstack(2): a thread that shares memory with its maker starts without one.
             child.signals.set_alternate(parent.signals.alternate());
@@ -163,7 +162,8 @@ pub fn start_first(
     cwd: Place,
 ) -> Result<(), Errno> {
     let belongings = Belongings::new(files, Some(cwd));
-    let thread = Thread::user(process.pid, process.clone(), frame, None, None, belongings)?;
+    let own = OwnRegisters::default();
+    let thread = Thread::user(process.pid, process.clone(), frame, own, None, belongings)?;
     thread.set_name(name);
     process.exit_signal.store(SIGCHLD, Relaxed);
     process.threads().push(thread.clone());

@@ -41,6 +41,7 @@ use super::thread::{KILL, Leaving, RESCHEDULE, Thread};
 use super::{Process, current};
 use crate::arch::{self, MAX_CPUS, cpu, irq};
 use crate::mm::space::AddressSpace;
+use crate::room::Room;
 use crate::time::{now_ns, queue::alarm_by};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -102,8 +103,8 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
 static IDLE: AtomicU32 = AtomicU32::new(0);
 const _: () = assert!(MAX_CPUS <= u32::BITS as usize);
 
-/// Threads that exist: the room every run queue has.
-static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// Every run queue has room for every thread.
+static ROOM: Room = Room::new();
 
 static KERNEL_PROCESS: Once<Arc<Process>> = Once::new();
 
@@ -122,21 +123,16 @@ pub fn init_cpu() {
 
 /// Makes room in every run queue for one more thread, so that waking one never allocates.
 pub(super) fn make_room() -> Result<(), Errno> {
-    let threads = THREADS.fetch_add(1, Relaxed) + 1;
-    for cpu in &CPUS[..cpu::online()] {
-        let mut queue = cpu.queue.lock();
+    ROOM.take(|cpu, threads| {
+        let mut queue = CPUS[cpu].queue.lock();
         let missing = threads.saturating_sub(queue.len());
-        if queue.try_reserve(missing).is_err() {
-            THREADS.fetch_sub(1, Relaxed);
-            return Err(Errno::ENOMEM);
-        }
-    }
-    Ok(())
+        queue.try_reserve(missing)
+    })
 }
 
 /// A thread that [`make_room`] counted is no more.
 pub(super) fn give_room_back() {
-    THREADS.fetch_sub(1, Relaxed);
+    ROOM.give_back();
 }
 
 /// Lets a new thread run, which is owed nothing. The share given is the scheduler's own.

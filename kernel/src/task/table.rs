@@ -8,7 +8,7 @@ use super::{Process, Thread};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 use sync::{SpinGuard, SpinLock};
 
 /// Every process that has not been reaped and every thread that has not ended.
@@ -26,7 +26,8 @@ static TABLE: SpinLock<Table> = SpinLock::new(Table {
 pub const PID_MAX: i32 = 4_194_304;
 /// Numbers below this are not given again after a wrap.
 const RESERVED: i32 = 300;
-static NEXT_ID: AtomicI32 = AtomicI32::new(1);
+/// The next number, were there no end to them.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 /// The first program's; 0 while there is none.
 static FIRST: AtomicI32 = AtomicI32::new(0);
 /// The number given last, for /proc/loadavg.
@@ -40,28 +41,35 @@ pub fn lock() -> SpinGuard<'static, Table> {
 /// A number that no process, thread, process group or session has.
 pub fn new_id() -> i32 {
     loop {
-        let mut id = NEXT_ID.fetch_add(1, Relaxed);
-        if id >= PID_MAX {
-            NEXT_ID.store(RESERVED, Relaxed);
-            id = NEXT_ID.fetch_add(1, Relaxed);
-        }
-        // Only after a wrap can a number be in use; then the walk is worth it.
-        let table = TABLE.lock();
-        let used = table.processes.contains_key(&id)
-            || table.threads.contains_key(&id)
-            || (id < LAST_ID.load(Relaxed) && table.processes.values().any(|p| p.group() == id || p.session() == id));
-        if !used {
+        let number = NEXT.fetch_add(1, Relaxed);
+        let (id, is_used) = match number.checked_sub(PID_MAX as u64) {
+            // Nobody has ever had it.
+            None => (number as i32, false),
+            Some(after) => {
+                let id = RESERVED + (after % (PID_MAX - RESERVED) as u64) as i32;
+                (id, is_used(id))
+            }
+        };
+        if !is_used {
             LAST_ID.store(id, Relaxed);
             return id;
         }
     }
 }
 
+#[cold]
+fn is_used(id: i32) -> bool {
+    let table = TABLE.lock();
+    table.processes.contains_key(&id)
+        || table.threads.contains_key(&id)
+        || table.processes.values().any(|p| p.group() == id || p.session() == id)
+}
+
 /// A number for the first program. An init is process 1. A program by itself is process 2, as if an init had started it: a
 /// program takes 1 as its parent's number for the sign that its parent has ended.
 pub fn first_id(is_init: bool) -> i32 {
     if !is_init {
-        NEXT_ID.fetch_max(2, Relaxed);
+        NEXT.fetch_max(2, Relaxed);
     }
     let id = new_id();
     FIRST.store(id, Relaxed);

@@ -3,6 +3,7 @@
 use super::process::Process;
 use super::thread::Thread;
 use super::{preempt_point, sched, with_current};
+use crate::arch::context;
 use crate::arch::trap::TrapFrame;
 use crate::arch::{self, PAGE_SIZE};
 use crate::file::FdTable;
@@ -186,7 +187,7 @@ fn fp_registers_preserved() -> Result<(), &'static str> {
 fn stack_size_and_guard() -> Result<(), &'static str> {
     let kernel_stack = KernelStack::new().map_err(|_| "no memory for a stack")?;
     check(
-        kernel_stack.top() - kernel_stack.bottom() == STACK_SIZE,
+        kernel_stack.top() + context::state_size() - kernel_stack.bottom() == STACK_SIZE,
         "a stack has another size",
     )?;
     check(kernel_stack.top().is_multiple_of(16), "a stack's top is not aligned")?;

@@ -1,4 +1,4 @@
-//! A thread: its kernel stack, machine state, signals, and how it sleeps.
+//! A thread: its machine state, signals, and how it sleeps.
 //!
 //! Sleeping is parking with a token (`docs/adr/0002`): the word [`Thread::parking`] is empty, notified or parked. `park`
 //! takes a notification or sleeps; `unpark` leaves one or makes the sleeper runnable.
@@ -8,6 +8,7 @@ use super::current::OwnShare;
 use super::signal::{Pending, ThreadSignals};
 use super::{Process, current, sched};
 use crate::arch::context::ArchThread;
+use crate::arch::frame::OwnRegisters;
 use crate::arch::trap::TrapFrame;
 use crate::file::FdTable;
 use crate::mm::stack::KernelStack;
@@ -69,8 +70,6 @@ pub struct Thread {
     tid: AtomicI32,
     pub process: Arc<Process>,
     pub(super) arch: ArchThread,
-    /// What its kernel code runs on; `None` for idle threads, which run on the boot stacks.
-    stack: Option<KernelStack>,
 
     /// [`RESCHEDULE`] and its fellows: the one word tested before user code goes on.
     pub(super) flags: AtomicU32,
@@ -126,7 +125,6 @@ impl Thread {
         tid: i32,
         process: Arc<Process>,
         arch: ArchThread,
-        stack: Option<KernelStack>,
         belongings: Belongings,
         mask: u64,
     ) -> Result<Arc<Thread>, Errno> {
@@ -137,7 +135,6 @@ impl Thread {
             own_share: OwnShare::none(),
             tid: AtomicI32::new(tid),
             arch,
-            stack,
             flags: AtomicU32::new(0),
             parking: AtomicU32::new(EMPTY),
             on_cpu: AtomicBool::new(false),
@@ -170,7 +167,7 @@ impl Thread {
 
     /// The code that runs already on this CPU, as its idle thread.
     pub(super) fn idle(process: &Arc<Process>) -> Result<Arc<Thread>, Errno> {
-        let thread = Thread::build(0, process.clone(), ArchThread::running(), None, Belongings::kernel(), 0)?;
+        let thread = Thread::build(0, process.clone(), ArchThread::running(), Belongings::kernel(), 0)?;
         thread.on_cpu.store(true, Relaxed);
         Ok(thread)
     }
@@ -183,31 +180,24 @@ impl Thread {
     pub fn kernel(work: fn(usize), argument: usize) -> Result<Arc<Thread>, Errno> {
         let stack = KernelStack::new()?;
         let order = Box::new((work, argument));
-        let arch = ArchThread::kernel(stack.top(), enter_kernel_thread, current::hand_over(order))?;
+        let arch = ArchThread::kernel(stack, enter_kernel_thread, current::hand_over(order));
         let process = sched::kernel_process().clone();
-        Thread::build(
-            super::table::new_id(),
-            process,
-            arch,
-            Some(stack),
-            Belongings::kernel(),
-            0,
-        )
+        Thread::build(super::table::new_id(), process, arch, Belongings::kernel(), 0)
     }
 
-    /// A thread that will enter user mode with `frame`. TLS and FP/SIMD state are the running thread's where `inherit`.
+    /// A thread that will enter user mode with `frame`, but for what is its `own`. TLS and FP/SIMD state are those of the
+    /// running thread, where that is given as `inherit`.
     pub fn user(
         tid: i32,
         process: Arc<Process>,
         frame: &TrapFrame,
-        tls: Option<usize>,
+        own: OwnRegisters,
         inherit: Option<&Thread>,
         belongings: Belongings,
     ) -> Result<Arc<Thread>, Errno> {
-        let stack = KernelStack::new()?;
-        let arch = ArchThread::user(stack.top(), frame, tls, inherit.map(|parent| &parent.arch))?;
+        let arch = ArchThread::user(KernelStack::new()?, frame, own, inherit.map(|parent| &parent.arch));
         let mask = inherit.map_or(0, |parent| parent.signals.mask());
-        let thread = Thread::build(tid, process, arch, Some(stack), belongings, mask)?;
+        let thread = Thread::build(tid, process, arch, belongings, mask)?;
         if let Some(parent) = inherit {
             thread.affinity.store(parent.affinity.load(Relaxed), Relaxed);
             thread
@@ -261,8 +251,7 @@ impl Thread {
 
     /// The system call that the running thread is in, or that a sleeping one is.
     pub fn call(&self) -> Option<(usize, [usize; 6])> {
-        let stack = self.stack.as_ref()?;
-        let frame = current::frame_below(stack.top());
+        let frame = current::frame_below(self.arch.stack_top()?);
         Some((frame.syscall_number(), [0, 1, 2, 3, 4, 5].map(|n| frame.argument(n))))
     }
 

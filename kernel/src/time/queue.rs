@@ -17,6 +17,7 @@
 //! So a cancelled timer's `expired` may still be called, once, and must ask its own state whether it means anything.
 
 use crate::arch::{self, MAX_CPUS};
+use crate::room::Room;
 use crate::task::sched;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -62,24 +63,21 @@ static QUEUES: [Queue; MAX_CPUS] = [const {
     }
 }; MAX_CPUS];
 
-/// Timers that exist: the room every heap has.
-static TIMERS: AtomicUsize = AtomicUsize::new(0);
+/// Every heap has room for every timer.
+static ROOM: Room = Room::new();
 
 impl Timer {
     /// ENOMEM where there is no room for one more.
     pub fn new() -> Result<Timer, Errno> {
-        let timers = TIMERS.fetch_add(1, Relaxed) + 1;
-        let timer = Timer {
+        ROOM.take(|cpu, timers| {
+            let mut heap = QUEUES[cpu].heap.lock();
+            let missing = timers.saturating_sub(heap.len());
+            heap.try_reserve(missing)
+        })?;
+        Ok(Timer {
             home: AtomicUsize::new(NOWHERE),
             position: AtomicU32::new(0),
-        };
-        for queue in &QUEUES[..arch::cpu::online()] {
-            let mut heap = queue.heap.lock();
-            let missing = timers.saturating_sub(heap.len());
-            // An error drops `timer`, which takes the count back.
-            heap.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
-        }
-        Ok(timer)
+        })
     }
 
     #[cfg(feature = "ktest")]
@@ -108,7 +106,7 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        TIMERS.fetch_sub(1, Relaxed);
+        ROOM.give_back();
     }
 }
 

@@ -2,28 +2,31 @@
 
 use super::fpu;
 use super::trap::{FRAME_SIZE, TrapFrame};
+use crate::arch::frame::OwnRegisters;
+use crate::mm::stack::KernelStack;
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
-use libsyscall::abi::Errno;
 
-/// The registers a function keeps for its caller, and the stack pointer: 104 bytes.
+/// What [`switch_stacks`] has on the stack, lowest address first: the registers a function keeps for its caller.
 #[derive(Default)]
 #[repr(C)]
 struct Saved {
     x19_to_x30: [usize; 12],
-    sp: usize,
 }
 
-const _: () = assert!(size_of::<Saved>() == 104);
+const _: () = assert!(size_of::<Saved>() == 96);
 
 /// Stack pointer, TLS register, FP/SIMD state. Touched only by the CPU that runs the thread, or, while it does not run,
 /// by the one that switches to it.
 pub struct ArchThread {
-    saved: UnsafeCell<Saved>,
+    sp: UnsafeCell<usize>,
     stack_top: usize,
     /// TPIDR_EL0, which user code writes itself: read back at each switch.
     tls: UnsafeCell<usize>,
     fpu: fpu::Area,
+    /// What its kernel code runs on, and where `fpu` lies, which is dropped before; `None` for idle threads, which run on the
+    /// boot stacks.
+    _stack: Option<KernelStack>,
 }
 
 // SAFETY: see the type's rule.
@@ -32,7 +35,7 @@ unsafe impl Sync for ArchThread {}
 unsafe impl Send for ArchThread {}
 
 unsafe extern "C" {
-    fn switch_registers(from: *mut Saved, to: *const Saved);
+    fn switch_stacks(from: *mut usize, to: usize);
     fn user_thread_start();
     fn kernel_thread_start();
 }
@@ -41,23 +44,22 @@ global_asm!(
     r#"
     .text
     .balign 16
-    switch_registers:
-    stp x19, x20, [x0]
-    stp x21, x22, [x0, #16]
-    stp x23, x24, [x0, #32]
-    stp x25, x26, [x0, #48]
-    stp x27, x28, [x0, #64]
-    stp x29, x30, [x0, #80]
+    switch_stacks:
+    stp x19, x20, [sp, #-96]!
+    stp x21, x22, [sp, #16]
+    stp x23, x24, [sp, #32]
+    stp x25, x26, [sp, #48]
+    stp x27, x28, [sp, #64]
+    stp x29, x30, [sp, #80]
     mov x9, sp
-    str x9, [x0, #96]
-    ldp x19, x20, [x1]
-    ldp x21, x22, [x1, #16]
-    ldp x23, x24, [x1, #32]
-    ldp x25, x26, [x1, #48]
-    ldp x27, x28, [x1, #64]
-    ldp x29, x30, [x1, #80]
-    ldr x9, [x1, #96]
-    mov sp, x9
+    str x9, [x0]
+    mov sp, x1
+    ldp x21, x22, [sp, #16]
+    ldp x23, x24, [sp, #32]
+    ldp x25, x26, [sp, #48]
+    ldp x27, x28, [sp, #64]
+    ldp x29, x30, [sp, #80]
+    ldp x19, x20, [sp], #96
     ret
 
     // A new user thread's first return address: its trap frame is what is on the stack.
@@ -76,10 +78,19 @@ global_asm!(
 );
 
 impl Saved {
-    fn start(at: unsafe extern "C" fn(), sp: usize) -> Saved {
-        let mut saved = Saved { sp, ..Saved::default() };
+    /// Puts what a thread starts with that returns to `at`, with these two in x19 and x20, on its stack below `top`: the
+    /// stack pointer.
+    ///
+    /// # Safety
+    /// The stack is mapped, and nobody uses it yet.
+    unsafe fn start(at: unsafe extern "C" fn(), x19: usize, x20: usize, top: usize) -> usize {
+        let mut saved = Saved::default();
+        saved.x19_to_x30[..2].copy_from_slice(&[x19, x20]);
         saved.x19_to_x30[11] = at as usize;
-        saved
+        let sp = top - size_of::<Saved>();
+        // SAFETY: the caller's promise.
+        unsafe { (sp as *mut Saved).write(saved) };
+        sp
     }
 }
 
@@ -99,47 +110,56 @@ impl ArchThread {
     /// The code that runs already: the boot path, which becomes a CPU's idle thread.
     pub fn running() -> ArchThread {
         ArchThread {
-            saved: UnsafeCell::new(Saved::default()),
+            sp: UnsafeCell::new(0),
             stack_top: 0,
+            _stack: None,
             tls: UnsafeCell::new(0),
             fpu: fpu::Area::none(),
         }
     }
 
-    /// A kernel thread that starts in `entry(argument)` on the stack ending at `stack_top`.
-    pub fn kernel(stack_top: usize, entry: extern "C" fn(usize) -> !, argument: usize) -> Result<ArchThread, Errno> {
-        let mut saved = Saved::start(kernel_thread_start, stack_top);
-        saved.x19_to_x30[0] = entry as usize;
-        saved.x19_to_x30[1] = argument;
-        Ok(ArchThread {
-            saved: UnsafeCell::new(saved),
+    /// A kernel thread that starts in `entry(argument)`.
+    pub fn kernel(stack: KernelStack, entry: extern "C" fn(usize) -> !, argument: usize) -> ArchThread {
+        let stack_top = stack.top();
+        // SAFETY: the new thread's own stack, which nobody uses yet.
+        let sp = unsafe { Saved::start(kernel_thread_start, entry as usize, argument, stack_top) };
+        ArchThread {
+            sp: UnsafeCell::new(sp),
             stack_top,
+            _stack: Some(stack),
             ..ArchThread::running()
-        })
+        }
     }
 
-    /// A thread that first calls `crate::task::thread_entered` on its own stack and then enters user mode with `frame`.
-    /// `tls` replaces the TLS register; FP/SIMD state and the TLS register come from `parent` (the running thread) when
-    /// given, else they are fresh.
-    pub fn user(
-        stack_top: usize,
-        frame: &TrapFrame,
-        tls: Option<usize>,
-        parent: Option<&ArchThread>,
-    ) -> Result<ArchThread, Errno> {
+    /// A thread that first calls `crate::task::thread_entered` on its own stack and then enters user mode with `frame`, but
+    /// for the result, which is 0, and what is its `own`. FP/SIMD state and the TLS register come from `parent` (the running
+    /// thread) when given, else they are fresh.
+    pub fn user(stack: KernelStack, frame: &TrapFrame, own: OwnRegisters, parent: Option<&ArchThread>) -> ArchThread {
         let (inherited, fpu) = match parent {
-            Some(_) => (read_tls(), fpu::copy_of_running()?),
-            None => (0, fpu::Area::fresh()?),
+            Some(parent) => (read_tls(), fpu::copy_of_running(&parent.fpu, &stack)),
+            None => (0, fpu::Area::fresh(&stack)),
         };
+        let stack_top = stack.top();
         let frame_at = stack_top - FRAME_SIZE;
         // SAFETY: the new thread's own stack, which nobody uses yet.
-        unsafe { (frame_at as *mut TrapFrame).write(*frame) };
-        Ok(ArchThread {
-            saved: UnsafeCell::new(Saved::start(user_thread_start, frame_at)),
+        let sp = unsafe {
+            let entry = frame_at as *mut TrapFrame;
+            entry.copy_from_nonoverlapping(frame, 1);
+            (*entry).start_child(own.sp);
+            Saved::start(user_thread_start, 0, 0, frame_at)
+        };
+        ArchThread {
+            sp: UnsafeCell::new(sp),
             stack_top,
-            tls: UnsafeCell::new(tls.unwrap_or(inherited)),
+            _stack: Some(stack),
+            tls: UnsafeCell::new(own.tls.unwrap_or(inherited)),
             fpu,
-        })
+        }
+    }
+
+    /// Where its kernel stack ends; `None` for idle threads.
+    pub fn stack_top(&self) -> Option<usize> {
+        (self.stack_top != 0).then_some(self.stack_top)
     }
 
     /// execve(2): fresh FP/SIMD state and TLS for the running thread.
@@ -147,6 +167,11 @@ impl ArchThread {
         write_tls(0);
         fpu::reset_running();
     }
+}
+
+/// Bytes on top of a kernel stack for FP/SIMD state, a multiple of 64, its alignment.
+pub const fn state_size() -> usize {
+    size_of::<fpu::State>().next_multiple_of(64)
 }
 
 /// Leaves `from`, which is running, and continues `to`; returns when something switches back to `from`. Also moves the
@@ -163,7 +188,7 @@ pub unsafe fn switch(from: &ArchThread, to: &ArchThread) {
         if to.stack_top != 0 {
             write_tls(*to.tls.get());
         }
-        switch_registers(from.saved.get(), to.saved.get());
+        switch_stacks(from.sp.get(), *to.sp.get());
     }
 }
 

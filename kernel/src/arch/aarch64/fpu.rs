@@ -5,11 +5,10 @@
 //! else used goes on without restoring.
 
 use super::cpu;
-use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+use crate::mm::stack::KernelStack;
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use libsyscall::abi::Errno;
 
 /// The registers v0 to v31, then FPSR and FPCR.
 #[derive(Clone, Copy)]
@@ -20,7 +19,7 @@ pub(super) struct State {
     pub fpcr: u32,
 }
 
-/// Where a thread's state is when it is not in the registers.
+/// Where a thread's state is when it is not in the registers: on top of its kernel stack.
 pub(super) struct Area {
     state: UnsafeCell<*mut State>,
     /// The CPU that last held this state in its registers, plus one.
@@ -49,21 +48,18 @@ impl Area {
     }
 
     /// The state a program starts with: all zero.
-    pub fn fresh() -> Result<Area, Errno> {
-        // SAFETY: the layout's size is not 0.
-        Area::holding(unsafe { alloc_zeroed(Layout::new::<State>()) }, 0)
+    pub fn fresh(stack: &KernelStack) -> Area {
+        let area = Area::on(stack);
+        // SAFETY: nobody else's yet.
+        unsafe { area.pointer().write_bytes(0, 1) };
+        area
     }
 
-    /// With memory that was allocated for its state: ENOMEM where there was none.
-    fn holding(memory: *mut u8, eager: u8) -> Result<Area, Errno> {
-        if memory.is_null() {
-            return Err(Errno::ENOMEM);
-        }
-        Ok(Area {
-            state: UnsafeCell::new(memory.cast()),
-            last_cpu: AtomicUsize::new(0),
-            eager: AtomicU8::new(eager),
-        })
+    /// With whatever the stack has on top, of a thread that has `stack` for its own.
+    fn on(stack: &KernelStack) -> Area {
+        let mut area = Area::none();
+        *area.state.get_mut() = stack.state().cast();
+        area
     }
 
     fn pointer(&self) -> *mut State {
@@ -73,15 +69,6 @@ impl Area {
 
     fn address(&self) -> usize {
         self as *const Area as usize
-    }
-}
-
-impl Drop for Area {
-    fn drop(&mut self) {
-        if !self.pointer().is_null() {
-            // SAFETY: allocated with this layout.
-            unsafe { dealloc(self.pointer().cast(), Layout::new::<State>()) };
-        }
     }
 }
 
@@ -230,16 +217,19 @@ pub(super) fn reset_running() {
     });
 }
 
-/// A copy of the running thread's state, for its child.
-pub(super) fn copy_of_running() -> Result<Area, Errno> {
-    let area = running();
-    settle(area);
-    // SAFETY: the layout's size is not 0.
-    let memory = unsafe { alloc(Layout::new::<State>()) };
-    let copy = Area::holding(memory, area.eager.load(Ordering::Relaxed))?;
+/// A copy of the running thread's state, for its child that is to have `stack`.
+pub(super) fn copy_of_running(area: &Area, stack: &KernelStack) -> Area {
+    let copy = Area::on(stack);
+    copy.eager.store(area.eager.load(Ordering::Relaxed), Ordering::Relaxed);
     // SAFETY: the running thread's own, and a new one.
-    unsafe { copy.pointer().copy_from_nonoverlapping(area.pointer(), 1) };
-    Ok(copy)
+    unsafe {
+        if live() {
+            fpu_save(copy.pointer());
+        } else {
+            copy.pointer().copy_from_nonoverlapping(area.pointer(), 1);
+        }
+    }
+    copy
 }
 
 /// The FPE_* code of a floating-point exception, by its syndrome.

@@ -2,10 +2,10 @@
 
 use super::trap::{FRAME_SIZE, TrapFrame};
 use super::{fpu, trap};
-use crate::arch::frame::WHOLE;
+use crate::arch::frame::OwnRegisters;
+use crate::mm::stack::KernelStack;
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
-use libsyscall::abi::Errno;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
@@ -18,6 +18,9 @@ pub struct ArchThread {
     fs: UnsafeCell<u64>,
     gs: UnsafeCell<u64>,
     fpu: fpu::Area,
+    /// What its kernel code runs on, and where `fpu` lies, which is dropped before; `None` for idle threads, which run on the
+    /// boot stacks.
+    _stack: Option<KernelStack>,
 }
 
 // SAFETY: see the type's rule.
@@ -86,14 +89,15 @@ impl ArchThread {
         ArchThread {
             sp: UnsafeCell::new(0),
             stack_top: 0,
+            _stack: None,
             fs: UnsafeCell::new(0),
             gs: UnsafeCell::new(0),
             fpu: fpu::Area::none(),
         }
     }
 
-    /// A kernel thread that starts in `entry(argument)` on the stack ending at `stack_top`.
-    pub fn kernel(stack_top: usize, entry: extern "C" fn(usize) -> !, argument: usize) -> Result<ArchThread, Errno> {
+    /// A kernel thread that starts in `entry(argument)`.
+    pub fn kernel(stack: KernelStack, entry: extern "C" fn(usize) -> !, argument: usize) -> ArchThread {
         let saved = Saved {
             r15: 0,
             r14: 0,
@@ -103,32 +107,29 @@ impl ArchThread {
             rbp: 0,
             rip: kernel_thread_start as *const () as usize,
         };
+        let stack_top = stack.top();
         let sp = stack_top - size_of::<Saved>() - 8;
         // SAFETY: the new thread's own stack, which nobody uses yet.
         unsafe { (sp as *mut Saved).write(saved) };
-        Ok(ArchThread {
+        ArchThread {
             sp: UnsafeCell::new(sp),
             stack_top,
+            _stack: Some(stack),
             ..ArchThread::running()
-        })
+        }
     }
 
-    /// A thread that first calls `crate::task::thread_entered` on its own stack and then enters user mode with `frame`.
-    /// `tls` replaces the TLS register; FP/SIMD state and the TLS register come from `parent` (the running thread) when
-    /// given, else they are fresh.
-    pub fn user(
-        stack_top: usize,
-        frame: &TrapFrame,
-        tls: Option<usize>,
-        parent: Option<&ArchThread>,
-    ) -> Result<ArchThread, Errno> {
+    /// A thread that first calls `crate::task::thread_entered` on its own stack and then enters user mode with `frame`, but
+    /// for the result, which is 0, and what is its `own`. FP/SIMD state and the TLS register come from `parent` (the running
+    /// thread) when given, else they are fresh.
+    pub fn user(stack: KernelStack, frame: &TrapFrame, own: OwnRegisters, parent: Option<&ArchThread>) -> ArchThread {
         let (fs, gs, fpu) = match parent {
             Some(parent) => (
                 FsBase::read().as_u64(),
                 KernelGsBase::read().as_u64(),
-                fpu::copy_of_running(&parent.fpu)?,
+                fpu::copy_of_running(&parent.fpu, &stack),
             ),
-            None => (0, 0, fpu::Area::fresh()?),
+            None => (0, 0, fpu::Area::fresh(&stack)),
         };
         let start = user_thread_start as *const () as usize;
         let saved = Saved {
@@ -140,20 +141,29 @@ impl ArchThread {
             rbp: 0,
             rip: start,
         };
+        let stack_top = stack.top();
         let frame_at = stack_top - FRAME_SIZE;
         let sp = frame_at - size_of::<Saved>();
         // SAFETY: the new thread's own stack, which nobody uses yet.
         unsafe {
-            (frame_at as *mut TrapFrame).write(TrapFrame { full: WHOLE, ..*frame });
+            let entry = frame_at as *mut TrapFrame;
+            entry.copy_from_nonoverlapping(frame, 1);
+            (*entry).start_child(own.sp);
             (sp as *mut Saved).write(saved);
         }
-        Ok(ArchThread {
+        ArchThread {
             sp: UnsafeCell::new(sp),
             stack_top,
-            fs: UnsafeCell::new(tls.map_or(fs, |tls| tls as u64)),
+            _stack: Some(stack),
+            fs: UnsafeCell::new(own.tls.map_or(fs, |tls| tls as u64)),
             gs: UnsafeCell::new(gs),
             fpu,
-        })
+        }
+    }
+
+    /// Where its kernel stack ends; `None` for idle threads.
+    pub fn stack_top(&self) -> Option<usize> {
+        (self.stack_top != 0).then_some(self.stack_top)
     }
 
     /// execve(2): fresh FP/SIMD state and TLS for the running thread.
@@ -171,6 +181,12 @@ impl ArchThread {
     pub fn tls(&self) -> usize {
         FsBase::read().as_u64() as usize
     }
+}
+
+/// Bytes on top of a kernel stack for FP/SIMD state, a multiple of 64, its alignment.
+#[inline]
+pub fn state_size() -> usize {
+    fpu::size().next_multiple_of(64)
 }
 
 /// Leaves `from`, which is running, and continues `to`; returns when something switches back to `from`. Also sets the

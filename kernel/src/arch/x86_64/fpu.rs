@@ -5,11 +5,10 @@
 //! used goes on without restoring.
 
 use super::cpu;
-use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+use crate::mm::stack::KernelStack;
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use libsyscall::abi::Errno;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
@@ -23,9 +22,11 @@ const FRESH_MXCSR: u32 = 0x1f80;
 const MXCSR_OFFSET: usize = 24;
 const XSTATE_BV_OFFSET: usize = 512;
 
-/// Where a thread's state is when it is not in the registers.
+/// Where a thread's state is when it is not in the registers: on top of its kernel stack.
 pub(super) struct Area {
     bytes: UnsafeCell<*mut u8>,
+    /// Bytes of it may come from user memory (sigreturn), also where the machine keeps nothing.
+    is_given: AtomicBool,
     /// The CPU that last held this state in its registers, plus one.
     last_cpu: AtomicUsize,
     /// How many more times a switch restores it without waiting for its first use, see [`EAGER`].
@@ -41,38 +42,29 @@ unsafe impl Send for Area {}
 // SAFETY: as above.
 unsafe impl Sync for Area {}
 
-fn layout() -> Layout {
-    Layout::from_size_align(AREA_SIZE.load(Ordering::Relaxed), 64).expect("a valid layout")
-}
-
 impl Area {
     /// No state at all: kernel threads.
     pub const fn none() -> Area {
         Area {
             bytes: UnsafeCell::new(core::ptr::null_mut()),
+            is_given: AtomicBool::new(false),
             last_cpu: AtomicUsize::new(0),
             eager: AtomicU8::new(0),
         }
     }
 
     /// The state a program starts with.
-    pub fn fresh() -> Result<Area, Errno> {
-        // SAFETY: the layout's size is not 0.
-        let area = Area::holding(unsafe { alloc_zeroed(layout()) }, 0)?;
-        area.set_fresh();
-        Ok(area)
+    pub fn fresh(stack: &KernelStack) -> Area {
+        let area = Area::on(stack);
+        area.reset();
+        area
     }
 
-    /// With memory that was allocated for its bytes: ENOMEM where there was none.
-    fn holding(memory: *mut u8, eager: u8) -> Result<Area, Errno> {
-        if memory.is_null() {
-            return Err(Errno::ENOMEM);
-        }
-        Ok(Area {
-            bytes: UnsafeCell::new(memory),
-            last_cpu: AtomicUsize::new(0),
-            eager: AtomicU8::new(eager),
-        })
+    /// With whatever the stack has on top, of a thread that has `stack` for its own.
+    fn on(stack: &KernelStack) -> Area {
+        let mut area = Area::none();
+        *area.bytes.get_mut() = stack.state();
+        area
     }
 
     /// The bytes of the area; empty for a kernel thread.
@@ -95,14 +87,8 @@ impl Area {
     /// Back to what a program starts with, in memory only.
     fn reset(&self) {
         // SAFETY: the running thread's own area, or one that no thread has yet.
-        unsafe { self.bytes() }.fill(0);
-        self.set_fresh();
-    }
-
-    /// What is not zero in it.
-    fn set_fresh(&self) {
-        // SAFETY: as above.
         let bytes = unsafe { self.bytes() };
+        bytes.fill(0);
         if bytes.len() >= LEGACY_SIZE {
             bytes[..2].copy_from_slice(&FRESH_CONTROL.to_le_bytes());
             bytes[MXCSR_OFFSET..MXCSR_OFFSET + 4].copy_from_slice(&FRESH_MXCSR.to_le_bytes());
@@ -121,10 +107,10 @@ impl Area {
 
 impl Drop for Area {
     fn drop(&mut self) {
-        let bytes = *self.bytes.get_mut();
-        if !bytes.is_null() {
-            // SAFETY: allocated with this layout.
-            unsafe { dealloc(bytes, layout()) };
+        if *self.is_given.get_mut() {
+            // The stack's next thread, which may be of another process, is not to find them.
+            // SAFETY: the thread is no more, and its stack is given back after this.
+            unsafe { self.bytes() }.fill(0);
         }
     }
 }
@@ -247,15 +233,19 @@ fn forget() {
     set_task_switched(true);
 }
 
-/// A copy of the running thread's state, for its child.
-pub(super) fn copy_of_running(area: &Area) -> Result<Area, Errno> {
-    settle(area);
-    // SAFETY: the layout's size is not 0.
-    let memory = unsafe { alloc(layout()) };
-    let copy = Area::holding(memory, area.eager.load(Ordering::Relaxed))?;
-    // SAFETY: the running thread's own area, which is no kernel thread's, and a new one of the same size.
-    unsafe { memory.copy_from_nonoverlapping(*area.bytes.get(), AREA_SIZE.load(Ordering::Relaxed)) };
-    Ok(copy)
+/// A copy of the running thread's state, for its child that is to have `stack`.
+pub(super) fn copy_of_running(area: &Area, stack: &KernelStack) -> Area {
+    let copy = Area::on(stack);
+    copy.eager.store(area.eager.load(Ordering::Relaxed), Ordering::Relaxed);
+    if live() {
+        save(&copy);
+    } else {
+        // SAFETY: the running thread's own area, which is no kernel thread's, and a new one of the same size.
+        unsafe { copy.bytes().copy_from_slice(area.bytes()) };
+        let is_given = area.is_given.load(Ordering::Relaxed);
+        copy.is_given.store(is_given, Ordering::Relaxed);
+    }
+    copy
 }
 
 /// execve(2) and the start of a signal handler: a fresh state for the running thread.
@@ -291,6 +281,7 @@ pub(super) fn get() -> &'static [u8] {
 pub(super) fn put(state: &[u8]) {
     let area = running();
     area.reset();
+    area.is_given.store(true, Ordering::Relaxed);
     // SAFETY: the running thread's own.
     let bytes = unsafe { area.bytes() };
     let len = state.len().min(bytes.len());

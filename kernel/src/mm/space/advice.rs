@@ -16,15 +16,14 @@ impl AddressSpace {
         match advice {
             MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED | MADV_HUGEPAGE | MADV_NOHUGEPAGE
             | MADV_MERGEABLE | MADV_UNMERGEABLE | MADV_DONTDUMP | MADV_DODUMP => {}
-            MADV_DONTNEED | MADV_FREE | MADV_COLD | MADV_PAGEOUT if self.has_locked(&range) => {
-                return Err(Errno::EINVAL);
-            }
+            MADV_COLD | MADV_PAGEOUT if self.has_locked(&range) => return Err(Errno::EINVAL),
             MADV_COLD | MADV_PAGEOUT => {}
+            MADV_DONTNEED => return self.discard(range, false),
+            MADV_DONTNEED_LOCKED => return self.discard(range, true),
             // Freed pages may go at once: the program must expect either content.
-            MADV_DONTNEED | MADV_DONTNEED_LOCKED => self.discard(range.clone()),
             MADV_FREE => {
                 self.every_mapping(&range, |backing| matches!(backing, Backing::Anonymous))?;
-                self.discard(range.clone());
+                return self.discard(range, false);
             }
             MADV_DONTFORK => self.set_on_fork(&range, OnFork::LeaveOut)?,
             MADV_DOFORK | MADV_KEEPONFORK => self.set_on_fork(&range, OnFork::Copy)?,
@@ -85,8 +84,18 @@ impl AddressSpace {
         locked.map(|(range, _)| range.len()).sum()
     }
 
-    fn discard(&self, range: Range<usize>) {
-        self.inner.lock().drop_pages(self, range);
+    /// Gives up the pages of a range. EINVAL where one is locked, unless `locked_too`; ENOMEM for a hole.
+    fn discard(&self, range: Range<usize>, locked_too: bool) -> Result<(), Errno> {
+        let mut inner = self.inner.lock();
+        let mut has_locked = false;
+        let is_covered = inner
+            .regions
+            .covers_with(range.clone(), |mapping| has_locked |= mapping.locked);
+        if has_locked && !locked_too {
+            return Err(Errno::EINVAL);
+        }
+        inner.drop_pages(self, range);
+        if is_covered { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
     /// EINVAL where a mapping in the range has the wrong kind of backing.

@@ -90,8 +90,8 @@ impl AddressSpace {
         // Files are let go after the lock: their last reference may do anything.
         let _removed;
         let mut inner = self.inner.lock();
-        if inner.splits(&range) {
-            inner.admit_regions(1)?;
+        if inner.admit_regions(1).is_err() && inner.splits(&range) {
+            return Err(Errno::ENOMEM);
         }
         _removed = inner.take_out(self, range);
         Ok(())
@@ -304,7 +304,7 @@ impl Inner {
     pub(super) fn take_out(&mut self, space: &AddressSpace, range: Range<usize>) -> Vec<Backing> {
         let mut files = Vec::new();
         let (mut mapped, mut data) = (0, 0);
-        self.regions.remove(range.clone(), |part, mapping| {
+        let next = self.regions.remove(range.clone(), |part, mapping| {
             mapped += part.len();
             if mapping.is_data() {
                 data += part.len();
@@ -315,8 +315,7 @@ impl Inner {
         });
         if range.end >= self.searched_to {
             // The gap there is now ends where the next region starts; above that one nothing has changed.
-            let next = self.regions.next_from(range.end);
-            self.searched_to = next.map_or(self.map_top, |(next, _)| next.start.min(self.map_top));
+            self.searched_to = next.map_or(self.map_top, |next| next.min(self.map_top));
         }
         if mapped != 0 {
             self.mapped -= mapped;
