@@ -35,17 +35,26 @@ fn in_pieces(mut step: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Er
     Ok(total)
 }
 
+/// How a description is read, or written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The access mode, which stays as it is, forbids it.
+    None,
+    /// With an offset, or a name that may be watched.
+    Named,
+    /// By the file alone.
+    Stream,
+}
+
 /// Status flags, offset and the file itself; the registrations of epoll hang on it.
 pub struct OpenFile {
     pub file: DirectArc<dyn File>,
     id: u64,
-    /// [`File::seekable`], whether it is that or has a [`File::place`], and [`File::epoll`]: asked once.
+    /// [`File::seekable`] and [`File::epoll`], asked once.
     seekable: bool,
-    named: bool,
     epoll: Option<Arc<Epoll>>,
-    /// Whether the access mode, which stays as it is, lets it be read and written.
-    readable: bool,
-    writable: bool,
+    reads: Way,
+    writes: Way,
     flags: AtomicU32,
     /// Where read(2) and write(2) go on. Held over the transfer, so that two threads on one description never read the
     /// same bytes.
@@ -60,12 +69,17 @@ impl OpenFile {
     /// `flags`: access mode and status flags of open(2), as F_GETFL gives them back.
     pub fn new(file: Arc<dyn File>, flags: u32) -> Arc<OpenFile> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let named = file.seekable() || file.place().is_some();
+        let way = |is_open| match (is_open, named) {
+            (false, _) => Way::None,
+            (true, true) => Way::Named,
+            (true, false) => Way::Stream,
+        };
         Arc::new(OpenFile {
             seekable: file.seekable(),
-            named: file.seekable() || file.place().is_some(),
             epoll: file.epoll().cloned(),
-            readable: flags & (O_ACCMODE | O_PATH) & !O_RDWR == 0,
-            writable: matches!(flags & (O_ACCMODE | O_PATH), O_WRONLY | O_RDWR),
+            reads: way(flags & (O_ACCMODE | O_PATH) & !O_RDWR == 0),
+            writes: way(matches!(flags & (O_ACCMODE | O_PATH), O_WRONLY | O_RDWR)),
             file: file.into(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             flags: AtomicU32::new(flags & !CREATION),
@@ -132,15 +146,21 @@ impl OpenFile {
     }
 
     /// EBADF where the access mode forbids reading.
-    #[inline]
     pub fn check_readable(&self) -> Result<(), Errno> {
-        if self.readable { Ok(()) } else { Err(Errno::EBADF) }
+        if self.reads == Way::None {
+            Err(Errno::EBADF)
+        } else {
+            Ok(())
+        }
     }
 
     /// EBADF where the access mode forbids writing.
-    #[inline]
     pub fn check_writable(&self) -> Result<(), Errno> {
-        if self.writable { Ok(()) } else { Err(Errno::EBADF) }
+        if self.writes == Way::None {
+            Err(Errno::EBADF)
+        } else {
+            Ok(())
+        }
     }
 
     /// Lets go of a description that a program closes by a descriptor. Where that was the last reference, its file may have
@@ -191,17 +211,17 @@ impl OpenFile {
     /// read(2): EBADF by access mode, then the file's stream or positioned read.
     #[inline]
     pub fn read(&self, to: &mut Sink) -> Result<usize, Errno> {
-        self.check_readable()?;
-        if self.named {
-            self.read_named(to)
-        } else {
+        if self.reads == Way::Stream {
             self.file.read(self, to)
+        } else {
+            self.read_named(to)
         }
     }
 
-    /// Reads at the offset and moves it, or a stream that has a name; who watches the name is told.
+    /// Reads at the offset and moves it, or a stream that has a name, if either may be; who watches the name is told.
     #[inline(never)]
     fn read_named(&self, to: &mut Sink) -> Result<usize, Errno> {
+        self.check_readable()?;
         let count = if self.seekable {
             in_pieces(|| {
                 let mut offset = self.offset.lock();
@@ -237,18 +257,18 @@ impl OpenFile {
     /// write(2), at the end with O_APPEND.
     #[inline]
     pub fn write(&self, from: &mut Source) -> Result<usize, Errno> {
-        self.check_writable()?;
-        if self.named {
-            self.write_named(from)
-        } else {
+        if self.writes == Way::Stream {
             self.file.write(self, from)
+        } else {
+            self.write_named(from)
         }
     }
 
     /// Writes at the offset, or at the end with O_APPEND, and moves it; or to a stream that has a name. Who watches the
-    /// name is told.
+    /// name is told. EBADF where it may not be written.
     #[inline(never)]
     fn write_named(&self, from: &mut Source) -> Result<usize, Errno> {
+        self.check_writable()?;
         let count = if self.seekable {
             in_pieces(|| {
                 let mut offset = self.offset.lock();

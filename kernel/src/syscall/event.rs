@@ -151,8 +151,9 @@ fn wait(
 /// Where a wait's events go, and how many at most: EINVAL, EFAULT.
 #[inline]
 fn events_room(call: &Call) -> Result<Room<EpollEvent>, Errno> {
-    let (address, max) = (call.arg(1), call.int(2));
-    if max <= 0 || max as usize > i32::MAX as usize / size_of::<EpollEvent>() {
+    const LIMIT: usize = i32::MAX as usize / size_of::<EpollEvent>();
+    let (address, max) = (call.arg(1), call.uint(2));
+    if !(1..=LIMIT).contains(&(max as usize)) {
         return Err(Errno::EINVAL);
     }
     Room::new(address, max as usize)

@@ -13,10 +13,26 @@ pub(super) fn init(smap: bool) {
     SMAP.store(smap, Ordering::Relaxed);
 }
 
+/// [`SMAP`], looked at by two instructions: the compiler takes three to load an atomic and to test it.
+#[inline(always)]
+fn has_smap() -> bool {
+    // SAFETY: reads a byte of ours, which is written before there are programs.
+    unsafe {
+        asm!(
+            "cmp byte ptr [rip + {smap}], 0",
+            "jne {on}",
+            smap = sym SMAP,
+            on = label { return true },
+            options(nostack, readonly),
+        );
+    }
+    false
+}
+
 /// Runs `f` with user pages open to the kernel: what the loads and stores of single words are made in.
 #[inline]
 pub fn with_user_pages<R>(f: impl FnOnce() -> R) -> R {
-    let smap = SMAP.load(Ordering::Relaxed);
+    let smap = has_smap();
     if smap {
         // SAFETY: the CPU has SMAP; the flag is dropped again below.
         unsafe { asm!("stac", options(nostack)) };

@@ -38,26 +38,34 @@ impl Pieces {
 pub(super) struct Cursor<'a> {
     /// The next byte.
     pub address: usize,
-    /// Bytes left in the piece at `address`.
+    /// Bytes of user memory left in the piece at `address`; 0 where that is the kernel's own.
     piece: usize,
     /// Bytes left in all pieces.
     pub left: usize,
-    /// `address` is the kernel's own.
-    pub kernel: bool,
     /// The pieces after this one; only an iovec has any.
     rest: Option<&'a mut Pieces>,
+}
+
+/// An address that a copy comes by.
+pub(super) enum At {
+    User(usize),
+    Kernel(usize),
 }
 
 impl<'a> Cursor<'a> {
     #[inline]
     pub fn user(address: usize, len: usize) -> Result<Cursor<'static>, Errno> {
         check(address, len)?;
-        let len = len.min(MAX_RW_COUNT);
+        let len = if len > MAX_RW_COUNT {
+            cold_path();
+            MAX_RW_COUNT
+        } else {
+            len
+        };
         Ok(Cursor {
             address,
             piece: len,
             left: len,
-            kernel: false,
             rest: None,
         })
     }
@@ -66,9 +74,8 @@ impl<'a> Cursor<'a> {
     pub fn kernel(address: usize, len: usize) -> Cursor<'a> {
         Cursor {
             address,
-            piece: len,
+            piece: 0,
             left: len,
-            kernel: true,
             rest: None,
         }
     }
@@ -79,7 +86,6 @@ impl<'a> Cursor<'a> {
             address,
             piece,
             left: pieces.total,
-            kernel: false,
             rest: Some(pieces),
         }
     }
@@ -87,7 +93,7 @@ impl<'a> Cursor<'a> {
     /// Whether the next `len` bytes are user memory in one piece.
     #[inline]
     pub fn has_whole(&self, len: usize) -> bool {
-        !self.kernel && self.piece >= len
+        self.piece >= len
     }
 
     #[inline]
@@ -97,15 +103,15 @@ impl<'a> Cursor<'a> {
         self.left -= len;
     }
 
-    /// Copies up to `len` bytes; `copy(address, offset, len)` gives what it did not copy. How many were copied; EFAULT
-    /// when there were some to copy and not one was.
+    /// Copies up to `len` bytes; `copy(at, offset, len)` gives what it did not copy. How many were copied; EFAULT when there
+    /// were some to copy and not one was.
     #[inline]
-    pub fn advance(&mut self, len: usize, mut copy: impl FnMut(usize, usize, usize) -> usize) -> Result<usize, Errno> {
+    pub fn advance(&mut self, len: usize, mut copy: impl FnMut(At, usize, usize) -> usize) -> Result<usize, Errno> {
         let len = len.min(self.left);
         if len > self.piece {
-            return self.advance_over_pieces(len, copy);
+            return self.advance_elsewhere(len, copy);
         }
-        let missed = copy(self.address, 0, len);
+        let missed = copy(At::User(self.address), 0, len);
         self.step(len - missed);
         if missed == 0 {
             return Ok(len);
@@ -118,12 +124,19 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// [`Cursor::advance`] in the kernel's memory, or over several pieces.
     #[inline(never)]
-    fn advance_over_pieces(
+    fn advance_elsewhere(
         &mut self,
         len: usize,
-        mut copy: impl FnMut(usize, usize, usize) -> usize,
+        mut copy: impl FnMut(At, usize, usize) -> usize,
     ) -> Result<usize, Errno> {
+        if self.piece == 0 && self.rest.is_none() {
+            copy(At::Kernel(self.address), 0, len);
+            self.address += len;
+            self.left -= len;
+            return Ok(len);
+        }
         let mut done = 0;
         while done < len {
             if self.piece == 0 {
@@ -132,7 +145,7 @@ impl<'a> Cursor<'a> {
                 continue;
             }
             let wanted = self.piece.min(len - done);
-            let missed = copy(self.address, done, wanted);
+            let missed = copy(At::User(self.address), done, wanted);
             self.step(wanted - missed);
             done += wanted - missed;
             if missed > 0 {

@@ -10,7 +10,8 @@ mod transfer;
 pub use cursor::Pieces;
 pub use transfer::{Sink, Source};
 
-use crate::arch::{PAGE_SIZE, USER_END, uaccess};
+use crate::arch::uaccess::{self, Faults};
+use crate::arch::{PAGE_SIZE, USER_END};
 use alloc::vec::Vec;
 use core::hint::cold_path;
 use core::marker::PhantomData;
@@ -80,14 +81,14 @@ const fn is_small<T>() -> bool {
     size_of::<T>() <= SMALL && size_of::<T>().is_multiple_of(size_of::<u32>())
 }
 
-/// Copies whole words out of user memory, which is open; whether all could be read. An odd word is the first, as it is of
+/// Copies whole words out of user memory, which is open; what could not be read. An odd word is the first, as it is of
 /// the structure that comes by most often, x86_64's `epoll_event`: each of its fields then is one word.
 ///
 /// # Safety
 /// `to` is writable for `len` bytes, a multiple of four.
 #[inline(always)]
-unsafe fn load_words(address: usize, to: *mut u8, len: usize) -> bool {
-    let mut faults = uaccess::Faults::NONE;
+unsafe fn load_words(address: usize, to: *mut u8, len: usize) -> Faults {
+    let mut faults = Faults::NONE;
     let mut at = len % size_of::<u64>();
     if at > 0 {
         let word = uaccess::load_u32(address, &mut faults);
@@ -100,7 +101,7 @@ unsafe fn load_words(address: usize, to: *mut u8, len: usize) -> bool {
         unsafe { to.add(at).cast::<u64>().write_unaligned(word) };
         at += size_of::<u64>();
     }
-    !faults.any()
+    faults
 }
 
 /// Copies whole words into user memory, which is open; whether all could be written. An odd word is the first, as in
@@ -137,20 +138,19 @@ pub fn read<T: Plain>(address: usize) -> Result<T, Errno> {
 fn read_checked<T: Plain>(address: usize) -> Result<T, Errno> {
     let mut value = MaybeUninit::<T>::uninit();
     let bytes = value.as_mut_ptr().cast::<u8>();
-    let whole = if is_small::<T>() {
+    let fails = if is_small::<T>() {
         // SAFETY: the value's own bytes are writable.
-        uaccess::with_user_pages(|| unsafe { load_words(address, bytes, size_of::<T>()) })
+        uaccess::with_user_pages(|| unsafe { load_words(address, bytes, size_of::<T>()) }).any()
     } else {
         // SAFETY: the value's own bytes are writable.
-        unsafe { uaccess::copy_from_user(bytes, address, size_of::<T>()) == 0 }
+        unsafe { uaccess::copy_from_user(bytes, address, size_of::<T>()) > 0 }
     };
-    if whole {
-        // SAFETY: every byte was written, and any bytes make a `T`.
-        Ok(unsafe { value.assume_init() })
-    } else {
+    if fails {
         cold_path();
-        Err(Errno::EFAULT)
+        return Err(Errno::EFAULT);
     }
+    // SAFETY: every byte was written, and any bytes make a `T`.
+    Ok(unsafe { value.assume_init() })
 }
 
 /// A value into user memory: EFAULT; some of its words may have been written then.

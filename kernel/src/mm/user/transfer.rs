@@ -1,6 +1,6 @@
 //! The two ends of a read or a write.
 
-use super::cursor::{Cursor, Pieces};
+use super::cursor::{At, Cursor, Pieces};
 use super::{Plain, read_checked, write_checked};
 use crate::arch::{PAGE_SIZE, uaccess};
 use crate::mm::direct;
@@ -133,16 +133,17 @@ impl<'a> Sink<'a> {
     /// `source` is readable for `len` bytes.
     #[inline]
     unsafe fn put_raw(&mut self, source: *const u8, len: usize) -> Result<usize, Errno> {
-        let kernel = self.cursor.kernel;
         // SAFETY: the caller's, for every piece of `source`. A kernel cursor walks over the buffer of `Sink::kernel`,
         // borrowed for as long as the sink lives and ours alone.
-        self.cursor.advance(len, |address, offset, piece| unsafe {
-            if kernel {
-                let to = with_exposed_provenance_mut::<u8>(address);
-                to.copy_from_nonoverlapping(source.add(offset), piece);
-                return 0;
+        self.cursor.advance(len, |to, offset, piece| unsafe {
+            match to {
+                At::User(address) => uaccess::copy_to_user(address, source.add(offset), piece),
+                At::Kernel(address) => {
+                    let to = with_exposed_provenance_mut::<u8>(address);
+                    to.copy_from_nonoverlapping(source.add(offset), piece);
+                    0
+                }
             }
-            uaccess::copy_to_user(address, source.add(offset), piece)
         })
     }
 }
@@ -240,16 +241,17 @@ impl<'a> Source<'a> {
     /// `destination` is writable for `len` bytes.
     #[inline]
     unsafe fn get_raw(&mut self, destination: *mut u8, len: usize) -> Result<usize, Errno> {
-        let kernel = self.cursor.kernel;
         // SAFETY: the caller's, for every piece of `destination`. A kernel cursor walks over the slice of
         // `Source::kernel`, borrowed for as long as the source lives.
-        self.cursor.advance(len, |address, offset, piece| unsafe {
-            if kernel {
-                let from = with_exposed_provenance::<u8>(address);
-                destination.add(offset).copy_from_nonoverlapping(from, piece);
-                return 0;
+        self.cursor.advance(len, |from, offset, piece| unsafe {
+            match from {
+                At::User(address) => uaccess::copy_from_user(destination.add(offset), address, piece),
+                At::Kernel(address) => {
+                    let from = with_exposed_provenance::<u8>(address);
+                    destination.add(offset).copy_from_nonoverlapping(from, piece);
+                    0
+                }
             }
-            uaccess::copy_from_user(destination.add(offset), address, piece)
         })
     }
 }
