@@ -86,6 +86,7 @@ impl EventFd {
 }
 
 impl Pollable for EventFd {
+    #[inline]
     fn readiness(&self) -> EventMask {
         match self.count.load(Ordering::Acquire) {
             1..COUNT_MAX => EventMask::IN | EventMask::OUT,
@@ -95,10 +96,12 @@ impl Pollable for EventFd {
         }
     }
 
+    #[inline]
     fn answers_at_once(&self) -> bool {
         true
     }
 
+    #[inline]
     fn wait_queue(&self) -> &WaitQueue {
         &self.queue
     }

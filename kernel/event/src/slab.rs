@@ -38,27 +38,49 @@ impl<T> Slab<T> {
     }
 
     /// ENOMEM where there is no memory for one more.
+    #[inline(always)]
     pub fn insert(&mut self, value: T) -> Result<u32, Errno> {
         let number = self.vacant()?;
-        if number as usize == self.slots.len() {
-            self.slots.push(Slot::Full(value));
-        } else if let Slot::Free(next) = self.slots[number as usize] {
-            self.first_free = next;
-            self.slots[number as usize] = Slot::Full(value);
-        }
-        self.len += 1;
+        self.fill(number, value);
         Ok(number)
     }
 
-    /// The number that the next [`Slab::insert`] gives, with the memory for it.
+    /// A number that is free, with the memory for its value: [`Slab::fill`] takes it.
+    #[inline]
     pub fn vacant(&mut self) -> Result<u32, Errno> {
-        if self.first_free != NONE {
-            return Ok(self.first_free);
+        if self.first_free == NONE {
+            self.grow()?;
         }
-        reserve(&mut self.slots)?;
-        Ok(self.slots.len() as u32)
+        Ok(self.first_free)
     }
 
+    /// Apart, so that who finds a free place saves no registers for it.
+    #[inline(never)]
+    fn grow(&mut self) -> Result<(), Errno> {
+        reserve(&mut self.slots)?;
+        self.first_free = self.slots.len() as u32;
+        self.slots.push(Slot::Free(NONE));
+        Ok(())
+    }
+
+    /// Puts a value under the number that [`Slab::vacant`] has given last.
+    #[inline(always)]
+    pub fn fill(&mut self, number: u32, value: T) -> &mut T {
+        let slot = &mut self.slots[number as usize];
+        let Slot::Free(next) = *slot else {
+            panic!("a vacant number has no value");
+        };
+        // A free place has nothing to drop: the compiler does not see that everywhere.
+        core::mem::forget(core::mem::replace(slot, Slot::Full(value)));
+        self.first_free = next;
+        self.len += 1;
+        match slot {
+            Slot::Full(value) => value,
+            Slot::Free(_) => unreachable!(),
+        }
+    }
+
+    #[inline]
     pub fn remove(&mut self, number: u32) -> Option<T> {
         let slot = self.slots.get_mut(number as usize)?;
         if matches!(slot, Slot::Free(_)) {

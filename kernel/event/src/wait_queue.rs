@@ -44,27 +44,21 @@ impl Entries {
         self.slab.get_mut(number).expect("a linked entry is in the slab")
     }
 
-    fn link(&mut self, number: u32, at_start: bool) {
-        let (previous, next) = if at_start {
-            (NONE, self.first)
-        } else {
-            (self.last, NONE)
-        };
-        let entry = self.entry(number);
-        (entry.previous, entry.next) = (previous, next);
-        self.join(previous, number);
-        self.join(number, next);
+    /// Sets what comes after an entry; after [`NONE`] comes the first of all.
+    #[inline(always)]
+    fn set_next(&mut self, number: u32, next: u32) {
+        match number {
+            NONE => self.first = next,
+            _ => self.entry(number).next = next,
+        }
     }
 
-    /// Makes two entries neighbours; [`NONE`] stands for the queue's end.
-    fn join(&mut self, left: u32, right: u32) {
-        match left {
-            NONE => self.first = right,
-            _ => self.entry(left).next = right,
-        }
-        match right {
-            NONE => self.last = left,
-            _ => self.entry(right).previous = left,
+    /// Sets what comes before an entry; before [`NONE`] comes the last of all.
+    #[inline(always)]
+    fn set_previous(&mut self, number: u32, previous: u32) {
+        match number {
+            NONE => self.last = previous,
+            _ => self.entry(number).previous = previous,
         }
     }
 
@@ -177,16 +171,29 @@ impl WaitQueue {
     /// | asks readiness: nothing yet | reads count: 0, wakes nobody |
     /// | sleeps for ever | |
     pub fn add(&self, waiter: Arc<dyn Waiter>, token: u32, mask: EventMask) -> Result<u32, Errno> {
+        self.enter(waiter, token, mask)
+    }
+
+    /// [`WaitQueue::add`] within its caller, for who does it often.
+    #[inline(always)]
+    pub(crate) fn enter(&self, waiter: Arc<dyn Waiter>, token: u32, mask: EventMask) -> Result<u32, Errno> {
         let mut entries = self.entries.lock();
+        let at_start = self.newest_first || !mask.contains(EventMask::EXCLUSIVE);
+        let (previous, next) = if at_start {
+            (NONE, entries.first)
+        } else {
+            (entries.last, NONE)
+        };
         let number = entries.slab.insert(Entry {
             waiter: waiter.into(),
             token,
             mask,
-            previous: NONE,
-            next: NONE,
+            previous,
+            next,
         })?;
-        entries.link(number, self.newest_first || !mask.contains(EventMask::EXCLUSIVE));
-        self.count.fetch_add(1, Ordering::Relaxed);
+        entries.set_next(previous, number);
+        entries.set_previous(next, number);
+        self.count.store(entries.slab.len() as u32, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         Ok(number)
     }
@@ -201,17 +208,22 @@ impl WaitQueue {
 
     /// Removes a waiter. Once this returns, its `wake` is not called any more on behalf of that entry.
     pub fn remove(&self, number: u32) {
+        self.leave(number);
+    }
+
+    /// [`WaitQueue::remove`] within its caller.
+    #[inline(always)]
+    pub(crate) fn leave(&self, number: u32) {
         let mut entries = self.entries.lock();
-        let Some(entry) = entries.slab.get(number) else {
+        let Some(entry) = entries.slab.remove(number) else {
             return;
         };
-        let (previous, next) = (entry.previous, entry.next);
-        entries.join(previous, next);
-        let waiter = entries.slab.remove(number).map(|entry| entry.waiter);
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        entries.set_next(entry.previous, entry.next);
+        entries.set_previous(entry.next, entry.previous);
+        self.count.store(entries.slab.len() as u32, Ordering::Relaxed);
         drop(entries);
         // The waiter's share is given up without the lock: it may be the last one.
-        drop(waiter);
+        drop(entry);
     }
 
     /// Tells the waiters that `events` may have been added; whether anyone made use of it. An empty mask tells all.

@@ -14,7 +14,7 @@ use super::direct;
 use crate::arch::paging::{self, OutOfFrames};
 use crate::arch::{self, MAX_CPUS, PAGE_SIZE};
 use crate::boot::{BootInfo, Region};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use libsyscall::abi::Errno;
 use spin::Once;
 use sync::SpinLock;
@@ -113,13 +113,16 @@ pub(super) fn physical_of(index: u32) -> u64 {
 /// Free runs by order.
 struct Buddy {
     heads: [u32; ORDERS],
-    free: usize,
 }
 
-static BUDDY: SpinLock<Buddy> = SpinLock::new(Buddy {
-    heads: [NONE; ORDERS],
-    free: 0,
-});
+/// Frames in all free runs. Changed under the buddy lock, and read without.
+static FREE: AtomicUsize = AtomicUsize::new(0);
+
+fn free() -> usize {
+    FREE.load(Ordering::Relaxed)
+}
+
+static BUDDY: SpinLock<Buddy> = SpinLock::new(Buddy { heads: [NONE; ORDERS] });
 
 impl Buddy {
     fn push(&mut self, index: u32, order: usize) {
@@ -157,14 +160,14 @@ impl Buddy {
         for lower in (order..found).rev() {
             self.push(index + (1 << lower), lower);
         }
-        self.free -= 1 << order;
+        FREE.store(free() - (1 << order), Ordering::Relaxed);
         Some(index)
     }
 
     /// Gives a run back and joins it with its buddies as far as they are free. Index 0 is aligned to the largest run, so
     /// a buddy is one bit away.
     fn give(&mut self, mut index: u32, mut order: usize) {
-        self.free += 1 << order;
+        FREE.store(free() + (1 << order), Ordering::Relaxed);
         while order < MAX_ORDER {
             let buddy = index ^ (1 << order);
             let Some(frame) = table().infos.get(buddy as usize) else {
@@ -265,7 +268,7 @@ impl Need {
 /// A run of 2^order frames.
 pub(super) fn take_run(order: usize, need: Need) -> Option<u32> {
     let mut buddy = BUDDY.lock();
-    if buddy.free < need.floor() + (1 << order) {
+    if free() < need.floor() + (1 << order) {
         return None;
     }
     buddy.take(order)
@@ -299,7 +302,7 @@ fn take_one() -> Option<u32> {
 
 fn refill(cache: &mut CacheList) {
     let mut buddy = BUDDY.lock();
-    if buddy.free < table().reserve + (1 << BATCH_ORDER) {
+    if free() < table().reserve + (1 << BATCH_ORDER) {
         return;
     }
     for order in (0..=BATCH_ORDER).rev() {
@@ -335,9 +338,9 @@ fn give_one(index: u32) {
 
 /// Whether a new kernel object may be made for a user's sake. Asked where objects are created (a mapping, a process, an
 /// open file), so that their many small allocations never find the heap empty.
+#[inline]
 pub fn admit() -> Result<(), Errno> {
-    let table = table();
-    if BUDDY.lock().free < table.reserve {
+    if free() < table().reserve {
         return Err(Errno::ENOMEM);
     }
     Ok(())
@@ -476,8 +479,7 @@ pub fn totals() -> (usize, usize) {
         cache.len + cache.zeroed_len
     };
     let cached: usize = CACHES.iter().map(kept).sum();
-    let free = BUDDY.lock().free;
-    (table().total, free + cached)
+    (table().total, free() + cached)
 }
 
 /// Takes over the free RAM: the infos go to the start of the largest region, the rest to the buddy system.

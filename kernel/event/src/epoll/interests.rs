@@ -1,6 +1,7 @@
 //! The interest list: registrations by number, and by what they are of.
 
 use super::WatchList;
+use super::watch_list::PRIMARY;
 use crate::slab::Slab;
 use crate::{EventMask, Pollable};
 use alloc::sync::Arc;
@@ -14,16 +15,16 @@ use sync::DirectArc;
 pub(super) struct Interest {
     /// The description's list; its identity is half of the key.
     pub watches: Arc<WatchList>,
+    /// Its place there. With that of [`PRIMARY`] it is found by the list, and not in the index.
     pub watch: u32,
     pub fd: i32,
-    /// Found by the description's [`WatchList::primary`], and not in the index.
-    pub is_primary: bool,
     pub data: Cell<u64>,
     /// What its entry in the source's wait queue hears of: all that it has asked for at any time.
     pub heard: Cell<EventMask>,
     pub source: DirectArc<dyn Pollable>,
-    /// [`Pollable::answers_at_once`], asked once.
+    /// [`Pollable::answers_at_once`] and whether it has a [`Pollable::as_epoll`], asked once.
     pub answers_at_once: bool,
+    pub is_epoll: bool,
     /// Entry in the source's wait queue.
     pub entry: u32,
 }
@@ -43,7 +44,7 @@ impl Interest {
 /// What the entry of an interest with `mask` listens to: no more than it wants, so that the wake-ups of others end at the
 /// queue, and of that what is about the source.
 pub(super) fn queue_mask(source: &dyn Pollable, mask: EventMask) -> EventMask {
-    (mask & source.told_of()).difference(EventMask::PRIVATE) | (mask & EventMask::EXCLUSIVE)
+    mask & (source.told_of().difference(EventMask::PRIVATE) | EventMask::EXCLUSIVE)
 }
 
 pub(super) struct Interests {
@@ -66,7 +67,7 @@ fn hash_at(slab: &Slab<Interest>, number: u32) -> u64 {
 
 impl Interests {
     /// The interest of a description and descriptor, with its number.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, watches: &WatchList, fd: i32) -> Option<(u32, &Interest)> {
         let primary = watches.primary();
         if let Some(interest) = self.of(primary, watches, fd) {
@@ -109,21 +110,20 @@ impl Interests {
         index.insert_unique(hash_at(slab, number), number, |&number| hash_at(slab, number));
     }
 
-    /// Takes an interest out; what of it is still elsewhere.
+    /// Takes an interest out: the shares that it had.
     #[inline(always)]
-    pub fn remove(&mut self, number: u32) -> Option<Removed> {
-        let interest = self.slab.get(number)?;
-        if interest.is_primary {
-            interest.watches.release_primary();
-        } else {
-            self.leave_index(number, hash(interest.watches.file(), interest.fd));
+    pub fn remove(&mut self, number: u32) -> Option<(Arc<WatchList>, DirectArc<dyn Pollable>)> {
+        let Interest {
+            watches,
+            watch,
+            fd,
+            source,
+            ..
+        } = self.slab.remove(number)?;
+        if watch != PRIMARY {
+            self.leave_index(number, hash(watches.file(), fd));
         }
-        let interest = self.slab.remove(number)?;
-        Some(Removed {
-            watches: interest.watches,
-            watch: interest.watch,
-            source: interest.source,
-        })
+        Some((watches, source))
     }
 
     #[inline(never)]
@@ -132,11 +132,4 @@ impl Interests {
             entry.remove();
         }
     }
-}
-
-/// What was an [`Interest`], and is still in its description's list.
-pub(super) struct Removed {
-    pub watches: Arc<WatchList>,
-    pub watch: u32,
-    pub source: DirectArc<dyn Pollable>,
 }

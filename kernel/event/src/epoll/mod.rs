@@ -17,7 +17,7 @@ mod watch_list;
 pub use budget::Budget;
 pub use watch_list::{Node, WatchList};
 
-use crate::slab::Slab;
+use crate::slab::{NONE, Slab};
 #[cfg(not(loom))]
 use crate::trace;
 use crate::{EventMask, Pollable, WaitQueue, Waiter, Woken};
@@ -26,11 +26,12 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::hint::cold_path;
 use hashbrown::HashTable;
-use interests::{Interest, Interests, Removed, queue_mask};
+use interests::{Interest, Interests, queue_mask};
 use libsyscall::abi::Errno;
 use ready_list::ReadyList;
 use sync::atomic::{AtomicBool, Ordering, fence};
 use sync::{SpinGuard, SpinLock};
+use watch_list::PRIMARY;
 
 /// A registration as fdinfo and the state dump tell of it.
 pub struct Registration<'a> {
@@ -45,7 +46,6 @@ pub struct Registration<'a> {
 
 /// An epoll instance. The open file description of it holds one reference, and each epoll that watches it another.
 pub struct Epoll {
-    me: Weak<Epoll>,
     interests: SpinLock<Interests>,
     /// Whether the ready list has anything, or a thread has an interest of it in hand. Written under the list's lock, and
     /// read without: see [`Epoll::has_ready`].
@@ -57,6 +57,8 @@ pub struct Epoll {
     watchers: WaitQueue,
     /// The epolls that watch this one, as often as they do.
     outer: SpinLock<Vec<Weak<Epoll>>>,
+    /// Whether there are any of those. Written under their lock, and read without.
+    is_nested: AtomicBool,
     /// Of the walks along nested epolls.
     mark: SpinLock<nesting::Mark>,
     /// What its registrations count against.
@@ -94,8 +96,7 @@ impl Epoll {
 
     /// An epoll whose registrations count against what its user may have.
     pub fn with_budget(budget: Arc<Budget>) -> Arc<Epoll> {
-        Arc::new_cyclic(|me| Epoll {
-            me: me.clone(),
+        Arc::new(Epoll {
             interests: SpinLock::new(Interests {
                 slab: Slab::new(),
                 index: HashTable::new(),
@@ -105,6 +106,7 @@ impl Epoll {
             sleepers: WaitQueue::newest_first(),
             watchers: WaitQueue::new(),
             outer: SpinLock::new(Vec::new()),
+            is_nested: AtomicBool::new(false),
             mark: SpinLock::new(nesting::Mark::default()),
             budget,
         })
@@ -112,21 +114,21 @@ impl Epoll {
 
     /// EPOLL_CTL_ADD. EEXIST, ENOMEM, ENOSPC; EINVAL for what EPOLLEXCLUSIVE excludes, and for too many ways of a wake-up;
     /// ELOOP for nesting.
-    pub fn add(&self, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
-        if events.contains(EventMask::EXCLUSIVE)
-            && (target.source.as_epoll().is_some() || !WITH_EXCLUSIVE.contains(events))
-        {
+    #[inline(always)]
+    pub fn add(self: &Arc<Self>, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
+        let is_epoll = target.source.as_epoll().is_some();
+        if events.contains(EventMask::EXCLUSIVE) && (is_epoll || !WITH_EXCLUSIVE.contains(events)) {
             return Err(Errno::EINVAL);
         }
-        if target.source.as_epoll().is_none() && self.outer.lock().is_empty() {
-            self.insert(target, events, data)
-        } else {
-            self.add_nested(target, events, data)
+        if is_epoll || self.is_nested.load(Ordering::Relaxed) {
+            return self.add_nested(target, events, data);
         }
+        self.insert(target, is_epoll, events, data)
     }
 
     /// EPOLL_CTL_ADD of an epoll, or to one that is watched itself.
-    fn add_nested(&self, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
+    #[inline(never)]
+    fn add_nested(self: &Arc<Self>, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
         let source = target.source.clone();
         let inner = source.as_epoll();
         #[cfg(not(loom))]
@@ -137,84 +139,76 @@ impl Epoll {
         if self.interests.lock().find(target.watches, target.fd).is_some() {
             return Err(Errno::EEXIST);
         }
-        let Some(inner) = inner else {
-            nesting::check_paths_of(target.watches, self)?;
-            return self.insert(target, events, data);
-        };
-        inner.gain_outer(self)?;
-        let result = nesting::check_paths_below(inner).and_then(|()| self.insert(target, events, data));
-        if result.is_err() {
+        match inner {
+            None => nesting::check_paths_of(target.watches, self)?,
+            Some(inner) => inner.gain_outer(self)?,
+        }
+        let within_limits = inner.map_or(Ok(()), nesting::check_paths_below);
+        let result = within_limits.and_then(|()| self.insert(target, inner.is_some(), events, data));
+        if let Some(inner) = inner
+            && result.is_err()
+        {
             inner.lose_outer(self);
         }
         result
     }
 
-    /// Registers, then asks: what is ready already is queued like a wake-up (semantics 66).
-    fn insert(&self, target: Target, events: EventMask, data: u64) -> Result<(), Errno> {
-        let watches = target.watches;
+    /// Registers, then asks: what is ready already is queued like a wake-up (semantics 66). The interest is in its slot
+    /// before its source is asked anything, so that little has to be kept over the calls.
+    #[inline(always)]
+    fn insert(self: &Arc<Self>, target: Target, is_epoll: bool, events: EventMask, data: u64) -> Result<(), Errno> {
+        let Target { watches, fd, source } = target;
         let mask = interest_mask(events);
         let mut interests = self.interests.lock();
-        if interests.find(watches, target.fd).is_some() {
+        if interests.find(watches, fd).is_some() {
             return Err(Errno::EEXIST);
         }
-        let charge = self.budget.charge()?;
         let number = interests.slab.vacant()?;
-        let is_primary = watches.claim_primary(number);
-        let registered = self.register(&mut interests, number, is_primary, target, mask, data);
-        if registered.is_err() && is_primary {
-            watches.release_primary();
+        self.ready.lock().insert(number, mask)?;
+        let charge = self.budget.charge()?;
+        let watch = watches.insert(self, number)?;
+        if watch != PRIMARY
+            && let Err(error) = interests.reserve()
+        {
+            watches.remove(watch);
+            return Err(error);
         }
-        let ready_now = registered?;
         charge.keep();
+        let interest = interests.slab.fill(
+            number,
+            Interest {
+                watches: watches.clone(),
+                watch,
+                fd,
+                data: Cell::new(data),
+                heard: Cell::new(mask),
+                source: source.into(),
+                answers_at_once: false,
+                is_epoll,
+                entry: NONE,
+            },
+        );
+        let source = &*interest.source;
+        interest.answers_at_once = source.answers_at_once();
+        let queue_mask = queue_mask(source, mask);
+        match source.wait_queue().enter(self.clone(), number, queue_mask) {
+            Ok(entry) => interest.entry = entry,
+            Err(error) => {
+                self.unlist(number);
+                watches.remove(watch);
+                self.free(interests, number);
+                return Err(error);
+            }
+        }
+        let ready_now = interest.source.readiness();
+        if watch != PRIMARY {
+            interests.enter(number);
+        }
         drop(interests);
         if mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.list(self.ready.lock(), number) {
             self.tell(number, ready_now);
         }
         Ok(())
-    }
-
-    /// Enters an interest under a vacant number everywhere, or nowhere: ENOMEM. What is ready once it is entered.
-    #[inline]
-    fn register(
-        &self,
-        interests: &mut Interests,
-        number: u32,
-        is_primary: bool,
-        target: Target,
-        mask: EventMask,
-        data: u64,
-    ) -> Result<EventMask, Errno> {
-        let Target { watches, fd, source } = target;
-        if !is_primary {
-            interests.reserve()?;
-        }
-        self.ready.lock().insert(number, mask)?;
-        let watch = watches.insert(self.me.clone(), number)?;
-        let me = self.me.upgrade().ok_or(Errno::EBADF)?;
-        let entry = match source.wait_queue().add(me, number, queue_mask(&*source, mask)) {
-            Ok(entry) => entry,
-            Err(error) => {
-                self.unlist(number);
-                watches.remove(watch);
-                return Err(error);
-            }
-        };
-        let ready_now = source.readiness();
-        interests.slab.insert(Interest {
-            watches: watches.clone(),
-            watch,
-            fd,
-            is_primary,
-            data: Cell::new(data),
-            heard: Cell::new(mask),
-            answers_at_once: source.answers_at_once(),
-            source: source.into(),
-            entry,
-        })?;
-        if !is_primary {
-            interests.enter(number);
-        }
-        Ok(ready_now)
     }
 
     /// EPOLL_CTL_MOD. ENOENT; EINVAL where EPOLLEXCLUSIVE is asked for or was.
@@ -276,28 +270,23 @@ impl Epoll {
 
     /// EPOLL_CTL_DEL: ENOENT.
     pub fn remove(&self, watches: &WatchList, fd: i32) -> Result<(), Errno> {
-        let mut interests = self.interests.lock();
-        let (number, _) = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
-        let removed = self.detach(&mut interests, number);
-        drop(interests);
-        self.finish_removal(removed);
+        let interests = self.interests.lock();
+        let (number, interest) = interests.find(watches, fd).ok_or(Errno::ENOENT)?;
+        self.detach(number, interest);
+        self.free(interests, number);
         Ok(())
     }
 
     /// The description `file` has lost its last reference, and this was one of its registrations.
     fn forget(&self, number: u32, file: u64) {
-        let mut interests = self.interests.lock();
+        let interests = self.interests.lock();
         // The number may be another's by now.
-        if interests
-            .slab
-            .get(number)
-            .is_none_or(|interest| interest.watches.file() != file)
+        if let Some(interest) = interests.slab.get(number)
+            && interest.watches.file() == file
         {
-            return;
+            self.detach(number, interest);
+            self.free(interests, number);
         }
-        let removed = self.detach(&mut interests, number);
-        drop(interests);
-        self.finish_removal(removed);
     }
 
     /// The last reference to this epoll's own description has gone: it watches nothing any more.
@@ -312,18 +301,12 @@ impl Epoll {
         drop(interests);
         self.budget.give_back(removed.len());
         for (_, interest) in removed.iter() {
-            interest.source.wait_queue().remove(interest.entry);
-            if interest.is_primary {
-                interest.watches.release_primary();
-            }
-            interest.watches.remove(interest.watch);
-            if let Some(inner) = interest.source.as_epoll() {
-                inner.lose_outer(self);
-            }
+            self.leave(interest);
         }
     }
 
-    /// Takes an interest out of both lists and out of its source's queue, in an order that a wake-up may cross:
+    /// Takes an interest off the ready list and out of its source's queue, in an order that a wake-up may cross; the number
+    /// is the caller's to free:
     ///
     /// | removal | waker (holds the source's queue) |
     /// |---|---|
@@ -332,12 +315,33 @@ impl Epoll {
     /// | leaves the queue (waits for its lock) | |
     /// | the number is free for another | |
     #[inline(always)]
-    fn detach(&self, interests: &mut Interests, number: u32) -> Option<Removed> {
+    fn detach(&self, number: u32, interest: &Interest) {
         self.unlist(number);
-        if let Some(interest) = interests.slab.get(number) {
-            interest.source.wait_queue().remove(interest.entry);
+        self.leave(interest);
+    }
+
+    /// Frees the number of an interest that nothing else has any more. What it had is dropped without locks: destructors
+    /// may run.
+    #[inline(always)]
+    fn free(&self, mut interests: SpinGuard<Interests>, number: u32) {
+        let Some((watches, source)) = interests.remove(number) else {
+            return;
+        };
+        drop(interests);
+        self.budget.give_back(1);
+        drop((watches, source));
+    }
+
+    /// Takes an interest out of the lists of what it watches.
+    #[inline(always)]
+    fn leave(&self, interest: &Interest) {
+        interest.source.wait_queue().leave(interest.entry);
+        interest.watches.remove(interest.watch);
+        if interest.is_epoll
+            && let Some(inner) = interest.source.as_epoll()
+        {
+            inner.lose_outer(self);
         }
-        interests.remove(number)
     }
 
     /// Frees an interest's slot of the ready list; under the interests' lock.
@@ -354,22 +358,11 @@ impl Epoll {
         self.pending.store(!ready.is_empty(), Ordering::Relaxed);
     }
 
-    /// What is left of a removal, without locks: destructors may run.
-    #[inline]
-    fn finish_removal(&self, removed: Option<Removed>) {
-        if let Some(Removed { watches, watch, source }) = removed {
-            self.budget.give_back(1);
-            watches.remove(watch);
-            if let Some(inner) = source.as_epoll() {
-                inner.lose_outer(self);
-            }
-        }
-    }
-
-    fn gain_outer(&self, outer: &Epoll) -> Result<(), Errno> {
+    fn gain_outer(&self, outer: &Arc<Epoll>) -> Result<(), Errno> {
         let mut list = self.outer.lock();
         list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        list.push(outer.me.clone());
+        list.push(Arc::downgrade(outer));
+        self.is_nested.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -378,6 +371,7 @@ impl Epoll {
         if let Some(at) = list.iter().position(|other| core::ptr::eq(other.as_ptr(), outer)) {
             list.swap_remove(at);
         }
+        self.is_nested.store(!list.is_empty(), Ordering::Relaxed);
     }
 
     /// Puts an interest on the ready list; whether it was not there: those who wait know of one that was.

@@ -57,6 +57,7 @@ impl ReadyList {
     }
 
     /// Room for an interest's number, with its mask.
+    #[inline(always)]
     pub fn insert(&mut self, number: u32, mask: EventMask) -> Result<(), Errno> {
         while self.slots.len() <= number as usize {
             slab::reserve(&mut self.slots)?;
@@ -66,10 +67,14 @@ impl ReadyList {
         Ok(())
     }
 
-    /// The interest is gone.
+    /// The interest is gone: its slot is vacant.
+    #[inline]
     pub fn remove(&mut self, number: u32) {
-        self.unlink(number);
-        *self.slot(number) = VACANT;
+        let slot = self.slot(number);
+        slot.mask = EventMask::empty();
+        if slot.next != IDLE {
+            self.unlink(number);
+        }
     }
 
     /// EPOLL_CTL_MOD: the new mask, which arms a disabled interest again. EINVAL where either mask is an exclusive one.

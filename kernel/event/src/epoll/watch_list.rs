@@ -2,14 +2,24 @@
 
 use super::Epoll;
 use crate::slab::{NONE, Slab};
-use alloc::sync::Weak;
+use alloc::sync::Arc;
 use libsyscall::abi::Errno;
 use sync::SpinLock;
 use sync::atomic::{AtomicU32, Ordering};
 
+/// The place of a registration that is found by [`WatchList::primary`].
+pub(super) const PRIMARY: u32 = NONE;
+
 struct Watch {
-    epoll: Weak<Epoll>,
+    epoll: Arc<Epoll>,
     interest: u32,
+}
+
+#[derive(Default)]
+struct Watches {
+    /// The epoll of the registration whose number is [`WatchList::primary`].
+    primary: Option<Arc<Epoll>>,
+    others: Slab<Watch>,
 }
 
 /// Belongs to one open file description; shared with the interests registered through it.
@@ -19,9 +29,9 @@ pub struct WatchList {
     /// What fstat(2) says of the file, for fdinfo.
     node: Node,
     /// The number of one registration, in whichever epoll it is: most descriptions have no other, and that epoll finds it
-    /// here. [`NONE`] where no registration has the place.
+    /// here. [`NONE`] where no registration has the place. Written under the lock of the rest.
     primary: AtomicU32,
-    watches: SpinLock<Slab<Watch>>,
+    watches: SpinLock<Watches>,
 }
 
 /// A file's inode number and device, as fstat(2) gives them.
@@ -41,7 +51,7 @@ impl WatchList {
             file,
             node,
             primary: AtomicU32::new(NONE),
-            watches: SpinLock::new(Slab::new()),
+            watches: SpinLock::new(Watches::default()),
         }
     }
 
@@ -53,51 +63,58 @@ impl WatchList {
         self.file
     }
 
-    /// A registration's number to look under first. Another epoll's may be any interest's here, or nobody's.
+    /// A registration's number to look under first. Another epoll's may be any interest's here, or nobody's: an epoll makes
+    /// its registrations, removes them and looks for them under its interests' lock, which orders this for its own.
     #[inline]
     pub(super) fn primary(&self) -> u32 {
         self.primary.load(Ordering::Relaxed)
     }
 
-    /// Takes the place of [`WatchList::primary`] for a registration; whether it was free. An epoll takes it, gives it up
-    /// and looks for its own registrations under its interests' lock, which orders these for all that it relies on.
-    pub(super) fn claim_primary(&self, number: u32) -> bool {
-        self.primary
-            .compare_exchange(NONE, number, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    pub(super) fn release_primary(&self) {
-        self.primary.store(NONE, Ordering::Relaxed);
-    }
-
-    pub(super) fn insert(&self, epoll: Weak<Epoll>, interest: u32) -> Result<u32, Errno> {
-        self.watches.lock().insert(Watch { epoll, interest })
+    /// Enters a registration: its place here, [`PRIMARY`] where no other has that. ENOMEM.
+    #[inline(always)]
+    pub(super) fn insert(&self, epoll: &Arc<Epoll>, interest: u32) -> Result<u32, Errno> {
+        let mut watches = self.watches.lock();
+        let epoll = epoll.clone();
+        if watches.primary.is_some() {
+            return watches.others.insert(Watch { epoll, interest });
+        }
+        watches.primary = Some(epoll);
+        self.primary.store(interest, Ordering::Relaxed);
+        Ok(PRIMARY)
     }
 
     /// Calls `f` with each epoll that watches the description, as often as it does. A leaf lock is held.
     pub(super) fn for_each_epoll(&self, mut f: impl FnMut(&Epoll)) {
-        for (_, watch) in self.watches.lock().iter() {
-            if let Some(epoll) = watch.epoll.upgrade() {
-                f(&epoll);
-            }
-        }
+        let watches = self.watches.lock();
+        let others = watches.others.iter().map(|(_, watch)| &watch.epoll);
+        watches.primary.iter().chain(others).for_each(|epoll| f(epoll));
     }
 
-    pub(super) fn remove(&self, watch: u32) {
-        // Dropped without the lock: a weak reference's memory may be the last of its epoll.
-        let removed = self.watches.lock().remove(watch);
-        drop(removed);
+    /// Takes the registration at a place out. The share of its epoll is dropped under the lock, and is not the last: the
+    /// caller has one.
+    #[inline(always)]
+    pub(super) fn remove(&self, place: u32) {
+        let mut watches = self.watches.lock();
+        if place == PRIMARY {
+            self.primary.store(NONE, Ordering::Relaxed);
+            watches.primary = None;
+        } else {
+            watches.others.remove(place);
+        }
     }
 
     /// The description's last reference has gone: every epoll forgets it. An ADD can't come in between, as it holds a
     /// reference itself.
     pub fn close(&self) {
-        let watches = core::mem::take(&mut *self.watches.lock());
-        for (_, watch) in watches.iter() {
-            if let Some(epoll) = watch.epoll.upgrade() {
-                epoll.forget(watch.interest, self.file);
-            }
+        let mut watches = self.watches.lock();
+        let Watches { primary, others } = core::mem::take(&mut *watches);
+        let number = self.primary();
+        drop(watches);
+        if let Some(epoll) = primary {
+            epoll.forget(number, self.file);
+        }
+        for (_, watch) in others.iter() {
+            watch.epoll.forget(watch.interest, self.file);
         }
     }
 }

@@ -116,7 +116,7 @@ fn epoll_wait(epoll: &Epoll, thread: &Arc<Thread>) -> usize {
 }
 
 /// Has an epoll watch an object under descriptor 3.
-fn watch(epoll: &Epoll, source: Arc<dyn Pollable>, events: EventMask) -> Arc<WatchList> {
+fn watch(epoll: &Arc<Epoll>, source: Arc<dyn Pollable>, events: EventMask) -> Arc<WatchList> {
     let watches = Arc::new(WatchList::new(1));
     let target = Target {
         watches: &watches,

@@ -95,6 +95,6 @@ pub fn harvest(epoll: &Epoll, max: usize) -> Vec<(EventMask, u64)> {
 }
 
 /// Registers under the number `fd`, which is the data too.
-pub fn add(epoll: &Epoll, file: &File, fd: i32, events: EventMask) -> Result<(), Errno> {
+pub fn add(epoll: &Arc<Epoll>, file: &File, fd: i32, events: EventMask) -> Result<(), Errno> {
     epoll.add(file.target(fd), events, fd as u64)
 }

@@ -8,14 +8,14 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU32, Ordering};
-use event::{EventFd, EventMask, Pollable};
+use event::{EventFd, EventMask, Pollable, WaitQueue};
 use libsyscall::abi::Errno;
 
 /// Bytes of a read or a write.
 const LEN: usize = size_of::<u64>();
 
 pub struct EventFile {
-    counter: Arc<EventFd>,
+    counter: EventFd,
     /// eventfd-id of fdinfo: tells eventfds apart, as all have one inode number.
     id: u32,
 }
@@ -24,7 +24,7 @@ impl EventFile {
     pub fn new(count: u32, semaphore: bool) -> EventFile {
         static NEXT_ID: AtomicU32 = AtomicU32::new(0);
         EventFile {
-            counter: Arc::new(EventFd::new(count, semaphore)),
+            counter: EventFd::new(count, semaphore),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed) & i32::MAX as u32,
         }
     }
@@ -92,7 +92,7 @@ impl File for EventFile {
     }
 
     fn pollable(self: Arc<Self>) -> Option<Arc<dyn Pollable>> {
-        Some(self.counter.clone())
+        Some(self)
     }
 
     fn link_name(&self) -> String {
@@ -106,5 +106,20 @@ impl File for EventFile {
             out,
             "eventfd-count: {count:16x}\neventfd-id: {id}\neventfd-semaphore: {semaphore}"
         );
+    }
+}
+
+/// As its counter, which lies in it so that who watches the file takes no share but the file's.
+impl Pollable for EventFile {
+    fn readiness(&self) -> EventMask {
+        self.counter.readiness()
+    }
+
+    fn answers_at_once(&self) -> bool {
+        self.counter.answers_at_once()
+    }
+
+    fn wait_queue(&self) -> &WaitQueue {
+        self.counter.wait_queue()
     }
 }
