@@ -87,7 +87,7 @@ impl Entries {
     }
 }
 
-/// Apart, so that one waiter costs no registers for others.
+/// Apart, so that one waiter costs no registers for others, and bits that it waits for no question whether there are any.
 #[inline(never)]
 fn wake_several(entries: SpinGuard<Entries>, events: EventMask) -> Woken {
     entries.wake(events, Choice::Some)
@@ -268,7 +268,8 @@ impl WaitQueue {
             return wake_several(entries, events);
         }
         match entries.slab.get(entries.first) {
-            Some(entry) if entry.wants(events) => entry.wake(events),
+            Some(entry) if entry.mask.intersects(events) => entry.wake(events),
+            _ if events.is_empty() => wake_several(entries, events),
             _ => Woken::No,
         }
     }

@@ -256,13 +256,14 @@ impl Epoll {
     #[inline(always)]
     fn ask<'a>(
         &'a self,
-        ready: SpinGuard<'a, ReadyList>,
+        mut ready: SpinGuard<'a, ReadyList>,
         interest: &Interest,
     ) -> (SpinGuard<'a, ReadyList>, EventMask) {
         if interest.answers_at_once {
             return (ready, interest.source.readiness());
         }
         cold_path();
+        ready.notice();
         drop(ready);
         let ready_now = interest.source.readiness();
         (self.ready.lock(), ready_now)
@@ -510,7 +511,7 @@ impl Pollable for Epoll {
                 answer = EventMask::READABLE;
                 break;
             }
-            ready.drop_idle(number);
+            ready.drop_idle(number, !interest.answers_at_once);
         }
         self.settle(&ready);
         answer

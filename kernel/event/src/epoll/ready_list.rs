@@ -30,7 +30,7 @@ pub(super) struct ReadyList {
     slots: Vec<Slot>,
     first: u32,
     len: usize,
-    /// A wake-up has met a slot that is on the list already, since [`ReadyList::look`].
+    /// A wake-up has met a slot that is on the list already, since [`ReadyList::notice`].
     missed: bool,
 }
 
@@ -103,13 +103,12 @@ impl ReadyList {
         }
     }
 
-    /// Whether a wake-up with these bits is for the interest: the list then has it.
+    /// Whether a wake-up with these bits, none of which is private, is for the interest: the list then has it.
     pub fn wake(&mut self, number: u32, events: EventMask) -> Option<EventMask> {
         let slot = self.slots.get(number as usize)?;
         let mask = slot.mask;
-        let bits = mask.difference(EventMask::PRIVATE);
-        let is_wanted = bits.intersects(events) || events.is_empty() && !bits.is_empty();
-        if !is_wanted {
+        let tells_all = || events.is_empty() && !mask.difference(EventMask::PRIVATE).is_empty();
+        if !mask.intersects(events) && !tells_all() {
             return None;
         }
         if !self.push_last(number) {
@@ -148,13 +147,17 @@ impl ReadyList {
         self.first = number;
     }
 
-    /// The first interest and its mask; it stays where it is. From now on the list notices what wake-ups do to it.
+    /// The first interest and its mask; it stays where it is.
     #[inline]
-    pub fn look(&mut self) -> Option<(u32, EventMask)> {
+    pub fn look(&self) -> Option<(u32, EventMask)> {
         let first = self.first;
-        let mask = self.slots.get(first as usize)?.mask;
+        Some((first, self.slots.get(first as usize)?.mask))
+    }
+
+    /// From now on the list notices what wake-ups do to it: the lock is given up while the first interest is asked.
+    #[inline]
+    pub fn notice(&mut self) {
         self.missed = false;
-        Some((first, mask))
     }
 
     /// The first interest becomes the last.
@@ -165,8 +168,8 @@ impl ReadyList {
         }
     }
 
-    /// An interest had nothing to report: it leaves the list, unless a wake-up has come since [`ReadyList::look`], which may
-    /// have been its own:
+    /// An interest had nothing to report: it leaves the list. Where the lock was given up while it was asked, it stays if a
+    /// wake-up has come since [`ReadyList::notice`], which may have been its own:
     ///
     /// | harvest | waker |
     /// |---|---|
@@ -175,8 +178,8 @@ impl ReadyList {
     /// | | makes the object ready; the interest is on the list, so nobody is told |
     /// | would take it off, and sleep | |
     #[inline]
-    pub fn drop_idle(&mut self, number: u32) {
-        if !self.missed {
+    pub fn drop_idle(&mut self, number: u32, was_unlocked: bool) {
+        if !was_unlocked || !self.missed {
             self.unlink(number);
         }
     }

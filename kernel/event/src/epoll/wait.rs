@@ -60,7 +60,7 @@ impl Epoll {
                     ready.disable(number);
                 }
             } else if !leaves {
-                ready.drop_idle(number);
+                ready.drop_idle(number, !interest.answers_at_once);
             }
             left -= 1;
             if left == 0 || delivered == max {

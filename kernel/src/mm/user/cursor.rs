@@ -55,11 +55,12 @@ pub(super) enum At {
 impl<'a> Cursor<'a> {
     #[inline]
     pub fn user(address: usize, len: usize) -> Result<Cursor<'static>, Errno> {
-        check(address, len)?;
         let len = if len > MAX_RW_COUNT {
             cold_path();
+            check(address, len)?;
             MAX_RW_COUNT
         } else {
+            check(address, len)?;
             len
         };
         Ok(Cursor {
