@@ -20,11 +20,11 @@ const COMMANDS: &[&str] = &[
     "tbreak main",
     "continue",
     "bt 1",
-    "tbreak dispatch",
+    "tbreak exit_group",
     "continue",
     "bt",
 ];
-const SAID: &[&str] = &["_start ()", "main ()", "syscall/mod.rs", "dispatch"];
+const SAID: &[&str] = &["_start ()", "main ()", "syscall/process.rs", "exit_group"];
 
 pub fn run(plan: &Plan) -> Result<()> {
     for arch in plan.architectures() {
