@@ -23,11 +23,6 @@ struct Entry {
 
 impl Entry {
     #[inline]
-    fn wants(&self, events: EventMask) -> bool {
-        self.mask.intersects(events) || events.is_empty()
-    }
-
-    #[inline]
     fn wake(&self, events: EventMask) -> Woken {
         self.waiter.wake(self.token, events)
     }
@@ -69,7 +64,8 @@ impl Entries {
         let mut woken = Woken::No;
         while let Some(entry) = self.slab.get(at) {
             at = entry.next;
-            if !entry.wants(events) {
+            let is_wanted = entry.mask.intersects(events) || events.is_empty();
+            if !is_wanted {
                 continue;
             }
             let is_exclusive = entry.mask.contains(EventMask::EXCLUSIVE);

@@ -10,7 +10,7 @@ use crate::file::anon::eventfd::EventFile;
 use crate::file::anon::signalfd::SignalFile;
 use crate::file::anon::timerfd::{Setting, TimerFd, TimerFile};
 use crate::mm::frame;
-use crate::mm::user::{self, Room};
+use crate::mm::user::{self, Array};
 use crate::task::signal::UNSTOPPABLE;
 use crate::task::thread::deadline_after;
 use alloc::sync::Arc;
@@ -137,26 +137,26 @@ fn wait(
     deadline_ns: impl FnOnce(&Call) -> Option<u64>,
 ) -> Result<usize, Errno> {
     call.with_file(0, move |open| {
-        let room = events_room(call)?;
+        let array = events_array(call)?;
         let Some(epoll) = open.epoll() else {
             return Err(if open.is_path() { Errno::EBADF } else { Errno::EINVAL });
         };
         if !epoll.has_ready() && only_looks(call) {
             return Ok(0);
         }
-        wait_for_events(call, epoll, room, deadline_ns)
+        wait_for_events(call, epoll, array, deadline_ns)
     })
 }
 
 /// Where a wait's events go, and how many at most: EINVAL, EFAULT.
 #[inline]
-fn events_room(call: &Call) -> Result<Room<EpollEvent>, Errno> {
+fn events_array(call: &Call) -> Result<Array<EpollEvent>, Errno> {
     const LIMIT: usize = i32::MAX as usize / size_of::<EpollEvent>();
     let (address, max) = (call.arg(1), call.uint(2));
     if !(1..=LIMIT).contains(&(max as usize)) {
         return Err(Errno::EINVAL);
     }
-    Room::new(address, max as usize)
+    Array::new(address, max as usize)
 }
 
 /// Apart, so that who finds nothing saves no registers.
@@ -164,11 +164,11 @@ fn events_room(call: &Call) -> Result<Room<EpollEvent>, Errno> {
 fn wait_for_events(
     call: &Call,
     epoll: &Epoll,
-    room: Room<EpollEvent>,
+    array: Array<EpollEvent>,
     deadline_ns: impl FnOnce(&Call) -> Option<u64>,
 ) -> Result<usize, Errno> {
-    let deliver = move |index, events: EventMask, data| room.put(index, &EpollEvent::new(events.bits(), data));
-    epoll.wait(room.len(), deliver, || (call.thread(), deadline_ns(call)))
+    let deliver = move |index, events: EventMask, data| array.put(index, &EpollEvent::new(events.bits(), data));
+    epoll.wait(array.len(), deliver, || (call.thread(), deadline_ns(call)))
 }
 
 /// A timeout in milliseconds as a deadline; negative is for ever.

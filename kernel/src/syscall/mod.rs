@@ -98,7 +98,7 @@ impl Call {
 }
 
 /// Errors from here on stay inside the kernel: they say how the call is to be taken up again.
-const FIRST_INSIDE_ERROR: usize = 512;
+pub const FIRST_INSIDE_ERROR: usize = 512;
 
 /// From the machine's entry, which has made a call ([`table::CHOSEN`]) and found [`task::thread::WORK`] in the thread's flags.
 /// Every register is in the frame now: makes the call again, where it was broken off for that, and does what is left to do

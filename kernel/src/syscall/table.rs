@@ -25,7 +25,10 @@ pub const fn line<H: Fn(&mut Call) -> Result<usize, Errno> + Copy>(number: usize
 }
 
 /// One function for each call, so that neither a second table nor the shape of a result lies between it and the machine.
-#[allow(unsafe_code)]
+#[expect(
+    unsafe_code,
+    reason = "a function's type has one value, and no safe way leads from the one to the other"
+)]
 extern "C" fn entry<H: Fn(&mut Call) -> Result<usize, Errno> + Copy>(frame: &mut TrapFrame) -> isize {
     // SAFETY: `line` was given a handler, so there is one; it may be copied, and a copy has no bytes.
     let handler = unsafe { NonNull::<H>::dangling().read() };
@@ -97,7 +100,7 @@ extern "C" fn traced(frame: &mut TrapFrame) -> isize {
     if let Err(error) = call.need_whole_frame() {
         return encode(Err(error));
     }
-    crate::trace::traced(call, of(call.frame.syscall_number()))
+    crate::trace::traced(call, look_up(&TABLE, call.frame.syscall_number()))
 }
 
 /// Of a number that is no call's.
@@ -105,13 +108,11 @@ pub extern "C" fn unknown(frame: &mut TrapFrame) -> isize {
     encode(super::unknown(current::as_call(frame)))
 }
 
-/// The call of a number.
-pub fn of(number: usize) -> Entry {
-    TABLE.get(number).copied().unwrap_or(unknown)
+fn look_up(table: &[Entry; TABLE_LEN], number: usize) -> Entry {
+    table.get(number).copied().unwrap_or(unknown)
 }
 
-/// Makes the call that a frame is of.
+/// Makes the call that a frame is of, as the machine's entry does.
 pub fn make(frame: &mut TrapFrame) -> isize {
-    let entry = CHOSEN.get().get(frame.syscall_number()).copied();
-    entry.unwrap_or(unknown)(frame)
+    look_up(CHOSEN.get(), frame.syscall_number())(frame)
 }

@@ -10,8 +10,8 @@ pub mod wakeups;
 use crate::boot::command_line::parameters;
 use crate::mm::user;
 use crate::println;
-use crate::syscall::Call;
 use crate::syscall::table::{self, Entry};
+use crate::syscall::{Call, FIRST_INSIDE_ERROR};
 use alloc::string::String;
 use core::fmt::Write;
 use libsyscall::abi::{Errno, nr};
@@ -24,8 +24,7 @@ pub fn init() {
     wakeups::init();
 }
 
-/// Makes a call, and prints it. A call that never returns (exit, or one that is killed) is printed when it
-/// begins.
+/// Makes a call, and prints it. A call that never returns (exit, or one that is killed) is printed when it begins.
 #[cold]
 #[inline(never)]
 pub fn traced(call: &mut Call, entry: Entry) -> isize {
@@ -50,7 +49,7 @@ pub fn traced(call: &mut Call, entry: Entry) -> isize {
     match result {
         Ok(value) if is_address(number) => println!("{line} = {value:#x}"),
         Ok(value) => println!("{line} = {}", value as isize),
-        Err(error) if error.number() >= 512 => println!("{line} = ? {}", error.name()),
+        Err(error) if error.number() >= FIRST_INSIDE_ERROR => println!("{line} = ? {}", error.name()),
         Err(error) => println!("{line} = -1 {} ({error})", error.name()),
     }
     value

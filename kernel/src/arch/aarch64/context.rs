@@ -20,13 +20,12 @@ const _: () = assert!(size_of::<Saved>() == 96);
 /// by the one that switches to it.
 pub struct ArchThread {
     sp: UnsafeCell<usize>,
-    stack_top: usize,
     /// TPIDR_EL0, which user code writes itself: read back at each switch.
     tls: UnsafeCell<usize>,
     fpu: fpu::Area,
     /// What its kernel code runs on, and where `fpu` lies, which is dropped before; `None` for idle threads, which run on the
     /// boot stacks.
-    _stack: Option<KernelStack>,
+    stack: Option<KernelStack>,
 }
 
 // SAFETY: see the type's rule.
@@ -111,8 +110,7 @@ impl ArchThread {
     pub fn running() -> ArchThread {
         ArchThread {
             sp: UnsafeCell::new(0),
-            stack_top: 0,
-            _stack: None,
+            stack: None,
             tls: UnsafeCell::new(0),
             fpu: fpu::Area::none(),
         }
@@ -120,13 +118,11 @@ impl ArchThread {
 
     /// A kernel thread that starts in `entry(argument)`.
     pub fn kernel(stack: KernelStack, entry: extern "C" fn(usize) -> !, argument: usize) -> ArchThread {
-        let stack_top = stack.top();
         // SAFETY: the new thread's own stack, which nobody uses yet.
-        let sp = unsafe { Saved::start(kernel_thread_start, entry as usize, argument, stack_top) };
+        let sp = unsafe { Saved::start(kernel_thread_start, entry as usize, argument, stack.top()) };
         ArchThread {
             sp: UnsafeCell::new(sp),
-            stack_top,
-            _stack: Some(stack),
+            stack: Some(stack),
             ..ArchThread::running()
         }
     }
@@ -139,8 +135,7 @@ impl ArchThread {
             Some(parent) => (read_tls(), fpu::copy_of_running(&parent.fpu, &stack)),
             None => (0, fpu::Area::fresh(&stack)),
         };
-        let stack_top = stack.top();
-        let frame_at = stack_top - FRAME_SIZE;
+        let frame_at = stack.top() - FRAME_SIZE;
         // SAFETY: the new thread's own stack, which nobody uses yet.
         let sp = unsafe {
             let entry = frame_at as *mut TrapFrame;
@@ -150,8 +145,7 @@ impl ArchThread {
         };
         ArchThread {
             sp: UnsafeCell::new(sp),
-            stack_top,
-            _stack: Some(stack),
+            stack: Some(stack),
             tls: UnsafeCell::new(own.tls.unwrap_or(inherited)),
             fpu,
         }
@@ -159,7 +153,7 @@ impl ArchThread {
 
     /// Where its kernel stack ends; `None` for idle threads.
     pub fn stack_top(&self) -> Option<usize> {
-        (self.stack_top != 0).then_some(self.stack_top)
+        self.stack.as_ref().map(KernelStack::top)
     }
 
     /// execve(2): fresh FP/SIMD state and TLS for the running thread.
@@ -185,7 +179,7 @@ pub unsafe fn switch(from: &ArchThread, to: &ArchThread) {
     // SAFETY: `from` runs here and `to` nowhere, so their cells are this CPU's.
     unsafe {
         *from.tls.get() = read_tls();
-        if to.stack_top != 0 {
+        if to.stack.is_some() {
             write_tls(*to.tls.get());
         }
         switch_stacks(from.sp.get(), *to.sp.get());

@@ -20,7 +20,7 @@ pub struct ArchThread {
     fpu: fpu::Area,
     /// What its kernel code runs on, and where `fpu` lies, which is dropped before; `None` for idle threads, which run on the
     /// boot stacks.
-    _stack: Option<KernelStack>,
+    stack: Option<KernelStack>,
 }
 
 // SAFETY: see the type's rule.
@@ -89,7 +89,7 @@ impl ArchThread {
         ArchThread {
             sp: UnsafeCell::new(0),
             stack_top: 0,
-            _stack: None,
+            stack: None,
             fs: UnsafeCell::new(0),
             gs: UnsafeCell::new(0),
             fpu: fpu::Area::none(),
@@ -114,7 +114,7 @@ impl ArchThread {
         ArchThread {
             sp: UnsafeCell::new(sp),
             stack_top,
-            _stack: Some(stack),
+            stack: Some(stack),
             ..ArchThread::running()
         }
     }
@@ -154,7 +154,7 @@ impl ArchThread {
         ArchThread {
             sp: UnsafeCell::new(sp),
             stack_top,
-            _stack: Some(stack),
+            stack: Some(stack),
             fs: UnsafeCell::new(own.tls.map_or(fs, |tls| tls as u64)),
             gs: UnsafeCell::new(gs),
             fpu,
@@ -163,7 +163,7 @@ impl ArchThread {
 
     /// Where its kernel stack ends; `None` for idle threads.
     pub fn stack_top(&self) -> Option<usize> {
-        (self.stack_top != 0).then_some(self.stack_top)
+        self.stack.as_ref().map(KernelStack::top)
     }
 
     /// execve(2): fresh FP/SIMD state and TLS for the running thread.

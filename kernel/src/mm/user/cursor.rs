@@ -55,6 +55,7 @@ pub(super) enum At {
 impl<'a> Cursor<'a> {
     #[inline]
     pub fn user(address: usize, len: usize) -> Result<Cursor<'static>, Errno> {
+        // Checked apart: of a length that is known to be short the compiler leaves half of the check out.
         let len = if len > MAX_RW_COUNT {
             cold_path();
             check(address, len)?;

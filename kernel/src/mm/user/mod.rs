@@ -177,27 +177,27 @@ fn write_checked<T: Plain>(address: usize, value: &T) -> bool {
     }
 }
 
-/// Room for values in user memory, one after another. Checked once.
+/// An array in user memory, for values to be written to. Checked once.
 #[derive(Clone, Copy)]
-pub struct Room<T> {
+pub struct Array<T> {
     address: usize,
     len: usize,
     values: PhantomData<T>,
 }
 
-impl<T: Plain> Room<T> {
-    /// For `len` values: EFAULT.
+impl<T: Plain> Array<T> {
+    /// Of `len` values: EFAULT.
     #[inline]
-    pub fn new(address: usize, len: usize) -> Result<Room<T>, Errno> {
+    pub fn new(address: usize, len: usize) -> Result<Array<T>, Errno> {
         check(address, len.saturating_mul(size_of::<T>()))?;
-        Ok(Room {
+        Ok(Array {
             address,
             len,
             values: PhantomData,
         })
     }
 
-    /// How many values fit.
+    /// How many values there is room for.
     #[inline]
     pub fn len(&self) -> usize {
         self.len
