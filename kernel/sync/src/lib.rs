@@ -20,6 +20,10 @@ mod big_reader;
 #[cfg(not(loom))]
 pub use big_reader::*;
 
+mod word;
+#[cfg(loom)]
+pub use word::Word;
+
 #[cfg(not(loom))]
 mod spinning;
 #[cfg(not(loom))]
