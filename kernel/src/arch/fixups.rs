@@ -4,6 +4,9 @@
 //! where to go on.
 #![allow(unsafe_code)]
 
+use core::cell::UnsafeCell;
+use core::ptr::NonNull;
+
 /// An instruction and what follows its fault.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -28,7 +31,7 @@ impl Faults {
 macro_rules! fixup {
     ($at:literal, $go_on:literal) => {
         concat!(
-            ".pushsection .fixups, \"a\"\n.balign 8\n.quad ",
+            ".pushsection .fixups, \"aw\"\n.balign 8\n.quad ",
             $at,
             ", ",
             $go_on,
@@ -38,15 +41,35 @@ macro_rules! fixup {
 }
 pub(super) use fixup;
 
-/// Where to go on after a fault at `ip`; `None` where it is nobody's.
-pub(super) fn find(ip: usize) -> Option<usize> {
-    unsafe extern "C" {
-        static __fixups_start: Fixup;
-        static __fixups_end: Fixup;
-    }
+unsafe extern "C" {
+    static __fixups_start: UnsafeCell<Fixup>;
+    static __fixups_end: UnsafeCell<Fixup>;
+}
+
+fn table() -> NonNull<[Fixup]> {
     let (start, end) = (&raw const __fixups_start, &raw const __fixups_end);
     let len = (end.addr() - start.addr()) / size_of::<Fixup>();
-    // SAFETY: the linker script puts the two symbols around the section, which is never written.
-    let fixups = unsafe { core::slice::from_raw_parts(start, len) };
-    fixups.iter().find(|fixup| fixup.at == ip).map(|fixup| fixup.go_on)
+    NonNull::slice_from_raw_parts(
+        NonNull::new(UnsafeCell::raw_get(start)).expect("a symbol of the image"),
+        len,
+    )
+}
+
+/// Puts the table in order, for [`find`].
+///
+/// # Safety
+/// Nobody else looks: there is one CPU, and it has not touched user memory.
+pub(super) unsafe fn sort() {
+    // SAFETY: the linker script puts the two symbols around the section, and nobody else has it by the caller's promise.
+    let fixups = unsafe { table().as_mut() };
+    fixups.sort_unstable_by_key(|fixup| fixup.at);
+}
+
+/// Where to go on after a fault at `ip`; `None` where it is nobody's. There are hundreds, and a program's own faults come by
+/// here too, when the kernel is the first to touch a page.
+pub(super) fn find(ip: usize) -> Option<usize> {
+    // SAFETY: as in `sort`; from then on the table is not written.
+    let fixups = unsafe { table().as_ref() };
+    let at = fixups.binary_search_by_key(&ip, |fixup| fixup.at).ok()?;
+    Some(fixups[at].go_on)
 }

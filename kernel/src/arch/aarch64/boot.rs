@@ -389,6 +389,8 @@ fn finish(_cpu: usize) -> ! {
     smp::init(&tree);
     timer::init(&tree);
     init_cpu();
+    // SAFETY: the first CPU's way, before there are others and programs.
+    unsafe { crate::arch::fixups::sort() };
     crate::start(info)
 }
 

@@ -314,6 +314,8 @@ pub fn finish(info: &'static mut BootInfo, mut map: RegionList, kernel: u64, ram
     init_cpu();
     timer::init();
     irq::init(info);
+    // SAFETY: the first CPU's way, before there are others and programs.
+    unsafe { crate::arch::fixups::sort() };
     crate::start(info)
 }
 

@@ -1,7 +1,7 @@
 //! The system-call entry; ends in `crate::syscall::table`.
 
 use super::{cpu, trap};
-use crate::arch::frame::{FAST, WHOLE};
+use crate::arch::frame::WHOLE;
 use crate::arch::trap::TrapFrame;
 use crate::syscall::table;
 use crate::task::thread;
@@ -39,8 +39,8 @@ extern "C" fn finish(frame: &mut TrapFrame, result: isize) {
 
 // The frame is on top of the stack, and a call fills in what it needs: what `sysretq` takes and the registers that a C
 // function may spoil. Those it keeps come back by themselves; where something is left to do before user code goes on they
-// are saved too, and then everything is as after a trap. CS and SS are always the same in user mode, so the words of the
-// last trap are right.
+// are saved too, and then everything is as after a trap. What is always the same is not written: CS and SS in user mode are
+// those of the last trap, and `full` is as `trap_return` leaves it.
 global_asm!(
     r#"
     .text
@@ -60,7 +60,6 @@ global_asm!(
     mov [rsp + {r9}], r9
     mov rcx, gs:[{user_stack}]
     mov [rsp + {rsp}], rcx
-    mov qword ptr [rsp + {full}], {fast}
     cmp rax, {calls}
     jae 3f
     5:
@@ -134,7 +133,6 @@ global_asm!(
     r15 = const offset_of!(TrapFrame, r15),
     rsp = const offset_of!(TrapFrame, rsp),
     full = const offset_of!(TrapFrame, full),
-    fast = const FAST,
     whole = const WHOLE,
     calls = const table::TABLE_LEN,
     table = sym table::CHOSEN,

@@ -1,8 +1,8 @@
 //! Exceptions and interrupts: the registers saved, and the way up to `crate::trap`.
 
-use super::{cpu, fpu, lapic, uaccess};
-use crate::arch::frame::WHOLE;
-use crate::arch::{MAX_CPUS, USER_END};
+use super::{cpu, fpu, lapic};
+use crate::arch::frame::{FAST, WHOLE};
+use crate::arch::{MAX_CPUS, USER_END, fixups};
 use crate::trap::{Access, Exception};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
@@ -361,6 +361,7 @@ global_asm!(
     pop rdx
     pop rsi
     pop rdi
+    mov qword ptr [rsp], {fast}
     add rsp, 16
     test byte ptr [rsp + 8], 3
     jz 3f
@@ -383,6 +384,7 @@ global_asm!(
     .noaltmacro
 "#,
     entry = sym entry,
+    fast = const FAST,
 );
 
 const PAGE_FAULT_PROTECTION: u64 = 1 << 0;
@@ -458,7 +460,7 @@ fn access(error: u64) -> Access {
 
 /// The kernel itself trapped: a user copy that met a fault goes on or ends early, anything else is a bug.
 fn kernel_exception(frame: &mut TrapFrame, vector: u64, fault_address: usize) {
-    if let Some(fixup) = uaccess::fixup(frame.rip as usize) {
+    if let Some(fixup) = fixups::find(frame.rip as usize) {
         let mended = vector == 14
             && fault_address < super::USER_END
             && crate::trap::kernel_fault_on_user(fault_address, access(frame.original_rax));

@@ -2,8 +2,8 @@
 //! [`super::USER_END`]; a fault is first offered to `crate::trap::kernel_fault_on_user`, and ends the copy if that declines.
 
 pub use crate::arch::fixups::Faults;
-use crate::arch::fixups::{self, fixup};
-use core::arch::{asm, global_asm};
+use crate::arch::fixups::fixup;
+use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the CPUs forbid the kernel user pages (SMAP), so that a copy must lift that.
@@ -45,82 +45,56 @@ pub fn with_user_pages<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-unsafe extern "C" {
-    fn user_copy(destination: usize, source: usize, len: usize) -> usize;
-    fn user_copy_words();
-    fn user_copy_words_failed();
-    fn user_copy_bytes();
-    fn user_copy_bytes_failed();
-    fn user_compare_exchange(address: usize, expected: u32, new: u32) -> i64;
-    fn user_compare_exchange_word();
-    fn user_word_failed();
-}
-
-global_asm!(
-    r#"
-    .text
-    .balign 16
-    // (to, from, bytes) -> bytes not copied. Eight at a time, then the rest.
-    user_copy:
-    mov rcx, rdx
-    shr rcx, 3
-    and edx, 7
-    user_copy_words:
-    rep movsq
-    mov ecx, edx
-    user_copy_bytes:
-    rep movsb
-    user_copy_bytes_failed:
-    mov rax, rcx
-    ret
-    user_copy_words_failed:
-    lea rax, [rcx * 8 + rdx]
-    ret
-
-    // (address, expected, new) -> the word found, or -1.
-    user_compare_exchange:
-    mov eax, esi
-    user_compare_exchange_word:
-    lock cmpxchg [rdi], edx
-    mov eax, eax
-    ret
-
-    user_word_failed:
-    mov rax, -1
-    ret
-"#
-);
-
-/// Where to go on when the instruction at `ip` met a fault that can't be mended; `None`: it is no user copy.
-pub(super) fn fixup(ip: usize) -> Option<usize> {
-    let pairs: [(unsafe extern "C" fn(), unsafe extern "C" fn()); 3] = [
-        (user_copy_words, user_copy_words_failed),
-        (user_copy_bytes, user_copy_bytes_failed),
-        (user_compare_exchange_word, user_word_failed),
-    ];
-    pairs
-        .iter()
-        .find(|(at, _)| *at as usize == ip)
-        .map(|(_, go_on)| *go_on as usize)
-        .or_else(|| fixups::find(ip))
+/// Copies eight bytes at a time, then the rest; the bytes NOT copied. Inline, so that nothing is saved that it does not touch.
+///
+/// # Safety
+/// What of the two is not user memory is readable, or writable, for `len` bytes.
+#[inline]
+unsafe fn copy(to: usize, from: usize, len: usize) -> usize {
+    with_user_pages(|| {
+        let left;
+        // SAFETY: kernel memory by the caller's promise; user memory recovers from faults.
+        unsafe {
+            asm!(
+                "2: rep movsq",
+                "mov ecx, {rest:e}",
+                "3: rep movsb",
+                "4:",
+                ".pushsection .text.unlikely, \"ax\"",
+                "5: lea rcx, [rcx * 8 + {rest}]",
+                "jmp 4b",
+                ".popsection",
+                fixup!("2b", "5b"),
+                fixup!("3b", "4b"),
+                rest = in(reg) len % 8,
+                inout("rcx") len / 8 => left,
+                inout("rdi") to => _,
+                inout("rsi") from => _,
+                options(nostack, preserves_flags),
+            );
+        }
+        left
+    })
 }
 
 /// Copies to user memory; the bytes NOT copied.
 ///
 /// # Safety
 /// `source` is readable for `len` bytes.
+#[inline]
 pub unsafe fn copy_to_user(destination: usize, source: *const u8, len: usize) -> usize {
-    // SAFETY: the source by the caller's promise; the destination recovers from faults.
-    with_user_pages(|| unsafe { user_copy(destination, source as usize, len) })
+    // SAFETY: the caller's promise.
+    unsafe { copy(destination, source.expose_provenance(), len) }
 }
 
 /// Copies from user memory; the bytes NOT copied.
 ///
 /// # Safety
 /// `destination` is writable for `len` bytes.
+#[inline]
 pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) -> usize {
-    // SAFETY: as in `copy_to_user`, the other way round.
-    with_user_pages(|| unsafe { user_copy(destination as usize, source, len) })
+    // SAFETY: the caller's promise.
+    unsafe { copy(destination.expose_provenance(), source, len) }
 }
 
 /// A load from user memory by one instruction, inside [`with_user_pages`]. What it gives means nothing where `faults` has it.
@@ -176,10 +150,28 @@ store!(store_u64, u64, "qword", "");
 store!(store_u32, u32, "dword", ":e");
 
 /// Compare-and-exchange of an aligned user word: the value found, `None` on a fault.
+#[inline]
 pub fn compare_exchange_u32(address: usize, expected: u32, new: u32) -> Option<u32> {
-    // SAFETY: recovers from faults.
-    u32::try_from(with_user_pages(|| unsafe {
-        user_compare_exchange(address, expected, new)
-    }))
-    .ok()
+    with_user_pages(|| {
+        let mut failed = 0;
+        let found;
+        // SAFETY: writes one integer of user memory, and recovers from faults.
+        unsafe {
+            asm!(
+                "2: lock cmpxchg [{address}], {new:e}",
+                "3:",
+                ".pushsection .text.unlikely, \"ax\"",
+                "4: mov {failed:e}, 1",
+                "jmp 3b",
+                ".popsection",
+                fixup!("2b", "4b"),
+                address = in(reg) address,
+                new = in(reg) new,
+                inout("eax") expected => found,
+                failed = inout(reg) failed,
+                options(nostack),
+            );
+        }
+        (failed == 0).then_some(found)
+    })
 }
