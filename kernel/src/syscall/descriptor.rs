@@ -118,11 +118,11 @@ fn read_how(address: usize, size: usize) -> Result<[u64; 3], Errno> {
     user::read(address)
 }
 
-fn close(call: &mut Call) -> Result<usize, Errno> {
+fn close(call: &mut Call) -> Result<(), Errno> {
     call.thread().files().close(call.int(0))?.close();
     // It may have been the last way to a socket that is in flight itself.
     rights::collect();
-    Ok(0)
+    Ok(())
 }
 
 /// close_range(2).

@@ -65,18 +65,18 @@ fn epoll_create(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// epoll_ctl(2), with Linux's order of checks (semantics 13).
-fn epoll_ctl(call: &mut Call) -> Result<usize, Errno> {
+fn epoll_ctl(call: &mut Call) -> Result<(), Errno> {
     let call = &*call;
     match call.int(1) {
         EPOLL_CTL_MOD => {
             let (events, data) = event_of(call)?;
             call.with_two_files(0, 2, move |epoll, target| match known(epoll, target) {
-                Some((epoll, watches)) => epoll.modify(watches, call.int(2), events, data).map(|()| 0),
+                Some((epoll, watches)) => epoll.modify(watches, call.int(2), events, data),
                 None => control(call, epoll, target, events, data),
             })
         }
         EPOLL_CTL_DEL => call.with_two_files(0, 2, move |epoll, target| match known(epoll, target) {
-            Some((epoll, watches)) => epoll.remove(watches, call.int(2)).map(|()| 0),
+            Some((epoll, watches)) => epoll.remove(watches, call.int(2)),
             None => control(call, epoll, target, EventMask::empty(), 0),
         }),
         _ => {
@@ -106,7 +106,7 @@ fn known<'a>(epoll: &'a OpenFile, target: &'a OpenFile) -> Option<(&'a Epoll, &'
 /// epoll_ctl(2) with all its checks: EBADF for what was opened with O_PATH, EPERM for what can't be watched, EINVAL for an
 /// epoll itself and where there is none.
 #[inline(never)]
-fn control(call: &Call, epoll: &OpenFile, target: &OpenFile, events: EventMask, data: u64) -> Result<usize, Errno> {
+fn control(call: &Call, epoll: &OpenFile, target: &OpenFile, events: EventMask, data: u64) -> Result<(), Errno> {
     let (operation, fd) = (call.int(1), call.int(2));
     if epoll.is_path() || target.is_path() {
         return Err(Errno::EBADF);
@@ -118,15 +118,14 @@ fn control(call: &Call, epoll: &OpenFile, target: &OpenFile, events: EventMask, 
     let epoll = epoll.epoll().ok_or(Errno::EINVAL)?;
     let watches = target.watches();
     match operation {
-        EPOLL_CTL_MOD => epoll.modify(watches, fd, events, data)?,
-        EPOLL_CTL_DEL => epoll.remove(watches, fd)?,
+        EPOLL_CTL_MOD => epoll.modify(watches, fd, events, data),
+        EPOLL_CTL_DEL => epoll.remove(watches, fd),
         EPOLL_CTL_ADD => {
             frame::admit()?;
-            epoll.add(Target { watches, fd, source }, events, data)?;
+            epoll.add(Target { watches, fd, source }, events, data)
         }
-        _ => return Err(Errno::EINVAL),
+        _ => Err(Errno::EINVAL),
     }
-    Ok(0)
 }
 
 /// The common part of the waits: arguments 0 to 2 are theirs all. Who may sleep asks for the deadline.
@@ -260,7 +259,7 @@ fn write_setting(address: usize, setting: Setting) -> Result<(), Errno> {
     user::write(address, &[interval_s, interval_ns, value_s, value_ns])
 }
 
-fn timerfd_settime(call: &mut Call) -> Result<usize, Errno> {
+fn timerfd_settime(call: &mut Call) -> Result<(), Errno> {
     let flags = call.uint(1);
     let [interval_s, interval_ns, value_s, value_ns]: [i64; 4] = user::read(call.arg(2))?;
     if flags & !(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) != 0 {
@@ -278,13 +277,12 @@ fn timerfd_settime(call: &mut Call) -> Result<usize, Errno> {
     if call.arg(3) != 0 {
         write_setting(call.arg(3), old)?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn timerfd_gettime(call: &mut Call) -> Result<usize, Errno> {
+fn timerfd_gettime(call: &mut Call) -> Result<(), Errno> {
     let timer = timer(call)?;
-    write_setting(call.arg(1), timer.setting())?;
-    Ok(0)
+    write_setting(call.arg(1), timer.setting())
 }
 
 /// EPERM for a timer that wakes a sleeping machine without the privilege.

@@ -342,17 +342,17 @@ fn writable_regular(call: &Call) -> Result<Arc<OpenFile>, Errno> {
     Ok(open)
 }
 
-fn ftruncate(call: &mut Call) -> Result<usize, Errno> {
+fn ftruncate(call: &mut Call) -> Result<(), Errno> {
     let size = offset(call, 1)?;
     let open = writable_regular(call)?;
     let place = open.file.place().ok_or(Errno::EINVAL)?;
     place.inode().truncate(size)?;
     watch::at_place(place, IN_MODIFY);
-    Ok(0)
+    Ok(())
 }
 
 /// fallocate(2).
-fn fallocate(call: &mut Call) -> Result<usize, Errno> {
+fn fallocate(call: &mut Call) -> Result<(), Errno> {
     let open = call.file(0)?;
     let (mode, at, len) = (call.uint(1), call.arg(2) as i64, call.arg(3) as i64);
     if at < 0 || len <= 0 {
@@ -373,11 +373,11 @@ fn fallocate(call: &mut Call) -> Result<usize, Errno> {
         _ => return Err(Errno::EOPNOTSUPP),
     }
     open.tell(IN_MODIFY);
-    Ok(0)
+    Ok(())
 }
 
 /// posix_fadvise(2): advice that needs no action, all files being in memory.
-fn fadvise64(call: &mut Call) -> Result<usize, Errno> {
+fn fadvise64(call: &mut Call) -> Result<(), Errno> {
     /// POSIX_FADV_NOREUSE, the last.
     const ADVICE_MAX: u32 = 5;
     let open = call.file(0)?;
@@ -387,17 +387,17 @@ fn fadvise64(call: &mut Call) -> Result<usize, Errno> {
     if (call.arg(2) as i64) < 0 || call.uint(3) > ADVICE_MAX {
         return Err(Errno::EINVAL);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// readahead(2): everything is in memory already.
-fn readahead(call: &mut Call) -> Result<usize, Errno> {
+fn readahead(call: &mut Call) -> Result<(), Errno> {
     let open = call.file(0)?;
     open.check_readable()?;
     if open.downcast::<RegularFile>().is_none() {
         return Err(Errno::EINVAL);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// fsync(2), fdatasync(2), sync_file_range(2), syncfs(2): memory is as far as data goes here, so it is there already.

@@ -151,12 +151,12 @@ fn futex_wake(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// futex_wait(2): until an absolute time.
-fn futex_wait(call: &mut Call) -> Result<usize, Errno> {
+fn futex_wait(call: &mut Call) -> Result<(), Errno> {
     let private = is_private(call.uint(3).into())?;
     let expected = u32::try_from(call.arg(1)).map_err(|_| Errno::EINVAL)?;
     let bitset = bitset(call.arg(2))?;
     let deadline_ns = deadline_by_clock(call.arg(4), call.int(5))?;
-    futex::wait(call.thread(), call.arg(0), private, expected, deadline_ns, bitset).map(|()| 0)
+    futex::wait(call.thread(), call.arg(0), private, expected, deadline_ns, bitset)
 }
 
 /// futex_requeue(2): from the first to the second of two entries, while the first has its value.
@@ -208,20 +208,19 @@ fn wait(
 /// struct robust_list_head: three words.
 const ROBUST_LIST_HEAD_SIZE: usize = 24;
 
-fn set_robust_list(call: &mut Call) -> Result<usize, Errno> {
+fn set_robust_list(call: &mut Call) -> Result<(), Errno> {
     if call.arg(1) != ROBUST_LIST_HEAD_SIZE {
         return Err(Errno::EINVAL);
     }
     call.thread().robust_list.store(call.arg(0), Relaxed);
-    Ok(0)
+    Ok(())
 }
 
-fn get_robust_list(call: &mut Call) -> Result<usize, Errno> {
+fn get_robust_list(call: &mut Call) -> Result<(), Errno> {
     let thread = match call.int(0) {
         0 => call.thread().clone(),
         tid => table::thread(tid).ok_or(Errno::ESRCH)?,
     };
     user::write(call.arg(1), &(thread.robust_list.load(Relaxed) as u64))?;
-    user::write(call.arg(2), &(ROBUST_LIST_HEAD_SIZE as u64))?;
-    Ok(0)
+    user::write(call.arg(2), &(ROBUST_LIST_HEAD_SIZE as u64))
 }

@@ -193,7 +193,7 @@ fn capget(call: &mut Call) -> Result<usize, Errno> {
     Ok(0)
 }
 
-fn capset(call: &mut Call) -> Result<usize, Errno> {
+fn capset(call: &mut Call) -> Result<(), Errno> {
     let (pid, halves) = capability_header(call)?;
     if pid != 0 && pid != call.thread().tid() {
         return Err(Errno::EPERM);
@@ -207,8 +207,7 @@ fn capset(call: &mut Call) -> Result<usize, Errno> {
         inheritable |= whole(data.inheritable);
     }
     call.thread()
-        .change_credentials(|credentials| credentials.capabilities.set(effective, permitted, inheritable))?;
-    Ok(0)
+        .change_credentials(|credentials| credentials.capabilities.set(effective, permitted, inheritable))
 }
 
 /// What prctl(2) says of them. It takes unsigned longs, and says EINVAL where those after the last are not 0.

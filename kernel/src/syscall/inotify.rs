@@ -73,7 +73,6 @@ fn inotify_add_watch(call: &mut Call) -> Result<usize, Errno> {
     instance.add(&stat, mask).map(|number| number as usize)
 }
 
-fn inotify_rm_watch(call: &mut Call) -> Result<usize, Errno> {
-    instance(call)?.remove(call.int(1))?;
-    Ok(0)
+fn inotify_rm_watch(call: &mut Call) -> Result<(), Errno> {
+    instance(call)?.remove(call.int(1))
 }

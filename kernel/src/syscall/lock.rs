@@ -11,7 +11,7 @@ use libsyscall::abi::{Errno, nr};
 pub const CALLS: &[Line] = &[line(nr::FLOCK, flock)];
 
 /// flock(2).
-fn flock(call: &mut Call) -> Result<usize, Errno> {
+fn flock(call: &mut Call) -> Result<(), Errno> {
     let open = call.file(0)?;
     let operation = call.uint(1);
     let whole = lock::whole(Owner::Flock(open.id()));
@@ -20,12 +20,11 @@ fn flock(call: &mut Call) -> Result<usize, Errno> {
         LOCK_EX => true,
         LOCK_UN => {
             lock::unlock(&open, &whole);
-            return Ok(0);
+            return Ok(());
         }
         _ => return Err(Errno::EINVAL),
     };
-    lock::lock(&open, &Lock { exclusive, ..whole }, operation & LOCK_NB == 0)?;
-    Ok(0)
+    lock::lock(&open, &Lock { exclusive, ..whole }, operation & LOCK_NB == 0)
 }
 
 /// The range of a `struct flock`, with the owner; EINVAL.

@@ -137,19 +137,17 @@ fn map_file(call: &Call, prot: Protection, shared: bool, offset: u64, len: usize
     Ok(mapping)
 }
 
-fn munmap(call: &mut Call) -> Result<usize, Errno> {
-    task::with_space(|space| space.unmap(call.arg(0), call.arg(1)))?;
-    Ok(0)
+fn munmap(call: &mut Call) -> Result<(), Errno> {
+    task::with_space(|space| space.unmap(call.arg(0), call.arg(1)))
 }
 
-fn mprotect(call: &mut Call) -> Result<usize, Errno> {
+fn mprotect(call: &mut Call) -> Result<(), Errno> {
     let bits = call.uint(2);
     // PROT_GROWSDOWN and PROT_GROWSUP need a mapping that grows that way; Vigil knows the plain rights only.
     if bits & !(PROT_READ | PROT_WRITE | PROT_EXEC) != 0 {
         return Err(Errno::EINVAL);
     }
-    task::with_space(|space| space.protect(call.arg(0), call.arg(1), protection(bits)))?;
-    Ok(0)
+    task::with_space(|space| space.protect(call.arg(0), call.arg(1), protection(bits)))
 }
 
 fn mremap(call: &mut Call) -> Result<usize, Errno> {
@@ -157,9 +155,8 @@ fn mremap(call: &mut Call) -> Result<usize, Errno> {
     task::with_space(|space| space.remap(call.arg(0), call.arg(1), call.arg(2), flags, call.arg(4)))
 }
 
-fn madvise(call: &mut Call) -> Result<usize, Errno> {
-    task::with_space(|space| space.advise(call.arg(0), call.arg(1), call.int(2)))?;
-    Ok(0)
+fn madvise(call: &mut Call) -> Result<(), Errno> {
+    task::with_space(|space| space.advise(call.arg(0), call.arg(1), call.int(2)))
 }
 
 fn brk(call: &mut Call) -> Result<usize, Errno> {
@@ -180,18 +177,18 @@ fn pages(address: usize, len: usize) -> Result<Range<usize>, Errno> {
     }
 }
 
-fn msync(call: &mut Call) -> Result<usize, Errno> {
+fn msync(call: &mut Call) -> Result<(), Errno> {
     let flags = call.uint(2);
     if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0 || flags & MS_ASYNC != 0 && flags & MS_SYNC != 0 {
         return Err(Errno::EINVAL);
     }
     let range = pages(call.arg(0), call.arg(1))?;
     let space = call.thread().process.space();
-    space.synchronise(range, flags & MS_INVALIDATE != 0).map(|()| 0)
+    space.synchronise(range, flags & MS_INVALIDATE != 0)
 }
 
 /// mincore(2).
-fn mincore(call: &mut Call) -> Result<usize, Errno> {
+fn mincore(call: &mut Call) -> Result<(), Errno> {
     let range = pages(call.arg(0), call.arg(1))?;
     let space = call.thread().process.space();
     let mut bytes = [0; 64];
@@ -201,7 +198,7 @@ fn mincore(call: &mut Call) -> Result<usize, Errno> {
         user::write_bytes(call.arg(2) + number * bytes.len(), &bytes[..count])?;
         task::preempt_point();
     }
-    Ok(0)
+    Ok(())
 }
 
 /// The pages of mlock(2) and munlock(2), all of them mapped, are locked or not. EINVAL, ENOMEM.
@@ -245,7 +242,7 @@ fn munlock(call: &mut Call) -> Result<usize, Errno> {
     set_locked(call, false).map(|_| 0)
 }
 
-fn mlockall(call: &mut Call) -> Result<usize, Errno> {
+fn mlockall(call: &mut Call) -> Result<(), Errno> {
     let flags = call.uint(0);
     if flags & !(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0 || flags & (MCL_CURRENT | MCL_FUTURE) == 0 {
         return Err(Errno::EINVAL);
@@ -259,13 +256,13 @@ fn mlockall(call: &mut Call) -> Result<usize, Errno> {
         // As on Linux, what can't be populated is no error here.
         let _ = space.populate(space.extent());
     }
-    Ok(0)
+    Ok(())
 }
 
-fn munlockall(call: &mut Call) -> Result<usize, Errno> {
+fn munlockall(call: &mut Call) -> Result<(), Errno> {
     let space = call.thread().process.space();
     space.set_locks_all(false);
-    space.set_locked(0..USER_END, false).map(|()| 0)
+    space.set_locked(0..USER_END, false)
 }
 
 /// membarrier(2): an answered shootdown request is a full barrier on every CPU that runs the space, and a CPU that does not

@@ -116,11 +116,30 @@ pub fn finish(frame: &mut TrapFrame, result: isize) {
     });
 }
 
+/// What a call gives where it can be made: a number, or nothing, which a program sees as 0.
+pub trait Value {
+    fn word(self) -> isize;
+}
+
+impl Value for usize {
+    #[inline]
+    fn word(self) -> isize {
+        self as isize
+    }
+}
+
+impl Value for () {
+    #[inline]
+    fn word(self) -> isize {
+        0
+    }
+}
+
 /// A result as the program's register has it. Where a call is to be taken up again, the thread knows.
 #[inline]
-fn encode(result: Result<usize, Errno>) -> isize {
+fn encode<R: Value>(result: Result<R, Errno>) -> isize {
     match result {
-        Ok(value) => value as isize,
+        Ok(value) => value.word(),
         Err(error) if error.number() < FIRST_INSIDE_ERROR => -(error.number() as isize),
         Err(error) => leave_unfinished(error),
     }

@@ -53,9 +53,8 @@ fn mq_open(call: &mut Call) -> Result<usize, Errno> {
     install(call, open, true)
 }
 
-fn mq_unlink(call: &mut Call) -> Result<usize, Errno> {
-    mqueue::unlink(&read_name(call.arg(0))?)?;
-    Ok(0)
+fn mq_unlink(call: &mut Call) -> Result<(), Errno> {
+    mqueue::unlink(&read_name(call.arg(0))?)
 }
 
 /// The queue behind descriptor argument 0: EBADF.
@@ -73,7 +72,7 @@ fn until_ns(call: &Call) -> Result<Option<u64>, Errno> {
     }
 }
 
-fn mq_timedsend(call: &mut Call) -> Result<usize, Errno> {
+fn mq_timedsend(call: &mut Call) -> Result<(), Errno> {
     let (len, priority) = (call.arg(2), call.uint(3));
     let until_ns = until_ns(call)?;
     if priority >= MQ_PRIO_MAX {
@@ -85,8 +84,7 @@ fn mq_timedsend(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::EMSGSIZE);
     }
     let bytes = read_message(call.arg(1), len)?;
-    queue.send(Message { priority, bytes }, open.nonblocking(), until_ns)?;
-    Ok(0)
+    queue.send(Message { priority, bytes }, open.nonblocking(), until_ns)
 }
 
 /// EFAULT where less than all was copied.
@@ -153,7 +151,7 @@ fn read_request(call: &Call, address: usize) -> Result<Request, Errno> {
     }
 }
 
-fn mq_notify(call: &mut Call) -> Result<usize, Errno> {
+fn mq_notify(call: &mut Call) -> Result<(), Errno> {
     let request = match call.arg(1) {
         0 => None,
         address => Some(read_request(call, address)?),
@@ -163,11 +161,11 @@ fn mq_notify(call: &mut Call) -> Result<usize, Errno> {
         Some(request) => queue.notify(request)?,
         None => queue.forget_notification(true),
     }
-    Ok(0)
+    Ok(())
 }
 
 /// mq_getattr(3) and mq_setattr(3): only O_NONBLOCK can be changed.
-fn mq_getsetattr(call: &mut Call) -> Result<usize, Errno> {
+fn mq_getsetattr(call: &mut Call) -> Result<(), Errno> {
     let new: Option<MqAttr> = match call.arg(1) {
         0 => None,
         address => Some(user::read(address)?),
@@ -191,5 +189,5 @@ fn mq_getsetattr(call: &mut Call) -> Result<usize, Errno> {
     if call.arg(2) != 0 {
         user::write(call.arg(2), &old)?;
     }
-    Ok(0)
+    Ok(())
 }

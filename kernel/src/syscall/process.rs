@@ -77,8 +77,8 @@ fn getsid(call: &mut Call) -> Result<usize, Errno> {
     Ok(target(call, call.int(0))?.session() as usize)
 }
 
-fn setpgid(call: &mut Call) -> Result<usize, Errno> {
-    kinship::set_group(&call.thread().process, call.int(0), call.int(1)).map(|()| 0)
+fn setpgid(call: &mut Call) -> Result<(), Errno> {
+    kinship::set_group(&call.thread().process, call.int(0), call.int(1))
 }
 
 fn setsid(call: &mut Call) -> Result<usize, Errno> {
@@ -203,7 +203,7 @@ fn pidfd_open(call: &mut Call) -> Result<usize, Errno> {
     pidfd::open(call.thread(), call.int(0), call.uint(1))
 }
 
-fn pidfd_send_signal(call: &mut Call) -> Result<usize, Errno> {
+fn pidfd_send_signal(call: &mut Call) -> Result<(), Errno> {
     // A process's directory in /proc will do too. The whole process is what either stands for here; threads and groups have kill(2) and tgkill(2).
     if call.uint(3) & !PIDFD_SIGNAL_THREAD_GROUP != 0 {
         return Err(Errno::EINVAL);
@@ -213,7 +213,7 @@ fn pidfd_send_signal(call: &mut Call) -> Result<usize, Errno> {
         Some(process) => process?,
         None => pidfd::process_of(&open)?,
     };
-    pidfd::send_signal(call.thread(), &process, call.uint(1), call.arg(2)).map(|()| 0)
+    pidfd::send_signal(call.thread(), &process, call.uint(1), call.arg(2))
 }
 
 fn pidfd_getfd(call: &mut Call) -> Result<usize, Errno> {
@@ -253,7 +253,7 @@ fn may_see_limits(call: &Call, target: &Process) -> Result<(), Errno> {
     }
 }
 
-fn prlimit64(call: &mut Call) -> Result<usize, Errno> {
+fn prlimit64(call: &mut Call) -> Result<(), Errno> {
     let (process, resource) = (target(call, call.int(0))?, resource(call.arg(1))?);
     may_see_limits(call, &process)?;
     let former = process.limit(resource);
@@ -263,19 +263,17 @@ fn prlimit64(call: &mut Call) -> Result<usize, Errno> {
     if call.arg(3) != 0 {
         user::write(call.arg(3), &[former.soft, former.hard])?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn getrlimit(call: &mut Call) -> Result<usize, Errno> {
+fn getrlimit(call: &mut Call) -> Result<(), Errno> {
     let limit = call.thread().process.limit(resource(call.arg(0))?);
-    user::write(call.arg(1), &[limit.soft, limit.hard])?;
-    Ok(0)
+    user::write(call.arg(1), &[limit.soft, limit.hard])
 }
 
-fn setrlimit(call: &mut Call) -> Result<usize, Errno> {
+fn setrlimit(call: &mut Call) -> Result<(), Errno> {
     let resource = resource(call.arg(0))?;
-    set_limit(call, &call.thread().process, resource, call.arg(1))?;
-    Ok(0)
+    set_limit(call, &call.thread().process, resource, call.arg(1))
 }
 
 fn prctl(call: &mut Call) -> Result<usize, Errno> {

@@ -66,7 +66,7 @@ fn sched_getaffinity(call: &mut Call) -> Result<usize, Errno> {
     Ok(size_of::<u64>())
 }
 
-fn sched_setaffinity(call: &mut Call) -> Result<usize, Errno> {
+fn sched_setaffinity(call: &mut Call) -> Result<(), Errno> {
     let mut bytes = [0; 8];
     let len = call.arg(1).min(bytes.len());
     user::read_bytes(call.arg(2), &mut bytes[..len])?;
@@ -77,7 +77,7 @@ fn sched_setaffinity(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     thread.set_affinity(mask);
-    Ok(0)
+    Ok(())
 }
 
 fn sched_getscheduler(call: &mut Call) -> Result<usize, Errno> {
@@ -127,20 +127,18 @@ fn sched_setparam(call: &mut Call) -> Result<usize, Errno> {
     }
 }
 
-fn sched_getparam(call: &mut Call) -> Result<usize, Errno> {
+fn sched_getparam(call: &mut Call) -> Result<(), Errno> {
     if call.arg(1) == 0 {
         return Err(Errno::EINVAL);
     }
     target(call, call.int(0))?;
-    user::write(call.arg(1), &0i32)?;
-    Ok(0)
+    user::write(call.arg(1), &0i32)
 }
 
 /// As on Linux the slice, whatever the policy.
-fn sched_rr_get_interval(call: &mut Call) -> Result<usize, Errno> {
+fn sched_rr_get_interval(call: &mut Call) -> Result<(), Errno> {
     target(call, call.int(0))?;
-    write_timespec(call.arg(1), sched::SLICE_NS)?;
-    Ok(0)
+    write_timespec(call.arg(1), sched::SLICE_NS)
 }
 
 fn sched_get_priority_max(call: &mut Call) -> Result<usize, Errno> {
@@ -200,7 +198,7 @@ fn getpriority(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// The value is kept and given back; the scheduler treats all alike.
-fn setpriority(call: &mut Call) -> Result<usize, Errno> {
+fn setpriority(call: &mut Call) -> Result<(), Errno> {
     let nice = call.int(2).clamp(-20, 19);
     let privileged = call.thread().credentials().has(CAP_SYS_NICE);
     for process in prioritised(call)? {
@@ -209,15 +207,15 @@ fn setpriority(call: &mut Call) -> Result<usize, Errno> {
         }
         process.nice.store(nice, Relaxed);
     }
-    Ok(0)
+    Ok(())
 }
 
-fn getcpu(call: &mut Call) -> Result<usize, Errno> {
+fn getcpu(call: &mut Call) -> Result<(), Errno> {
     if call.arg(0) != 0 {
         user::write(call.arg(0), &(crate::arch::cpu::id() as u32))?;
     }
     if call.arg(1) != 0 {
         user::write(call.arg(1), &0u32)?;
     }
-    Ok(0)
+    Ok(())
 }

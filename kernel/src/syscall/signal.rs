@@ -49,7 +49,7 @@ fn check_set_size(size: usize) -> Result<(), Errno> {
 }
 
 /// struct sigaction of the kernel: handler, flags, restorer, mask; a word each on both machines.
-fn rt_sigaction(call: &mut Call) -> Result<usize, Errno> {
+fn rt_sigaction(call: &mut Call) -> Result<(), Errno> {
     check_set_size(call.arg(3))?;
     let signal = signal_of(call.int(0))?;
     let action = match call.arg(1) {
@@ -72,10 +72,10 @@ fn rt_sigaction(call: &mut Call) -> Result<usize, Errno> {
         let words = [former.handler as u64, former.flags, former.restorer as u64, former.mask];
         user::write(call.arg(2), &words)?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn rt_sigprocmask(call: &mut Call) -> Result<usize, Errno> {
+fn rt_sigprocmask(call: &mut Call) -> Result<(), Errno> {
     check_set_size(call.arg(3))?;
     let former = call.thread().signals.mask();
     if call.arg(1) != 0 {
@@ -91,16 +91,15 @@ fn rt_sigprocmask(call: &mut Call) -> Result<usize, Errno> {
     if call.arg(2) != 0 {
         user::write(call.arg(2), &former)?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn rt_sigpending(call: &mut Call) -> Result<usize, Errno> {
+fn rt_sigpending(call: &mut Call) -> Result<(), Errno> {
     if call.arg(1) > SIGSET_SIZE {
         return Err(Errno::EINVAL);
     }
     let pending = call.thread().process.pending_for(call.thread()) & call.thread().signals.mask();
-    user::write_bytes(call.arg(0), &pending.to_le_bytes()[..call.arg(1)])?;
-    Ok(0)
+    user::write_bytes(call.arg(0), &pending.to_le_bytes()[..call.arg(1)])
 }
 
 /// Sleeps until a handler has run.
@@ -165,17 +164,17 @@ fn queued_info(call: &Call, address: usize, pid: i32) -> Result<Info, Errno> {
     Ok(info)
 }
 
-fn rt_sigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
+fn rt_sigqueueinfo(call: &mut Call) -> Result<(), Errno> {
     let pid = call.int(0);
     let info = queued_info(call, call.arg(2), pid)?;
     let process = table::process(pid).ok_or(Errno::ESRCH)?;
     if let Some(signal) = to_send(call, &process, None, call.int(1))? {
         process.queue_signal(signal, Info { signal, ..info }, None)?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn rt_tgsigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
+fn rt_tgsigqueueinfo(call: &mut Call) -> Result<(), Errno> {
     let (pid, tid) = (call.int(0), call.int(1));
     if pid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL);
@@ -189,7 +188,7 @@ fn rt_tgsigqueueinfo(call: &mut Call) -> Result<usize, Errno> {
             .process
             .queue_signal(signal, Info { signal, ..info }, Some(&thread))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 fn rt_sigreturn(call: &mut Call) -> Result<usize, Errno> {
@@ -200,7 +199,7 @@ fn rt_sigreturn(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// stack_t: sp, flags (an int and its gap), size.
-fn sigaltstack(call: &mut Call) -> Result<usize, Errno> {
+fn sigaltstack(call: &mut Call) -> Result<(), Errno> {
     let sp = call.frame.sp();
     let old = call.thread().signals.alternate();
     let new: Option<[u64; 3]> = match call.arg(0) {
@@ -219,7 +218,7 @@ fn sigaltstack(call: &mut Call) -> Result<usize, Errno> {
         let stack = [old.base as u64, old.shown_flags(sp).into(), old.size as u64];
         user::write(call.arg(1), &stack)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// The signal that `number` sends to a target that is there, a thread of it or the process as its first thread is; 0 sends

@@ -47,10 +47,9 @@ pub fn encode(stat: &Stat) -> abi::Stat {
     }
 }
 
-fn fstat(call: &mut Call) -> Result<usize, Errno> {
+fn fstat(call: &mut Call) -> Result<(), Errno> {
     let open = call.thread().files().get_any(call.int(0))?;
-    user::write(call.arg(1), &encode(&open.file.stat()))?;
-    Ok(0)
+    user::write(call.arg(1), &encode(&open.file.stat()))
 }
 
 fn newfstatat(call: &mut Call) -> Result<usize, Errno> {
@@ -77,7 +76,7 @@ fn statx_time(ns: i64) -> abi::StatxTimestamp {
 }
 
 /// statx(2).
-fn statx(call: &mut Call) -> Result<usize, Errno> {
+fn statx(call: &mut Call) -> Result<(), Errno> {
     let (flags, mask) = (call.uint(2), call.uint(3));
     let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
     if flags & !known != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE || mask & abi::STATX_RESERVED != 0 {
@@ -106,8 +105,7 @@ fn statx(call: &mut Call) -> Result<usize, Errno> {
         stx_dev_minor: minor(stat.dev),
         ..Default::default()
     };
-    user::write(call.arg(4), &answer)?;
-    Ok(0)
+    user::write(call.arg(4), &answer)
 }
 
 fn faccessat(call: &mut Call) -> Result<usize, Errno> {

@@ -45,7 +45,7 @@ pub fn hostname() -> alloc::vec::Vec<u8> {
     name.0[..name.1].to_vec()
 }
 
-fn uname(call: &mut Call) -> Result<usize, Errno> {
+fn uname(call: &mut Call) -> Result<(), Errno> {
     let mut bytes = [0; 6 * FIELD_LEN];
     let node = hostname();
     let fields: [&[u8]; 6] = [
@@ -59,11 +59,10 @@ fn uname(call: &mut Call) -> Result<usize, Errno> {
     for (index, field) in fields.into_iter().enumerate() {
         bytes[index * FIELD_LEN..][..field.len()].copy_from_slice(field);
     }
-    user::write_bytes(call.arg(0), &bytes)?;
-    Ok(0)
+    user::write_bytes(call.arg(0), &bytes)
 }
 
-fn sethostname(call: &mut Call) -> Result<usize, Errno> {
+fn sethostname(call: &mut Call) -> Result<(), Errno> {
     if !call.thread().credentials().has(CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
@@ -74,11 +73,11 @@ fn sethostname(call: &mut Call) -> Result<usize, Errno> {
     let mut bytes = [0; 64];
     user::read_bytes(call.arg(0), &mut bytes[..len])?;
     *HOSTNAME.lock() = (bytes, len);
-    Ok(0)
+    Ok(())
 }
 
 /// struct sysinfo, in words; the memory unit is a byte.
-fn sysinfo(call: &mut Call) -> Result<usize, Errno> {
+fn sysinfo(call: &mut Call) -> Result<(), Errno> {
     let (total, free) = frame::totals();
     let mut words = [0u64; 14];
     words[0] = time::now_ns() / NANOSECONDS;
@@ -88,12 +87,11 @@ fn sysinfo(call: &mut Call) -> Result<usize, Errno> {
     words[10] = table::counts().1.min(u16::MAX as usize) as u64;
     // mem_unit, an int behind two words of "high memory".
     words[13] = 1;
-    user::write(call.arg(0), &words)?;
-    Ok(0)
+    user::write(call.arg(0), &words)
 }
 
 /// getrusage(2).
-fn getrusage(call: &mut Call) -> Result<usize, Errno> {
+fn getrusage(call: &mut Call) -> Result<(), Errno> {
     let process = &call.thread().process;
     let usage = match call.int(0) {
         RUSAGE_SELF => process.usage(),
@@ -101,8 +99,7 @@ fn getrusage(call: &mut Call) -> Result<usize, Errno> {
         RUSAGE_CHILDREN => process.children_usage(),
         _ => return Err(Errno::EINVAL),
     };
-    user::write(call.arg(1), &rusage(usage))?;
-    Ok(0)
+    user::write(call.arg(1), &rusage(usage))
 }
 
 /// struct rusage: all CPU time counts as user time; then the most memory in KiB, and page faults that read nothing from a

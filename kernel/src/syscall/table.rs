@@ -1,7 +1,7 @@
 //! Which number is which call. Every family has its own list, `CALLS`, beside its calls; the table is made of them at
 //! compile time, and a number listed twice stops the build.
 
-use super::{Call, encode};
+use super::{Call, Value, encode};
 use crate::arch::chosen::Chosen;
 use crate::arch::trap::TrapFrame;
 use crate::task::current;
@@ -19,9 +19,9 @@ pub type Entry = extern "C" fn(&mut TrapFrame) -> isize;
 pub type Line = (usize, Entry);
 
 /// The call of a number, which is from `libsyscall::abi::nr`.
-pub const fn line<H: Fn(&mut Call) -> Result<usize, Errno> + Copy>(number: usize, _handler: H) -> Line {
+pub const fn line<H: Fn(&mut Call) -> Result<R, Errno> + Copy, R: Value>(number: usize, _handler: H) -> Line {
     const { assert!(size_of::<H>() == 0, "a handler captures nothing") };
-    (number, entry::<H>)
+    (number, entry::<H, R>)
 }
 
 /// One function for each call, so that neither a second table nor the shape of a result lies between it and the machine.
@@ -29,7 +29,7 @@ pub const fn line<H: Fn(&mut Call) -> Result<usize, Errno> + Copy>(number: usize
     unsafe_code,
     reason = "a function's type has one value, and no safe way leads from the one to the other"
 )]
-extern "C" fn entry<H: Fn(&mut Call) -> Result<usize, Errno> + Copy>(frame: &mut TrapFrame) -> isize {
+extern "C" fn entry<H: Fn(&mut Call) -> Result<R, Errno> + Copy, R: Value>(frame: &mut TrapFrame) -> isize {
     // SAFETY: `line` was given a handler, so there is one; it may be copied, and a copy has no bytes.
     let handler = unsafe { NonNull::<H>::dangling().read() };
     encode(handler(current::as_call(frame)))
@@ -98,7 +98,7 @@ pub fn trace() {
 extern "C" fn traced(frame: &mut TrapFrame) -> isize {
     let call = current::as_call(frame);
     if let Err(error) = call.need_whole_frame() {
-        return encode(Err(error));
+        return encode::<usize>(Err(error));
     }
     crate::trace::traced(call, look_up(&TABLE, call.frame.syscall_number()))
 }

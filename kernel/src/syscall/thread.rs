@@ -39,7 +39,7 @@ fn make(call: &mut Call, wish: &Wish) -> Result<usize, Errno> {
 }
 
 /// unshare(2) of what threads may share or not: descriptors and directories. EINVAL for everything else. ENOMEM.
-fn unshare(call: &mut Call) -> Result<usize, Errno> {
+fn unshare(call: &mut Call) -> Result<(), Errno> {
     let flags = call.arg(0) as u64;
     if flags & !(CLONE_FILES | CLONE_FS) != 0 {
         return Err(Errno::EINVAL);
@@ -50,7 +50,7 @@ fn unshare(call: &mut Call) -> Result<usize, Errno> {
     if flags & CLONE_FS != 0 {
         call.thread().unshare_directories();
     }
-    Ok(0)
+    Ok(())
 }
 
 /// clone(flags, stack, parent_tid, child_tid, tls) on x86_64; the last two change places on aarch64.
@@ -168,7 +168,7 @@ fn set_tid_address(call: &mut Call) -> Result<usize, Errno> {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn arch_prctl(call: &mut Call) -> Result<usize, Errno> {
+fn arch_prctl(call: &mut Call) -> Result<(), Errno> {
     const ARCH_SET_FS: i32 = 0x1002;
     const ARCH_GET_FS: i32 = 0x1003;
     match call.int(0) {
@@ -178,5 +178,5 @@ fn arch_prctl(call: &mut Call) -> Result<usize, Errno> {
         ARCH_GET_FS => user::write(call.arg(1), &(call.thread().arch().tls() as u64))?,
         _ => return Err(Errno::EINVAL),
     }
-    Ok(0)
+    Ok(())
 }

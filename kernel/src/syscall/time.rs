@@ -98,13 +98,12 @@ pub fn cpu_clock(call: &Call, clock: i32) -> Result<Clock, Errno> {
     }
 }
 
-fn clock_gettime(call: &mut Call) -> Result<usize, Errno> {
+fn clock_gettime(call: &mut Call) -> Result<(), Errno> {
     let now_ns = read_clock(call, call.int(0))?;
-    write_timespec(call.arg(1), now_ns)?;
-    Ok(0)
+    write_timespec(call.arg(1), now_ns)
 }
 
-fn clock_settime(call: &mut Call) -> Result<usize, Errno> {
+fn clock_settime(call: &mut Call) -> Result<(), Errno> {
     let new_ns = read_timespec(call.arg(1))?;
     if call.int(0) != CLOCK_REALTIME {
         return Err(Errno::EINVAL);
@@ -113,18 +112,18 @@ fn clock_settime(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::EPERM);
     }
     time::set_realtime_ns(new_ns);
-    Ok(0)
+    Ok(())
 }
 
-fn clock_getres(call: &mut Call) -> Result<usize, Errno> {
+fn clock_getres(call: &mut Call) -> Result<(), Errno> {
     read_clock(call, call.int(0))?;
     if call.arg(1) != 0 {
         write_timespec(call.arg(1), 1)?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn gettimeofday(call: &mut Call) -> Result<usize, Errno> {
+fn gettimeofday(call: &mut Call) -> Result<(), Errno> {
     if call.arg(0) != 0 {
         user::write(call.arg(0), &timeval(time::realtime_ns()))?;
     }
@@ -132,7 +131,7 @@ fn gettimeofday(call: &mut Call) -> Result<usize, Errno> {
         // struct timezone: UTC.
         user::write(call.arg(1), &[0i32; 2])?;
     }
-    Ok(0)
+    Ok(())
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -65,13 +65,12 @@ fn setting_from_now(timer: &SignalTimer, value_ns: u64, interval_ns: u64) -> Set
     }
 }
 
-fn getitimer(call: &mut Call) -> Result<usize, Errno> {
+fn getitimer(call: &mut Call) -> Result<(), Errno> {
     let timer = interval_timer(call)?;
-    write_itimerval(call.arg(1), &timer, timer.setting())?;
-    Ok(0)
+    write_itimerval(call.arg(1), &timer, timer.setting())
 }
 
-fn setitimer(call: &mut Call) -> Result<usize, Errno> {
+fn setitimer(call: &mut Call) -> Result<(), Errno> {
     let timer = interval_timer(call)?;
     let new = match call.arg(1) {
         0 => Setting::default(),
@@ -85,7 +84,7 @@ fn setitimer(call: &mut Call) -> Result<usize, Errno> {
     if call.arg(2) != 0 {
         write_itimerval(call.arg(2), &timer, former)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -149,7 +148,7 @@ fn read_request(call: &Call, clock: Clock, address: usize) -> Result<Request, Er
     })
 }
 
-fn timer_create(call: &mut Call) -> Result<usize, Errno> {
+fn timer_create(call: &mut Call) -> Result<(), Errno> {
     let clock = timer_clock(call, call.int(0))?;
     let request = read_request(call, clock, call.arg(1))?;
     frame::admit()?;
@@ -160,7 +159,7 @@ fn timer_create(call: &mut Call) -> Result<usize, Errno> {
         process.timers.delete(number)?;
         return Err(error);
     }
-    Ok(0)
+    Ok(())
 }
 
 fn write_itimerspec(address: usize, timer: &SignalTimer, setting: Setting) -> Result<(), Errno> {
@@ -169,7 +168,7 @@ fn write_itimerspec(address: usize, timer: &SignalTimer, setting: Setting) -> Re
     user::write(address, &[interval, left])
 }
 
-fn timer_settime(call: &mut Call) -> Result<usize, Errno> {
+fn timer_settime(call: &mut Call) -> Result<(), Errno> {
     let [interval, value]: [[i64; 2]; 2] = user::read(call.arg(2))?;
     let (interval_ns, value_ns) = (timespec_ns(interval)?, timespec_ns(value)?);
     let timer = call.thread().process.timers.get(call.int(0))?;
@@ -186,20 +185,18 @@ fn timer_settime(call: &mut Call) -> Result<usize, Errno> {
     if call.arg(3) != 0 {
         write_itimerspec(call.arg(3), &timer, former)?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn timer_gettime(call: &mut Call) -> Result<usize, Errno> {
+fn timer_gettime(call: &mut Call) -> Result<(), Errno> {
     let timer = call.thread().process.timers.get(call.int(0))?;
-    write_itimerspec(call.arg(1), &timer, timer.setting())?;
-    Ok(0)
+    write_itimerspec(call.arg(1), &timer, timer.setting())
 }
 
 fn timer_getoverrun(call: &mut Call) -> Result<usize, Errno> {
     Ok(call.thread().process.timers.get(call.int(0))?.overrun() as usize)
 }
 
-fn timer_delete(call: &mut Call) -> Result<usize, Errno> {
-    call.thread().process.timers.delete(call.int(0))?;
-    Ok(0)
+fn timer_delete(call: &mut Call) -> Result<(), Errno> {
+    call.thread().process.timers.delete(call.int(0))
 }

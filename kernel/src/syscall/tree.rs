@@ -275,7 +275,7 @@ fn fchdir(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// chroot(2). The working directory stays, also where that is outside.
-fn chroot(call: &mut Call) -> Result<usize, Errno> {
+fn chroot(call: &mut Call) -> Result<(), Errno> {
     let target = target(call, AT_FDCWD, call.arg(0), 0)?;
     let place = target.place()?;
     check_directory(place)?;
@@ -283,10 +283,10 @@ fn chroot(call: &mut Call) -> Result<usize, Errno> {
         return Err(Errno::EPERM);
     }
     call.thread().set_root(place.clone());
-    Ok(0)
+    Ok(())
 }
 
-fn truncate(call: &mut Call) -> Result<usize, Errno> {
+fn truncate(call: &mut Call) -> Result<(), Errno> {
     let size = call.arg(1) as i64;
     if size < 0 {
         return Err(Errno::EINVAL);
@@ -302,5 +302,5 @@ fn truncate(call: &mut Call) -> Result<usize, Errno> {
     let place = target.place()?;
     place.inode().truncate(size as u64)?;
     watch::at_place(place, IN_MODIFY);
-    Ok(0)
+    Ok(())
 }

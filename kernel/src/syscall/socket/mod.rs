@@ -69,7 +69,7 @@ fn socket(call: &mut Call) -> Result<usize, Errno> {
     install_socket(call, protocol, call.uint(1))
 }
 
-fn socketpair(call: &mut Call) -> Result<usize, Errno> {
+fn socketpair(call: &mut Call) -> Result<(), Errno> {
     let [first, second] = net::create_pair(call.int(0), kind(call)?, call.int(2))?;
     let first = install_socket(call, first, call.uint(1))? as i32;
     let files = call.thread().files();
@@ -80,7 +80,7 @@ fn socketpair(call: &mut Call) -> Result<usize, Errno> {
             drop(files.close(fd));
         }
     })?;
-    Ok(0)
+    Ok(())
 }
 
 /// The open file of descriptor argument 0: EBADF, ENOTSOCK.
@@ -119,31 +119,28 @@ fn address_argument(call: &Call, socket: &Socket) -> Result<Address, Errno> {
     address_for(socket.0.common().domain, call.arg(1), call.uint(2) as usize)
 }
 
-fn bind(call: &mut Call) -> Result<usize, Errno> {
+fn bind(call: &mut Call) -> Result<(), Errno> {
     let open = socket_file(call)?;
     let socket = socket_of(&open);
     let is_short = (call.uint(2) as usize) < SOCKADDR_IN6_MIN;
     if socket.0.common().domain == AF_INET6 && is_short {
         return Err(Errno::EINVAL);
     }
-    socket.0.share().bind(&address_argument(call, socket)?)?;
-    Ok(0)
+    socket.0.share().bind(&address_argument(call, socket)?)
 }
 
-fn listen(call: &mut Call) -> Result<usize, Errno> {
+fn listen(call: &mut Call) -> Result<(), Errno> {
     let open = socket_file(call)?;
     // A negative backlog is a large one.
     let backlog = (call.uint(1) as usize).min(SOMAXCONN);
-    socket_of(&open).0.share().listen(backlog)?;
-    Ok(0)
+    socket_of(&open).0.share().listen(backlog)
 }
 
-fn connect(call: &mut Call) -> Result<usize, Errno> {
+fn connect(call: &mut Call) -> Result<(), Errno> {
     let open = socket_file(call)?;
     let socket = socket_of(&open);
     let to = address_argument(call, socket)?;
-    socket.0.share().connect(&to, open.nonblocking())?;
-    Ok(0)
+    socket.0.share().connect(&to, open.nonblocking())
 }
 
 fn accept_with(call: &Call, flags: u32) -> Result<usize, Errno> {
@@ -174,23 +171,21 @@ fn accept4(call: &mut Call) -> Result<usize, Errno> {
     accept_with(call, call.uint(3))
 }
 
-fn getsockname(call: &mut Call) -> Result<usize, Errno> {
+fn getsockname(call: &mut Call) -> Result<(), Errno> {
     let open = socket_file(call)?;
     let protocol = &socket_of(&open).0;
     let domain = protocol.common().domain;
-    address::write(&protocol.local_address(), domain, call.arg(1), call.arg(2))?;
-    Ok(0)
+    address::write(&protocol.local_address(), domain, call.arg(1), call.arg(2))
 }
 
-fn getpeername(call: &mut Call) -> Result<usize, Errno> {
+fn getpeername(call: &mut Call) -> Result<(), Errno> {
     let open = socket_file(call)?;
     let protocol = &socket_of(&open).0;
     let domain = protocol.common().domain;
-    address::write(&protocol.peer_address()?, domain, call.arg(1), call.arg(2))?;
-    Ok(0)
+    address::write(&protocol.peer_address()?, domain, call.arg(1), call.arg(2))
 }
 
-fn shutdown(call: &mut Call) -> Result<usize, Errno> {
+fn shutdown(call: &mut Call) -> Result<(), Errno> {
     let open = socket_file(call)?;
     let (read, write) = match call.int(1) {
         SHUT_RD => (true, false),
@@ -198,6 +193,5 @@ fn shutdown(call: &mut Call) -> Result<usize, Errno> {
         SHUT_RDWR => (true, true),
         _ => return Err(Errno::EINVAL),
     };
-    socket_of(&open).0.shut_down(read, write)?;
-    Ok(0)
+    socket_of(&open).0.shut_down(read, write)
 }

@@ -27,7 +27,7 @@ const STAMPS: i32 = SOF_TIMESTAMPING_RX_HARDWARE
 /// SO_NETNS_COOKIE of the one network namespace there is.
 const NETWORK_COOKIE: u64 = 1;
 
-pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
+pub fn setsockopt(call: &mut Call) -> Result<(), Errno> {
     let open = socket_file(call)?;
     let protocol = &*socket_of(&open).0;
     let (level, name) = (call.int(1), call.int(2));
@@ -40,7 +40,7 @@ pub fn setsockopt(call: &mut Call) -> Result<usize, Errno> {
         (SOL_SOCKET, _) => set_socket_option(call, protocol, name, value)?,
         _ => protocol.set_option(level, name, value)?,
     }
-    Ok(0)
+    Ok(())
 }
 
 /// SO_BINDTODEVICE: the number of the interface that has a name, 0 of an empty one. ENODEV.
