@@ -168,8 +168,8 @@ impl ReadyList {
         }
     }
 
-    /// An interest had nothing to report: it leaves the list. Where the lock was given up while it was asked, it stays if a
-    /// wake-up has come since [`ReadyList::notice`], which may have been its own:
+    /// An interest that was rotated had nothing to report: it leaves the list. Where the lock was given up while it was asked,
+    /// it stays if a wake-up has come since [`ReadyList::notice`], which may have been its own:
     ///
     /// | harvest | waker |
     /// |---|---|
@@ -179,8 +179,24 @@ impl ReadyList {
     /// | would take it off, and sleep | |
     #[inline]
     pub fn drop_idle(&mut self, number: u32, was_unlocked: bool) {
-        if !was_unlocked || !self.missed {
+        if !was_unlocked {
+            self.unlink_last(number);
+        } else if !self.missed {
             self.unlink(number);
+        }
+    }
+
+    /// Takes the last interest off the list.
+    #[inline]
+    fn unlink_last(&mut self, number: u32) {
+        let slot = self.slot(number);
+        let (previous, next) = (slot.previous, slot.next);
+        slot.next = IDLE;
+        self.len -= 1;
+        if previous == number {
+            self.first = NONE;
+        } else {
+            self.join(previous, next);
         }
     }
 
