@@ -99,10 +99,15 @@ enum Choice {
     Exclusive,
 }
 
+/// In [`WaitQueue::wanted`]; a queue knows no edges, so no entry has this bit.
+const SOMEBODY: EventMask = EventMask::ET;
+
 /// Who is to be told when an object's readiness changes.
 pub struct WaitQueue {
-    /// Number of entries, readable without the lock, so that waking an empty queue costs a fence and a load.
-    count: AtomicU32,
+    /// The bits that anybody here wants to hear of, and [`SOMEBODY`] while there is anybody. Read without the lock, so that a
+    /// wake-up for nobody costs a fence and a look. Who leaves others behind leaves its bits too: a look at all the masks
+    /// would cost more than a wake-up that finds nobody.
+    wanted: AtomicU32,
     /// Exclusive entries go to the start as well.
     newest_first: bool,
     entries: SpinLock<Entries>,
@@ -136,7 +141,7 @@ impl WaitQueue {
 
         fn with_order(newest_first: bool) -> WaitQueue {
             WaitQueue {
-                count: AtomicU32::new(0),
+                wanted: AtomicU32::new(0),
                 newest_first,
                 entries: SpinLock::new(Entries {
                     slab: Slab::new(),
@@ -152,19 +157,19 @@ impl WaitQueue {
     ///
     /// | waiter | waker |
     /// |---|---|
-    /// | adds itself (count becomes 1) | |
+    /// | adds itself, and its bits to those that are wanted | |
     /// | *fence* | |
     /// | asks readiness: nothing yet | |
     /// | | makes the object ready |
     /// | | *fence* |
-    /// | | reads count: 1, wakes |
+    /// | | looks: its bit is wanted, wakes |
     ///
     /// Without the fences each side could do its read before its own write is visible, and both see nothing:
     ///
     /// | waiter | waker |
     /// |---|---|
-    /// | writes count (still in its store buffer) | makes the object ready (still in its store buffer) |
-    /// | asks readiness: nothing yet | reads count: 0, wakes nobody |
+    /// | adds its bits (still in its store buffer) | makes the object ready (still in its store buffer) |
+    /// | asks readiness: nothing yet | looks: nobody wants its bit |
     /// | sleeps for ever | |
     pub fn add(&self, waiter: Arc<dyn Waiter>, token: u32, mask: EventMask) -> Result<u32, Errno> {
         self.enter(waiter, token, mask)
@@ -189,17 +194,33 @@ impl WaitQueue {
         })?;
         entries.set_next(previous, number);
         entries.set_previous(next, number);
-        self.count.store(entries.slab.len() as u32, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.want(mask);
         Ok(number)
     }
 
     /// Changes what a waiter wants to hear of, but not whether it is exclusive. As after [`WaitQueue::add`], the caller asks
     /// for readiness afterwards.
     pub fn set_mask(&self, number: u32, mask: EventMask) {
-        if let Some(entry) = self.entries.lock().slab.get_mut(number) {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.slab.get_mut(number) {
             entry.mask = mask;
+            self.want(mask);
         }
+    }
+
+    /// Under the lock: from now on wake-ups with these bits look here.
+    #[inline]
+    fn want(&self, mask: EventMask) {
+        let wanted = self.wanted.load(Ordering::Relaxed) | (mask | SOMEBODY).bits();
+        self.wanted.store(wanted, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether a wake-up with these bits may be for somebody, at this moment.
+    #[inline]
+    fn is_wanted(&self, events: EventMask) -> bool {
+        let wanted = EventMask::from_bits_retain(self.wanted.load(Ordering::Relaxed));
+        wanted.intersects(events) || events.is_empty() && !wanted.is_empty()
     }
 
     /// Removes a waiter. Once this returns, its `wake` is not called any more on behalf of that entry.
@@ -216,7 +237,9 @@ impl WaitQueue {
         };
         entries.set_next(entry.previous, entry.next);
         entries.set_previous(entry.next, entry.previous);
-        self.count.store(entries.slab.len() as u32, Ordering::Relaxed);
+        if entries.slab.len() == 0 {
+            self.wanted.store(0, Ordering::Relaxed);
+        }
         drop(entries);
         // The waiter's share is given up without the lock: it may be the last one.
         drop(entry);
@@ -232,17 +255,17 @@ impl WaitQueue {
     /// [`WaitQueue::wake`] where the caller has made the fence: one does for several queues.
     #[inline]
     pub fn wake_behind_fence(&self, events: EventMask) -> Woken {
-        if self.count.load(Ordering::Relaxed) == 0 {
-            Woken::No
-        } else {
+        if self.is_wanted(events) {
             self.wake_some(events)
+        } else {
+            Woken::No
         }
     }
 
     /// [`WaitQueue::wake`] of all exclusive waiters as well: for a change that concerns each of them.
     pub fn wake_all(&self, events: EventMask) {
         fence(Ordering::SeqCst);
-        if self.count.load(Ordering::Relaxed) != 0 {
+        if self.is_wanted(events) {
             self.entries.lock().wake(events, Choice::All);
         }
     }
@@ -250,7 +273,7 @@ impl WaitQueue {
     /// One exclusive waiter was told and makes no use of it: tells the next one.
     pub fn pass_on(&self, events: EventMask) {
         fence(Ordering::SeqCst);
-        if self.count.load(Ordering::Relaxed) != 0 {
+        if self.is_wanted(events) {
             self.entries.lock().wake(events, Choice::Exclusive);
         }
     }
@@ -272,12 +295,12 @@ impl WaitQueue {
 
     /// Whether nobody waits, at this moment.
     pub fn is_empty(&self) -> bool {
-        self.count.load(Ordering::Relaxed) == 0
+        self.wanted.load(Ordering::Relaxed) == 0
     }
 
     /// Waiters at this moment.
     pub fn len(&self) -> usize {
-        self.count.load(Ordering::Relaxed) as usize
+        self.entries.lock().slab.len()
     }
 }
 
