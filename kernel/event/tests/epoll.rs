@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use support::{File, Thread, add, harvest};
+use sync::DirectArc;
 
 const IN: EventMask = EventMask::IN;
 const OUT: EventMask = EventMask::OUT;
@@ -46,12 +47,12 @@ fn semantics_30_to_33_exclusive() {
 }
 
 /// An epoll as something to watch.
-struct Inner(Arc<Epoll>, Arc<WatchList>);
+struct Inner(Arc<Epoll>, DirectArc<WatchList>);
 
 fn nested(epoll: &Arc<Epoll>) -> Inner {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1000);
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-    Inner(epoll.clone(), Arc::new(WatchList::new(id)))
+    Inner(epoll.clone(), DirectArc::new(WatchList::new(id)))
 }
 
 impl Inner {

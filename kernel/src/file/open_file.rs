@@ -60,7 +60,7 @@ pub struct OpenFile {
     /// same bytes.
     offset: SpinLock<u64>,
     /// The epolls that watch it; made for the first one.
-    watches: Once<Arc<WatchList>>,
+    watches: Once<DirectArc<WatchList>>,
     /// Who hears of it by signals.
     signals: Once<Arc<SignalDriven>>,
 }
@@ -180,20 +180,20 @@ impl OpenFile {
     }
 
     /// Where an epoll enters itself that watches this description.
-    pub fn watches(&self) -> &Arc<WatchList> {
+    pub fn watches(&self) -> &DirectArc<WatchList> {
         self.watches.call_once(|| {
             let stat = self.file.stat();
             let node = Node {
                 inode: stat.ino,
                 device: stat.dev,
             };
-            Arc::new(WatchList::with_node(self.id, node))
+            DirectArc::new(WatchList::with_node(self.id, node))
         })
     }
 
     /// [`OpenFile::watches`], where an epoll has entered itself before.
     #[inline]
-    pub fn registered(&self) -> Option<&Arc<WatchList>> {
+    pub fn registered(&self) -> Option<&DirectArc<WatchList>> {
         self.watches.get()
     }
 

@@ -67,23 +67,28 @@ fn epoll_create(call: &mut Call) -> Result<usize, Errno> {
 /// epoll_ctl(2), with Linux's order of checks (semantics 13).
 fn epoll_ctl(call: &mut Call) -> Result<(), Errno> {
     let call = &*call;
-    match call.int(1) {
-        EPOLL_CTL_MOD => {
-            let (events, data) = event_of(call)?;
+    let result = match call.int(1) {
+        EPOLL_CTL_MOD => event_of(call).and_then(|(events, data)| {
             call.with_two_files(0, 2, move |epoll, target| match known(epoll, target) {
                 Some((epoll, watches)) => epoll.modify(watches, call.int(2), events, data),
                 None => control(call, epoll, target, events, data),
             })
-        }
+        }),
         EPOLL_CTL_DEL => call.with_two_files(0, 2, move |epoll, target| match known(epoll, target) {
             Some((epoll, watches)) => epoll.remove(watches, call.int(2)),
             None => control(call, epoll, target, EventMask::empty(), 0),
         }),
-        _ => {
-            let (events, data) = event_of(call)?;
+        _ => event_of(call).and_then(|(events, data)| {
             call.with_two_files(0, 2, move |epoll, target| control(call, epoll, target, events, data))
+        }),
+    };
+    result.map_err(|error| {
+        if error == Errno::ENOENT {
+            not_registered(call)
+        } else {
+            error
         }
-    }
+    })
 }
 
 /// The event that epoll_ctl(2) is given: EFAULT. EPOLLWAKEUP needs a capability that nobody has here, and is dropped without
@@ -94,12 +99,19 @@ fn event_of(call: &Call) -> Result<(EventMask, u64), Errno> {
     Ok((EventMask::from_bits_retain(events) - EventMask::WAKEUP, data))
 }
 
-/// An epoll, and a file that has been registered once: they have passed the checks that [`control`] makes.
+/// An epoll, and a file that has been registered once: they have passed the checks that [`control`] makes, but for one: they
+/// may be the same.
 #[inline]
 fn known<'a>(epoll: &'a OpenFile, target: &'a OpenFile) -> Option<(&'a Epoll, &'a WatchList)> {
-    match (epoll.epoll(), target.registered()) {
-        (Some(instance), Some(watches)) if !core::ptr::eq(epoll, target) => Some((instance, watches)),
-        _ => None,
+    Some((epoll.epoll()?, target.registered()?))
+}
+
+/// What epoll_ctl(2) says of a file that is not registered: ENOENT, or EINVAL of the epoll itself, which never is.
+#[cold]
+fn not_registered(call: &Call) -> Errno {
+    match call.with_two_files(0, 2, |epoll, target| Ok(core::ptr::eq(epoll, target))) {
+        Ok(true) => Errno::EINVAL,
+        _ => Errno::ENOENT,
     }
 }
 

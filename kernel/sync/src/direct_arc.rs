@@ -16,6 +16,12 @@ unsafe impl<T: ?Sized + Send + Sync> Send for DirectArc<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send + Sync> Sync for DirectArc<T> {}
 
+impl<T> DirectArc<T> {
+    pub fn new(value: T) -> DirectArc<T> {
+        Arc::new(value).into()
+    }
+}
+
 impl<T: ?Sized> DirectArc<T> {
     /// A share as everybody else has it.
     pub fn share(&self) -> Arc<T> {
@@ -31,6 +37,13 @@ impl<T: ?Sized> From<Arc<T>> for DirectArc<T> {
         let value = Arc::into_raw(share).cast_mut();
         // SAFETY: an `Arc`'s value has an address.
         DirectArc(unsafe { NonNull::new_unchecked(value) })
+    }
+}
+
+impl<T: ?Sized> Clone for DirectArc<T> {
+    #[inline]
+    fn clone(&self) -> DirectArc<T> {
+        self.share().into()
     }
 }
 

@@ -4,7 +4,6 @@ use super::WatchList;
 use super::watch_list::PRIMARY;
 use crate::slab::Slab;
 use crate::{EventMask, Pollable};
-use alloc::sync::Arc;
 use core::cell::Cell;
 use core::ptr;
 use hashbrown::HashTable;
@@ -14,13 +13,13 @@ use sync::DirectArc;
 /// One registration: which description and number, what is watched, what it says to the program.
 pub(super) struct Interest {
     /// The description's list; its identity is half of the key.
-    pub watches: Arc<WatchList>,
+    pub watches: DirectArc<WatchList>,
     /// Its place there. With that of [`PRIMARY`] it is found by the list, and not in the index.
     pub watch: u32,
     pub fd: i32,
     pub data: Cell<u64>,
-    /// What its entry in the source's wait queue hears of: all that it has asked for at any time.
-    pub heard: Cell<EventMask>,
+    /// What its entry in the source's wait queue does not hear of: what it has not asked for at any time.
+    pub unheard: Cell<EventMask>,
     pub source: DirectArc<dyn Pollable>,
     /// [`Pollable::answers_at_once`] and whether it has a [`Pollable::as_epoll`], asked once.
     pub answers_at_once: bool,
@@ -34,10 +33,10 @@ impl Interest {
     /// is new in a queue does.
     #[inline(never)]
     pub fn hear_more(&self, mask: EventMask) {
-        let heard = self.heard.get() | mask;
-        self.heard.set(heard);
+        let unheard = self.unheard.get().difference(mask);
+        self.unheard.set(unheard);
         let queue = self.source.wait_queue();
-        queue.set_mask(self.entry, queue_mask(&*self.source, heard));
+        queue.set_mask(self.entry, queue_mask(&*self.source, unheard.complement()));
     }
 }
 
@@ -112,7 +111,7 @@ impl Interests {
 
     /// Takes an interest out: the shares that it had.
     #[inline(always)]
-    pub fn remove(&mut self, number: u32) -> Option<(Arc<WatchList>, DirectArc<dyn Pollable>)> {
+    pub fn remove(&mut self, number: u32) -> Option<(DirectArc<WatchList>, DirectArc<dyn Pollable>)> {
         let Interest {
             watches,
             watch,

@@ -30,7 +30,7 @@ use interests::{Interest, Interests, queue_mask};
 use libsyscall::abi::Errno;
 use ready_list::ReadyList;
 use sync::atomic::{AtomicBool, Ordering, fence};
-use sync::{SpinGuard, SpinLock};
+use sync::{DirectArc, SpinGuard, SpinLock};
 use watch_list::PRIMARY;
 
 /// A registration as fdinfo and the state dump tell of it.
@@ -71,7 +71,7 @@ static NESTING: SpinLock<()> = SpinLock::new(());
 
 /// What epoll_ctl(2) registers: a description and number, and what is behind them.
 pub struct Target<'a> {
-    pub watches: &'a Arc<WatchList>,
+    pub watches: &'a DirectArc<WatchList>,
     pub fd: i32,
     pub source: Arc<dyn Pollable>,
 }
@@ -181,7 +181,7 @@ impl Epoll {
                 watch,
                 fd,
                 data: Cell::new(data),
-                heard: Cell::new(mask),
+                unheard: Cell::new(mask.complement()),
                 source: source.into(),
                 answers_at_once: false,
                 is_epoll,
@@ -222,7 +222,7 @@ impl Epoll {
         let mut ready = self.ready.lock();
         ready.set_mask(number, mask)?;
         interest.data.set(data);
-        if !interest.heard.get().contains(mask) {
+        if interest.unheard.get().intersects(mask) {
             drop(ready);
             interest.hear_more(mask);
             ready = self.ready.lock();

@@ -13,6 +13,7 @@ use event::{Epoll, EventFd, EventMask, Pollable, Sleeper, Unparked, WaitQueue, W
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use std::sync::Arc;
+use sync::DirectArc;
 
 const IN: EventMask = EventMask::IN;
 const OUT: EventMask = EventMask::OUT;
@@ -116,8 +117,8 @@ fn epoll_wait(epoll: &Epoll, thread: &Arc<Thread>) -> usize {
 }
 
 /// Has an epoll watch an object under descriptor 3.
-fn watch(epoll: &Arc<Epoll>, source: Arc<dyn Pollable>, events: EventMask) -> Arc<WatchList> {
-    let watches = Arc::new(WatchList::new(1));
+fn watch(epoll: &Arc<Epoll>, source: Arc<dyn Pollable>, events: EventMask) -> DirectArc<WatchList> {
+    let watches = DirectArc::new(WatchList::new(1));
     let target = Target {
         watches: &watches,
         fd: 3,

@@ -87,7 +87,7 @@ fn removal_versus_wake(last_close: bool) {
         epoll.remove(&watches, 3).unwrap();
     }
     let quiet = Arc::new(EventFd::new(0, false));
-    let others = Arc::new(WatchList::new(2));
+    let others = DirectArc::new(WatchList::new(2));
     epoll
         .add(
             Target {

@@ -6,6 +6,7 @@ use event::{Epoll, EventFd, EventMask, Sleeper, Unparked, Waiter, WatchList, Wok
 use libsyscall::abi::Errno;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+use sync::DirectArc;
 
 /// A sleeper over the host's own blocking; its clock starts when it is made. Counts the wake-ups it used.
 #[derive(Default)]
@@ -56,14 +57,14 @@ impl Sleeper for Thread {
 /// An eventfd with a description.
 pub struct File {
     pub counter: Arc<EventFd>,
-    pub watches: Arc<WatchList>,
+    pub watches: DirectArc<WatchList>,
 }
 
 impl File {
     pub fn new(id: u64, count: u32) -> File {
         File {
             counter: Arc::new(EventFd::new(count, false)),
-            watches: Arc::new(WatchList::new(id)),
+            watches: DirectArc::new(WatchList::new(id)),
         }
     }
 

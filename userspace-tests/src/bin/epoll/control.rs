@@ -50,14 +50,21 @@ pub fn control_bad_event() {
     assert_eq!(event::epoll_ctl(epoll.0, DEL, event.0, None), Ok(()));
 }
 
-/// Semantics 19.
+/// Semantics 19; also of an epoll that another one watches, and of one whose descriptors other threads share.
 pub fn control_itself() {
     let epoll = Fd::epoll();
     let copy = epoll.dup();
-    for operation in [ADD, MOD, DEL] {
-        assert_eq!(epoll.control(operation, &epoll, EPOLLIN), Err(Errno::EINVAL));
-        assert_eq!(epoll.control(operation, &copy, EPOLLIN), Err(Errno::EINVAL));
-    }
+    let refuses_itself = || {
+        for operation in [ADD, MOD, DEL] {
+            assert_eq!(epoll.control(operation, &epoll, EPOLLIN), Err(Errno::EINVAL));
+            assert_eq!(epoll.control(operation, &copy, EPOLLIN), Err(Errno::EINVAL));
+        }
+    };
+    refuses_itself();
+    let outer = Fd::epoll();
+    outer.add(&epoll, EPOLLIN);
+    refuses_itself();
+    std::thread::scope(|scope| scope.spawn(refuses_itself).join().expect("thread"));
 }
 
 /// Semantics 18.
@@ -75,6 +82,9 @@ pub fn control_exists_and_missing() {
     assert_eq!(epoll.control(DEL, &event, EPOLLIN), Err(Errno::ENOENT));
     epoll.add(&event, EPOLLIN);
     assert_eq!(epoll.control(ADD, &event, EPOLLIN), Err(Errno::EEXIST));
+    let other = Fd::epoll();
+    assert_eq!(other.control(MOD, &event, EPOLLIN), Err(Errno::ENOENT));
+    assert_eq!(other.control(DEL, &event, EPOLLIN), Err(Errno::ENOENT));
     epoll.delete(&event);
     assert_eq!(epoll.control(DEL, &event, EPOLLIN), Err(Errno::ENOENT));
 }
