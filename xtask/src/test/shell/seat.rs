@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -102,9 +103,11 @@ impl Seat {
         };
         termios::tcsetwinsize(&master, size)?;
         let name = ptsname(&master, Vec::new())?;
+        // Whoever opens a terminal without having one gets it as its own, if it leads a session, as this program may.
         let slave = File::options()
             .read(true)
             .write(true)
+            .custom_flags(OpenptFlags::NOCTTY.bits() as i32)
             .open(OsStr::from_bytes(name.to_bytes()))
             .context("cannot open the terminal")?;
         // What is not to be represented is gone after a first setting.
