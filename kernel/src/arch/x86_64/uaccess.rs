@@ -97,6 +97,16 @@ pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) ->
     unsafe { copy(destination.expose_provenance(), source, len) }
 }
 
+/// After an instruction at label 2: a fault of it sets `failed`, and the program goes on behind it all the same.
+macro_rules! or_failed {
+    () => {
+        concat!(
+            "3:\n.pushsection .text.unlikely, \"ax\"\n4: mov {failed:e}, 1\njmp 3b\n.popsection\n",
+            fixup!("2b", "4b")
+        )
+    };
+}
+
 /// A load from user memory by one instruction, inside [`with_user_pages`]. What it gives means nothing where `faults` has it.
 macro_rules! load {
     ($name:ident, $integer:ty, $mov:literal, $width:literal) => {
@@ -107,12 +117,7 @@ macro_rules! load {
             unsafe {
                 asm!(
                     concat!("2: ", $mov, " {value", $width, "}, [{address}]"),
-                    "3:",
-                    ".pushsection .text.unlikely, \"ax\"",
-                    "4: mov {failed:e}, 1",
-                    "jmp 3b",
-                    ".popsection",
-                    fixup!("2b", "4b"),
+                    or_failed!(),
                     address = in(reg) address,
                     value = out(reg) value,
                     failed = inout(reg) faults.0,
@@ -159,12 +164,7 @@ pub fn compare_exchange_u32(address: usize, expected: u32, new: u32) -> Option<u
         unsafe {
             asm!(
                 "2: lock cmpxchg [{address}], {new:e}",
-                "3:",
-                ".pushsection .text.unlikely, \"ax\"",
-                "4: mov {failed:e}, 1",
-                "jmp 3b",
-                ".popsection",
-                fixup!("2b", "4b"),
+                or_failed!(),
                 address = in(reg) address,
                 new = in(reg) new,
                 inout("eax") expected => found,
