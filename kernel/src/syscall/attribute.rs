@@ -34,7 +34,7 @@ pub const CALLS: &[Line] = &[
 ];
 
 /// chmod(2): only the owner; the set-group-id bit only for the group's members.
-pub fn change_mode(target: &Target, mode: u32) -> Result<usize, Errno> {
+pub fn change_mode(target: &Target, mode: u32) -> Result<(), Errno> {
     let file = target.changeable()?;
     let who = access::current();
     let stat = target.stat();
@@ -53,22 +53,22 @@ pub fn change_mode(target: &Target, mode: u32) -> Result<usize, Errno> {
         ..Change::default()
     };
     file.change(&change, IN_ATTRIB)?;
-    Ok(0)
+    Ok(())
 }
 
 fn descriptor(call: &Call) -> Result<Target, Errno> {
     Ok(Target::File(call.file(0)?))
 }
 
-fn fchmod(call: &mut Call) -> Result<usize, Errno> {
+fn fchmod(call: &mut Call) -> Result<(), Errno> {
     change_mode(&descriptor(call)?, call.uint(1))
 }
 
-fn fchmodat(call: &mut Call) -> Result<usize, Errno> {
+fn fchmodat(call: &mut Call) -> Result<(), Errno> {
     change_mode(&target(call, call.int(0), call.arg(1), 0)?, call.uint(2))
 }
 
-fn fchmodat2(call: &mut Call) -> Result<usize, Errno> {
+fn fchmodat2(call: &mut Call) -> Result<(), Errno> {
     let flags = call.uint(3);
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
@@ -77,7 +77,7 @@ fn fchmodat2(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// chown(2): root, or the owner giving the file to a group of his. -1 leaves an id as it is.
-pub fn change_owner(target: &Target, uid: u32, gid: u32) -> Result<usize, Errno> {
+pub fn change_owner(target: &Target, uid: u32, gid: u32) -> Result<(), Errno> {
     let file = target.changeable()?;
     let who = access::current();
     let stat = target.stat();
@@ -101,14 +101,14 @@ pub fn change_owner(target: &Target, uid: u32, gid: u32) -> Result<usize, Errno>
     };
     let event = if uid.is_some() || gid.is_some() { IN_ATTRIB } else { 0 };
     file.change(&change, event)?;
-    Ok(0)
+    Ok(())
 }
 
-fn fchown(call: &mut Call) -> Result<usize, Errno> {
+fn fchown(call: &mut Call) -> Result<(), Errno> {
     change_owner(&descriptor(call)?, call.uint(1), call.uint(2))
 }
 
-fn fchownat(call: &mut Call) -> Result<usize, Errno> {
+fn fchownat(call: &mut Call) -> Result<(), Errno> {
     let flags = call.uint(4);
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
@@ -121,7 +121,7 @@ fn fchownat(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// utimensat(2). A null path means the descriptor itself.
-fn utimensat(call: &mut Call) -> Result<usize, Errno> {
+fn utimensat(call: &mut Call) -> Result<(), Errno> {
     let flags = call.uint(3);
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
@@ -140,7 +140,7 @@ fn utimensat(call: &mut Call) -> Result<usize, Errno> {
     };
     if times.iter().all(|time| time.tv_nsec == UTIME_OMIT) {
         // Nothing to do, wherever.
-        return Ok(0);
+        return Ok(());
     }
     let target = if call.arg(1) == 0 && call.int(0) != AT_FDCWD {
         descriptor(call)?
@@ -151,7 +151,7 @@ fn utimensat(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// Sets access and modification time. To the present who may write may set them, to anything else the owner.
-pub fn change_times(target: &Target, times: [Timespec; 2]) -> Result<usize, Errno> {
+pub fn change_times(target: &Target, times: [Timespec; 2]) -> Result<(), Errno> {
     let [atime, mtime] = times;
     let in_range = |time: Timespec| matches!(time.tv_nsec, UTIME_NOW | UTIME_OMIT | 0..1_000_000_000);
     if !in_range(atime) || !in_range(mtime) {
@@ -184,7 +184,7 @@ pub fn change_times(target: &Target, times: [Timespec; 2]) -> Result<usize, Errn
         _ => IN_ATTRIB,
     };
     file.change(&change, event)?;
-    Ok(0)
+    Ok(())
 }
 
 fn umask(call: &mut Call) -> Result<usize, Errno> {

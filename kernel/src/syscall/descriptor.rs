@@ -126,7 +126,7 @@ fn close(call: &mut Call) -> Result<(), Errno> {
 }
 
 /// close_range(2).
-fn close_range(call: &mut Call) -> Result<usize, Errno> {
+fn close_range(call: &mut Call) -> Result<(), Errno> {
     let (first, last, flags) = (call.uint(0), call.uint(1), call.uint(2));
     if first > last || flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 {
         return Err(Errno::EINVAL);
@@ -147,7 +147,7 @@ fn close_range(call: &mut Call) -> Result<usize, Errno> {
         from = fd + 1;
         crate::task::preempt_point();
     }
-    Ok(0)
+    Ok(())
 }
 
 fn dup(call: &mut Call) -> Result<usize, Errno> {
@@ -176,12 +176,12 @@ pub fn dup_to(call: &Call, old: i32, new: i32, cloexec: bool) -> Result<usize, E
     Ok(new as usize)
 }
 
-fn pipe2(call: &mut Call) -> Result<usize, Errno> {
+fn pipe2(call: &mut Call) -> Result<(), Errno> {
     make_pipe(call, call.arg(0), call.uint(1))
 }
 
 /// pipe(2) and pipe2(2).
-pub fn make_pipe(call: &Call, numbers: usize, flags: u32) -> Result<usize, Errno> {
+pub fn make_pipe(call: &Call, numbers: usize, flags: u32) -> Result<(), Errno> {
     if flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -200,7 +200,7 @@ pub fn make_pipe(call: &Call, numbers: usize, flags: u32) -> Result<usize, Errno
         drop((files.close(first as i32), files.close(second as i32)));
         return Err(error);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// fcntl(2).

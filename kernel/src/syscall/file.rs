@@ -402,13 +402,13 @@ fn readahead(call: &mut Call) -> Result<(), Errno> {
 
 /// fsync(2), fdatasync(2), sync_file_range(2), syncfs(2): memory is as far as data goes here, so it is there already.
 /// EINVAL for files that have no place to go to.
-fn fsync(call: &mut Call) -> Result<usize, Errno> {
+fn fsync(call: &mut Call) -> Result<(), Errno> {
     match call.file(0)?.file.stat().kind() {
-        S_IFREG | S_IFDIR | S_IFBLK => Ok(0),
+        S_IFREG | S_IFDIR | S_IFBLK => Ok(()),
         _ => Err(Errno::EINVAL),
     }
 }
 
-fn sync(_call: &mut Call) -> Result<usize, Errno> {
-    Ok(0)
+fn sync(_call: &mut Call) -> Result<(), Errno> {
+    Ok(())
 }

@@ -48,41 +48,41 @@ fn getegid(call: &mut Call) -> Result<usize, Errno> {
     Ok(call.thread().credentials().gid.effective as usize)
 }
 
-fn change_user(call: &Call, change: impl FnOnce(&mut Ids, bool) -> Result<(), Errno>) -> Result<usize, Errno> {
+fn change_user(call: &Call, change: impl FnOnce(&mut Ids, bool) -> Result<(), Errno>) -> Result<(), Errno> {
     call.thread()
         .change_credentials(|credentials| credentials.change_user(change))?;
-    Ok(0)
+    Ok(())
 }
 
-fn change_group(call: &Call, change: impl FnOnce(&mut Ids, bool) -> Result<(), Errno>) -> Result<usize, Errno> {
+fn change_group(call: &Call, change: impl FnOnce(&mut Ids, bool) -> Result<(), Errno>) -> Result<(), Errno> {
     call.thread()
         .change_credentials(|credentials| credentials.change_group(change))?;
-    Ok(0)
+    Ok(())
 }
 
-fn setuid(call: &mut Call) -> Result<usize, Errno> {
+fn setuid(call: &mut Call) -> Result<(), Errno> {
     change_user(call, |ids, any| ids.set(call.uint(0), any))
 }
 
-fn setgid(call: &mut Call) -> Result<usize, Errno> {
+fn setgid(call: &mut Call) -> Result<(), Errno> {
     change_group(call, |ids, any| ids.set(call.uint(0), any))
 }
 
-fn setreuid(call: &mut Call) -> Result<usize, Errno> {
+fn setreuid(call: &mut Call) -> Result<(), Errno> {
     change_user(call, |ids, any| ids.set_two(call.uint(0), call.uint(1), any))
 }
 
-fn setregid(call: &mut Call) -> Result<usize, Errno> {
+fn setregid(call: &mut Call) -> Result<(), Errno> {
     change_group(call, |ids, any| ids.set_two(call.uint(0), call.uint(1), any))
 }
 
-fn setresuid(call: &mut Call) -> Result<usize, Errno> {
+fn setresuid(call: &mut Call) -> Result<(), Errno> {
     change_user(call, |ids, any| {
         ids.set_all(call.uint(0), call.uint(1), call.uint(2), any)
     })
 }
 
-fn setresgid(call: &mut Call) -> Result<usize, Errno> {
+fn setresgid(call: &mut Call) -> Result<(), Errno> {
     change_group(call, |ids, any| {
         ids.set_all(call.uint(0), call.uint(1), call.uint(2), any)
     })
@@ -103,21 +103,21 @@ fn setfsgid(call: &mut Call) -> Result<usize, Errno> {
     Ok(former as usize)
 }
 
-fn getresuid(call: &mut Call) -> Result<usize, Errno> {
+fn getresuid(call: &mut Call) -> Result<(), Errno> {
     let ids = call.thread().credentials().uid;
     write_three(call, &ids)
 }
 
-fn getresgid(call: &mut Call) -> Result<usize, Errno> {
+fn getresgid(call: &mut Call) -> Result<(), Errno> {
     let ids = call.thread().credentials().gid;
     write_three(call, &ids)
 }
 
-fn write_three(call: &Call, ids: &Ids) -> Result<usize, Errno> {
+fn write_three(call: &Call, ids: &Ids) -> Result<(), Errno> {
     for (n, id) in ids.three().iter().enumerate() {
         user::write(call.arg(n), id)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// NGROUPS_MAX.
@@ -137,7 +137,7 @@ fn getgroups(call: &mut Call) -> Result<usize, Errno> {
     Ok(groups.len())
 }
 
-fn setgroups(call: &mut Call) -> Result<usize, Errno> {
+fn setgroups(call: &mut Call) -> Result<(), Errno> {
     if !call.thread().credentials().has(CAP_SETGID) {
         return Err(Errno::EPERM);
     }
@@ -150,7 +150,7 @@ fn setgroups(call: &mut Call) -> Result<usize, Errno> {
         .collect::<Result<_, _>>()?;
     call.thread().change_credentials(|credentials| {
         credentials.groups = groups.into();
-        Ok(0)
+        Ok(())
     })
 }
 
@@ -168,10 +168,10 @@ fn capability_header(call: &Call) -> Result<(i32, usize), Errno> {
     }
 }
 
-fn capget(call: &mut Call) -> Result<usize, Errno> {
+fn capget(call: &mut Call) -> Result<(), Errno> {
     let (pid, halves) = match capability_header(call) {
         // Without sets it only asks for the version.
-        Err(Errno::EINVAL) | Ok(_) if call.arg(1) == 0 => return Ok(0),
+        Err(Errno::EINVAL) | Ok(_) if call.arg(1) == 0 => return Ok(()),
         header => header?,
     };
     if pid < 0 {
@@ -190,7 +190,7 @@ fn capget(call: &mut Call) -> Result<usize, Errno> {
         };
         user::write(call.arg(1).wrapping_add(half * size_of::<CapabilityData>()), &data)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 fn capset(call: &mut Call) -> Result<(), Errno> {

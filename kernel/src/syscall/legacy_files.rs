@@ -76,7 +76,7 @@ const NOW: Timespec = Timespec {
 };
 
 /// utime(2): two times in seconds.
-fn utime(call: &mut Call) -> Result<usize, Errno> {
+fn utime(call: &mut Call) -> Result<(), Errno> {
     let times = match call.arg(1) {
         0 => [NOW, NOW],
         address => user::read::<[i64; 2]>(address)?.map(|tv_sec| Timespec { tv_sec, tv_nsec: 0 }),
@@ -85,7 +85,7 @@ fn utime(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// utimes(2): two times in microseconds.
-fn utimes(call: &mut Call) -> Result<usize, Errno> {
+fn utimes(call: &mut Call) -> Result<(), Errno> {
     let times = match call.arg(1) {
         0 => [NOW, NOW],
         address => {

@@ -215,22 +215,22 @@ fn set_locked(call: &Call, locked: bool) -> Result<(Arc<AddressSpace>, Range<usi
 }
 
 /// Pages are never taken away, so a page that is locked is one that is there.
-fn lock(call: &Call, on_fault: bool) -> Result<usize, Errno> {
+fn lock(call: &Call, on_fault: bool) -> Result<(), Errno> {
     let (space, range) = set_locked(call, true)?;
     if on_fault {
-        return Ok(0);
+        return Ok(());
     }
-    space.populate(range).map(|()| 0).map_err(|fault| match fault {
+    space.populate(range).map_err(|fault| match fault {
         Fault::OutOfMemory => Errno::EAGAIN,
         _ => Errno::ENOMEM,
     })
 }
 
-fn mlock(call: &mut Call) -> Result<usize, Errno> {
+fn mlock(call: &mut Call) -> Result<(), Errno> {
     lock(call, false)
 }
 
-fn mlock2(call: &mut Call) -> Result<usize, Errno> {
+fn mlock2(call: &mut Call) -> Result<(), Errno> {
     let flags = call.uint(2);
     if flags & !MLOCK_ONFAULT != 0 {
         return Err(Errno::EINVAL);
@@ -238,8 +238,8 @@ fn mlock2(call: &mut Call) -> Result<usize, Errno> {
     lock(call, flags & MLOCK_ONFAULT != 0)
 }
 
-fn munlock(call: &mut Call) -> Result<usize, Errno> {
-    set_locked(call, false).map(|_| 0)
+fn munlock(call: &mut Call) -> Result<(), Errno> {
+    set_locked(call, false).map(drop)
 }
 
 fn mlockall(call: &mut Call) -> Result<(), Errno> {

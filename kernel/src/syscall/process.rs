@@ -149,7 +149,7 @@ fn wait4(call: &mut Call) -> Result<usize, Errno> {
     Ok(told.pid as usize)
 }
 
-fn waitid(call: &mut Call) -> Result<usize, Errno> {
+fn waitid(call: &mut Call) -> Result<(), Errno> {
     let told = wait_for_id(call);
     if call.arg(2) != 0 {
         // Without news, and after an error too, the caller finds zeroes where signal and process would stand. Between the
@@ -166,7 +166,7 @@ fn waitid(call: &mut Call) -> Result<usize, Errno> {
     {
         user::write(call.arg(4), &rusage(told.usage))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// What waitid(2) waits for, and what comes of it. EINVAL, ECHILD, EBADF, EAGAIN, ERESTARTSYS.

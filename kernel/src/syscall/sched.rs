@@ -45,9 +45,9 @@ fn target(call: &Call, tid: i32) -> Result<Arc<Thread>, Errno> {
     }
 }
 
-fn sched_yield(_call: &mut Call) -> Result<usize, Errno> {
+fn sched_yield(_call: &mut Call) -> Result<(), Errno> {
     sched::yield_now();
-    Ok(0)
+    Ok(())
 }
 
 /// Whose mask a call names: ESRCH, for a negative number too.
@@ -86,7 +86,7 @@ fn sched_getscheduler(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// There is one policy; asking for a real-time one is refused as to a process without the right to it.
-fn sched_setscheduler(call: &mut Call) -> Result<usize, Errno> {
+fn sched_setscheduler(call: &mut Call) -> Result<(), Errno> {
     let (tid, policy) = (call.int(0), call.int(1));
     if policy < 0 {
         return Err(Errno::EINVAL);
@@ -109,18 +109,18 @@ fn with_priority(call: &Call, tid: i32, param: usize) -> Result<(Arc<Thread>, i3
 }
 
 /// Whether the caller may set how `thread` is scheduled: EPERM.
-fn may_schedule(call: &Call, thread: &Thread) -> Result<usize, Errno> {
+fn may_schedule(call: &Call, thread: &Thread) -> Result<(), Errno> {
     let bearer = call.thread().credentials().clone();
     let uid = thread.credentials().uid;
     if bearer.has(CAP_SYS_NICE) || [uid.real, uid.effective].contains(&bearer.uid.effective) {
-        Ok(0)
+        Ok(())
     } else {
         Err(Errno::EPERM)
     }
 }
 
 /// Under the one policy the priority is 0.
-fn sched_setparam(call: &mut Call) -> Result<usize, Errno> {
+fn sched_setparam(call: &mut Call) -> Result<(), Errno> {
     match with_priority(call, call.int(0), call.arg(1))? {
         (thread, 0) => may_schedule(call, &thread),
         _ => Err(Errno::EINVAL),

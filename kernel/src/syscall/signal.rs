@@ -241,7 +241,7 @@ fn to_send(call: &Call, target: &Process, thread: Option<&Thread>, number: i32) 
     }
 }
 
-fn kill(call: &mut Call) -> Result<usize, Errno> {
+fn kill(call: &mut Call) -> Result<(), Errno> {
     let (pid, number) = (call.int(0), call.int(1));
     let own = &call.thread().process;
     let targets: Vec<Arc<Process>> = match pid {
@@ -258,7 +258,7 @@ fn kill(call: &mut Call) -> Result<usize, Errno> {
     for target in targets {
         match to_send(call, &target, None, number) {
             Ok(signal) => {
-                result = Ok(0);
+                result = Ok(());
                 if let Some(signal) = signal {
                     target.send_signal(signal, Info::from_running(signal, SI_USER));
                 }
@@ -270,7 +270,7 @@ fn kill(call: &mut Call) -> Result<usize, Errno> {
     result
 }
 
-fn send_to_thread(call: &Call, group: Option<i32>, tid: i32, number: i32) -> Result<usize, Errno> {
+fn send_to_thread(call: &Call, group: Option<i32>, tid: i32, number: i32) -> Result<(), Errno> {
     if tid <= 0 || group.is_some_and(|group| group <= 0) {
         return Err(Errno::EINVAL);
     }
@@ -283,14 +283,14 @@ fn send_to_thread(call: &Call, group: Option<i32>, tid: i32, number: i32) -> Res
             .process
             .queue_signal(signal, Info::from_running(signal, SI_TKILL), Some(&thread))?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn tkill(call: &mut Call) -> Result<usize, Errno> {
+fn tkill(call: &mut Call) -> Result<(), Errno> {
     send_to_thread(call, None, call.int(0), call.int(1))
 }
 
-fn tgkill(call: &mut Call) -> Result<usize, Errno> {
+fn tgkill(call: &mut Call) -> Result<(), Errno> {
     send_to_thread(call, Some(call.int(0)), call.int(1), call.int(2))
 }
 

@@ -52,18 +52,18 @@ fn fstat(call: &mut Call) -> Result<(), Errno> {
     user::write(call.arg(1), &encode(&open.file.stat()))
 }
 
-fn newfstatat(call: &mut Call) -> Result<usize, Errno> {
+fn newfstatat(call: &mut Call) -> Result<(), Errno> {
     stat_at(call, call.int(0), call.arg(1), call.arg(2), call.uint(3))
 }
 
 /// stat(2), lstat(2), fstatat(2).
-pub fn stat_at(call: &Call, directory: i32, path: usize, to: usize, flags: u32) -> Result<usize, Errno> {
+pub fn stat_at(call: &Call, directory: i32, path: usize, to: usize, flags: u32) -> Result<(), Errno> {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
     let target = target(call, directory, path, flags)?;
     user::write(to, &encode(&target.stat()))?;
-    Ok(0)
+    Ok(())
 }
 
 fn statx_time(ns: i64) -> abi::StatxTimestamp {
@@ -108,16 +108,16 @@ fn statx(call: &mut Call) -> Result<(), Errno> {
     user::write(call.arg(4), &answer)
 }
 
-fn faccessat(call: &mut Call) -> Result<usize, Errno> {
+fn faccessat(call: &mut Call) -> Result<(), Errno> {
     access_at(call, call.int(0), call.arg(1), call.uint(2), 0)
 }
 
-fn faccessat2(call: &mut Call) -> Result<usize, Errno> {
+fn faccessat2(call: &mut Call) -> Result<(), Errno> {
     access_at(call, call.int(0), call.arg(1), call.uint(2), call.uint(3))
 }
 
 /// access(2), faccessat2(2).
-pub fn access_at(call: &Call, directory: i32, path: usize, wanted: u32, flags: u32) -> Result<usize, Errno> {
+pub fn access_at(call: &Call, directory: i32, path: usize, wanted: u32, flags: u32) -> Result<(), Errno> {
     if wanted & !(R_OK | W_OK | X_OK) != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -130,20 +130,20 @@ pub fn access_at(call: &Call, directory: i32, path: usize, wanted: u32, flags: u
     if wanted != F_OK {
         who.check(&target.stat(), wanted)?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn statfs(call: &mut Call) -> Result<usize, Errno> {
+fn statfs(call: &mut Call) -> Result<(), Errno> {
     let target = target(call, AT_FDCWD, call.arg(0), 0)?;
     write_statfs(&target, call.arg(1))
 }
 
-fn fstatfs(call: &mut Call) -> Result<usize, Errno> {
+fn fstatfs(call: &mut Call) -> Result<(), Errno> {
     let open = call.thread().files().get_any(call.int(0))?;
     write_statfs(&Target::File(open), call.arg(1))
 }
 
-fn write_statfs(target: &Target, to: usize) -> Result<usize, Errno> {
+fn write_statfs(target: &Target, to: usize) -> Result<(), Errno> {
     let stat = target.stat();
     let mut answer = abi::Statfs {
         f_type: match stat.dev {
@@ -166,5 +166,5 @@ fn write_statfs(target: &Target, to: usize) -> Result<usize, Errno> {
         answer.f_bavail = answer.f_bfree;
     }
     user::write(to, &answer)?;
-    Ok(0)
+    Ok(())
 }

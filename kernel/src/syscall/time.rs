@@ -157,10 +157,10 @@ fn times(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// Sleeps to a deadline. Interrupted, a relative sleep writes what is left and can be taken up again.
-fn sleep(call: &Call, deadline_ns: u64, remaining: Option<usize>) -> Result<usize, Errno> {
+fn sleep(call: &Call, deadline_ns: u64, remaining: Option<usize>) -> Result<(), Errno> {
     loop {
         match call.thread().park_until(Some(deadline_ns)) {
-            Unparked::TimedOut => return Ok(0),
+            Unparked::TimedOut => return Ok(()),
             Unparked::Woken => {}
             Unparked::Interrupted => break,
         }
@@ -176,9 +176,9 @@ fn sleep(call: &Call, deadline_ns: u64, remaining: Option<usize>) -> Result<usiz
 }
 
 /// Sleeps until CLOCK_REALTIME reads `goal_ns`, also where that clock is set meanwhile.
-fn sleep_to_realtime(call: &Call, goal_ns: u64) -> Result<usize, Errno> {
+fn sleep_to_realtime(call: &Call, goal_ns: u64) -> Result<(), Errno> {
     match call.thread().park_to_realtime(Some(goal_ns), || false)? {
-        Unparked::TimedOut | Unparked::Woken => Ok(0),
+        Unparked::TimedOut | Unparked::Woken => Ok(()),
         Unparked::Interrupted => Err(Errno::ERESTARTNOHAND),
     }
 }
@@ -191,12 +191,12 @@ pub fn relative_deadline(call: &Call, duration_ns: u64) -> u64 {
     }
 }
 
-fn nanosleep(call: &mut Call) -> Result<usize, Errno> {
+fn nanosleep(call: &mut Call) -> Result<(), Errno> {
     let duration_ns = read_timespec(call.arg(0))?;
     sleep(call, relative_deadline(call, duration_ns), Some(call.arg(1)))
 }
 
-fn clock_nanosleep(call: &mut Call) -> Result<usize, Errno> {
+fn clock_nanosleep(call: &mut Call) -> Result<(), Errno> {
     let (clock, flags) = (call.int(0), call.int(1));
     let request_ns = match clock {
         CLOCK_REALTIME | CLOCK_MONOTONIC | CLOCK_BOOTTIME | CLOCK_TAI | CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM => {

@@ -112,7 +112,7 @@ pub fn make_symlink(call: &Call, target: usize, directory: i32, path: usize) -> 
     named(call, directory, path)?.create(New::SymbolicLink { target: &target })
 }
 
-fn linkat(call: &mut Call) -> Result<usize, Errno> {
+fn linkat(call: &mut Call) -> Result<(), Errno> {
     let flags = call.uint(4);
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
@@ -121,7 +121,7 @@ fn linkat(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// link(2): `from` gets the further name `to`, each a descriptor and a path.
-pub fn make_link(call: &Call, from: (i32, usize), to: (i32, usize), flags: u32) -> Result<usize, Errno> {
+pub fn make_link(call: &Call, from: (i32, usize), to: (i32, usize), flags: u32) -> Result<(), Errno> {
     let no_follow = if flags & AT_SYMLINK_FOLLOW != 0 {
         0
     } else {
@@ -136,10 +136,10 @@ pub fn make_link(call: &Call, from: (i32, usize), to: (i32, usize), flags: u32) 
         return Err(Errno::ENOENT);
     }
     tmpfs::link(&new.who, old.place()?, &new.directory, &new.last.name)?;
-    Ok(0)
+    Ok(())
 }
 
-fn unlinkat(call: &mut Call) -> Result<usize, Errno> {
+fn unlinkat(call: &mut Call) -> Result<(), Errno> {
     let flags = call.uint(2);
     if flags & !AT_REMOVEDIR != 0 {
         return Err(Errno::EINVAL);
@@ -148,7 +148,7 @@ fn unlinkat(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// unlink(2), rmdir(2).
-pub fn remove(call: &Call, directory: i32, path: usize, directory_wanted: bool) -> Result<usize, Errno> {
+pub fn remove(call: &Call, directory: i32, path: usize, directory_wanted: bool) -> Result<(), Errno> {
     let named = named(call, directory, path)?;
     match (&named.last.name[..], directory_wanted) {
         (b"" | b"." | b"..", false) => return Err(Errno::EISDIR),
@@ -166,14 +166,14 @@ pub fn remove(call: &Call, directory: i32, path: usize, directory_wanted: bool) 
         });
     }
     tmpfs::remove(&named.who, &named.directory, &named.last.name, directory_wanted)?;
-    Ok(0)
+    Ok(())
 }
 
-fn renameat(call: &mut Call) -> Result<usize, Errno> {
+fn renameat(call: &mut Call) -> Result<(), Errno> {
     rename(call, (call.int(0), call.arg(1)), (call.int(2), call.arg(3)), 0)
 }
 
-fn renameat2(call: &mut Call) -> Result<usize, Errno> {
+fn renameat2(call: &mut Call) -> Result<(), Errno> {
     rename(
         call,
         (call.int(0), call.arg(1)),
@@ -183,7 +183,7 @@ fn renameat2(call: &mut Call) -> Result<usize, Errno> {
 }
 
 /// rename(2): each end a descriptor and a path.
-pub fn rename(call: &Call, from: (i32, usize), to: (i32, usize), flags: u32) -> Result<usize, Errno> {
+pub fn rename(call: &Call, from: (i32, usize), to: (i32, usize), flags: u32) -> Result<(), Errno> {
     let both = RENAME_NOREPLACE | RENAME_EXCHANGE;
     if flags & !both != 0 || flags & both == both {
         return Err(Errno::EINVAL);
@@ -202,7 +202,7 @@ pub fn rename(call: &Call, from: (i32, usize), to: (i32, usize), flags: u32) -> 
         }
     };
     tmpfs::rename(&old.who, &end(&old), &end(&new), flags)?;
-    Ok(0)
+    Ok(())
 }
 
 fn readlinkat(call: &mut Call) -> Result<usize, Errno> {
@@ -259,17 +259,17 @@ fn check_directory(place: &Place) -> Result<(), Errno> {
     access::current().check(&stat, X_OK)
 }
 
-fn change_directory(call: &Call, place: &Place) -> Result<usize, Errno> {
+fn change_directory(call: &Call, place: &Place) -> Result<(), Errno> {
     check_directory(place)?;
     call.thread().set_cwd(place.clone());
-    Ok(0)
+    Ok(())
 }
 
-fn chdir(call: &mut Call) -> Result<usize, Errno> {
+fn chdir(call: &mut Call) -> Result<(), Errno> {
     change_directory(call, target(call, AT_FDCWD, call.arg(0), 0)?.place()?)
 }
 
-fn fchdir(call: &mut Call) -> Result<usize, Errno> {
+fn fchdir(call: &mut Call) -> Result<(), Errno> {
     let open = call.thread().files().get_any(call.int(0))?;
     change_directory(call, open.file.place().ok_or(Errno::ENOTDIR)?)
 }

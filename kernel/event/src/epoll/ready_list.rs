@@ -186,50 +186,44 @@ impl ReadyList {
         }
     }
 
-    /// Takes the last interest off the list.
-    #[inline]
-    fn unlink_last(&mut self, number: u32) {
-        let slot = self.slot(number);
-        let (previous, next) = (slot.previous, slot.next);
-        slot.next = IDLE;
-        self.len -= 1;
-        if previous == number {
-            self.first = NONE;
-        } else {
-            self.join(previous, next);
-        }
-    }
-
     /// Takes an interest off the list, if it is on it.
     pub fn unlink(&mut self, number: u32) {
-        let slot = self.slot(number);
-        if slot.next == IDLE {
+        if self.slot(number).next == IDLE {
             return;
         }
         if number == self.first {
-            return self.unlink_first();
+            self.unlink_first();
+        } else {
+            self.cut(number);
         }
-        let slot = self.slot(number);
-        let (previous, next) = (slot.previous, slot.next);
-        slot.next = IDLE;
-        self.len -= 1;
-        self.join(previous, next);
     }
 
     /// Takes the first interest off the list, which is not empty.
     #[inline]
     pub fn unlink_first(&mut self) {
-        let first = self.first;
-        let slot = self.slot(first);
+        self.first = self.cut(self.first);
+    }
+
+    /// Takes the last interest off the list.
+    #[inline]
+    fn unlink_last(&mut self, number: u32) {
+        if self.cut(number) == NONE {
+            self.first = NONE;
+        }
+    }
+
+    /// Takes an interest out of the ring; the next one, where there is one. Which is the first is for the caller to say.
+    #[inline]
+    fn cut(&mut self, number: u32) -> u32 {
+        let slot = self.slot(number);
         let (previous, next) = (slot.previous, slot.next);
         slot.next = IDLE;
         self.len -= 1;
-        if next == first {
-            self.first = NONE;
-        } else {
-            self.first = next;
-            self.join(previous, next);
+        if next == number {
+            return NONE;
         }
+        self.join(previous, next);
+        next
     }
 
     fn join(&mut self, left: u32, right: u32) {

@@ -164,7 +164,7 @@ fn attach_filter(protocol: &dyn Protocol, value: OptionValue) -> Result<(), Errn
 }
 
 /// SO_GET_FILTER, in instructions: how many there are, and they themselves where the program gives room for any. EINVAL.
-fn get_filter(call: &Call, program: Option<Arc<Program>>) -> Result<usize, Errno> {
+fn get_filter(call: &Call, program: Option<Arc<Program>>) -> Result<(), Errno> {
     let room = room(call)?;
     let count = program.as_ref().map_or(0, |program| program.instructions().len());
     if let Some(program) = program
@@ -176,7 +176,7 @@ fn get_filter(call: &Call, program: Option<Arc<Program>>) -> Result<usize, Errno
         filter::write(&program, call.arg(3))?;
     }
     user::write(call.arg(4), &(count as i32))?;
-    Ok(0)
+    Ok(())
 }
 
 /// The room a program gives for an option's value: EINVAL.
@@ -185,15 +185,15 @@ fn room(call: &Call) -> Result<usize, Errno> {
 }
 
 /// Writes an option's value, cut to the room the program gives, and its length.
-fn write_option(call: &Call, bytes: &[u8]) -> Result<usize, Errno> {
+fn write_option(call: &Call, bytes: &[u8]) -> Result<(), Errno> {
     let len = bytes.len().min(room(call)?);
     user::write_bytes(call.arg(3), &bytes[..len])?;
     user::write(call.arg(4), &(len as i32))?;
-    Ok(0)
+    Ok(())
 }
 
 /// SO_PEERGROUPS: ERANGE where there is too little room, and how much there should be.
-fn peer_groups(call: &Call, groups: &[u32]) -> Result<usize, Errno> {
+fn peer_groups(call: &Call, groups: &[u32]) -> Result<(), Errno> {
     let len = size_of_val(groups);
     if room(call)? < len {
         user::write(call.arg(4), &(len as i32))?;
@@ -227,7 +227,7 @@ fn memory(options: &Options, memory: Memory) -> Vec<u8> {
     ints([received, limit(SO_RCVBUF), sent, limit(SO_SNDBUF), 0, 0, 0, 0, lost])
 }
 
-pub fn getsockopt(call: &mut Call) -> Result<usize, Errno> {
+pub fn getsockopt(call: &mut Call) -> Result<(), Errno> {
     let open = socket_file(call)?;
     let protocol = &socket_of(&open).0;
     let common = protocol.common();
