@@ -20,6 +20,9 @@ pub use harness::{Test, run};
 pub use pty::Pty;
 
 use libsyscall::abi::Errno;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 /// A libc call's `-1` as its errno.
 pub fn checked<T: PartialOrd + From<i8>>(result: T) -> Result<T, Errno> {
@@ -43,6 +46,25 @@ pub fn alarm_every(microseconds: i64) {
     };
     // SAFETY: the kernel reads one timer value.
     checked(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) }).expect("setitimer");
+}
+
+/// What `call` gives that a signal disturbs again and again: one that comes before it sleeps is not the last.
+pub fn disturbed<T>(signal: i32, call: impl FnOnce() -> T) -> T {
+    // SAFETY: the thread lives as long as the sender, which the scope joins.
+    let caller = unsafe { libc::pthread_self() };
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(30));
+                // SAFETY: as above; the caller arranged what the signal does.
+                assert_eq!(unsafe { libc::pthread_kill(caller, signal) }, 0);
+            }
+        });
+        let result = call();
+        over.store(true, Ordering::SeqCst);
+        result
+    })
 }
 
 /// Whether hardly anything else runs.

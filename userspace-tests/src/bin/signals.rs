@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use userspace_tests::{Fd, Status, alarm_every, checked, child, tests};
+use userspace_tests::{Fd, Status, alarm_every, checked, child, disturbed, tests};
 
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
 static COUNT: AtomicI32 = AtomicI32::new(0);
@@ -316,18 +316,10 @@ fn reset_hand() {
     assert_eq!(child.wait(), Status::Killed(libc::SIGUSR1));
 }
 
-/// Runs `call` and has a signal sent to this thread while it sleeps.
+/// What `call` gives that a signal disturbs.
 fn interrupted<T>(flags: i32, call: impl FnOnce() -> T) -> T {
     handle(libc::SIGUSR1, note_handler(), flags);
-    // SAFETY: the thread lives as long as the sender is joined.
-    let me = unsafe { libc::pthread_self() };
-    let sender = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(50));
-        // SAFETY: as above.
-        assert_eq!(unsafe { libc::pthread_kill(me, libc::SIGUSR1) }, 0);
-    });
-    let result = call();
-    sender.join().expect("thread");
+    let result = disturbed(libc::SIGUSR1, call);
     assert_eq!(CAUGHT.load(Ordering::SeqCst), libc::SIGUSR1);
     result
 }

@@ -346,12 +346,12 @@ fn wrong_times() {
 fn threads_sleep_together() {
     let start = Instant::now();
     let threads: Vec<_> = (0..20)
-        .map(|_| thread::spawn(|| thread::sleep(Duration::from_millis(50))))
+        .map(|_| thread::spawn(|| thread::sleep(Duration::from_millis(200))))
         .collect();
     threads.into_iter().for_each(|thread| thread.join().expect("thread"));
     let took = start.elapsed();
     assert!(
-        (Duration::from_millis(50)..Duration::from_millis(800)).contains(&took),
+        (Duration::from_millis(200)..Duration::from_millis(4000)).contains(&took),
         "{took:?}"
     );
 }

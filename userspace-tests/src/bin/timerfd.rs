@@ -165,13 +165,14 @@ fn expires_once() {
     let (timer, epoll) = (ticking(), Fd::epoll());
     epoll.add(&timer, EPOLLIN | libc::EPOLLOUT as u32);
     assert_eq!(epoll.events(), 0);
+    let start = Instant::now();
     set(&timer, 0, ms(20), NEVER).expect("settime");
     let (left, interval) = get(&timer);
-    assert!(left > NEVER && left <= ms(20), "{left:?}");
+    let gone = start.elapsed();
+    assert!(left <= ms(20) && left + gone >= ms(20), "{left:?} after {gone:?}");
     assert_eq!(interval, NEVER);
-    let start = Instant::now();
     assert_eq!(epoll.wait(-1, 1), Ok(vec![(timer.0 as u64, EPOLLIN)]));
-    assert!(start.elapsed() + ms(1) >= ms(20), "{:?}", start.elapsed());
+    assert!(start.elapsed() >= ms(20), "{:?}", start.elapsed());
     assert_eq!(get(&timer), (NEVER, NEVER));
     assert_eq!(epoll.events(), EPOLLIN);
     assert_eq!(read(&timer), Ok(1));
@@ -184,9 +185,11 @@ fn expires_again_and_again() {
     let timer = timer(libc::CLOCK_MONOTONIC, 0);
     let start = Instant::now();
     set(&timer, 0, ms(5), ms(10)).expect("settime");
-    assert_eq!(read(&timer), Ok(1));
+    // One, unless this computer had other things to do.
+    let first = read(&timer).expect("read");
+    assert!(first >= 1);
     thread::sleep(ms(55));
-    let count = 1 + read(&timer).expect("read");
+    let count = first + read(&timer).expect("read");
     let elapsed = start.elapsed();
     let most = (elapsed.as_millis() as u64 + 5) / 10;
     assert!((6..=most).contains(&count), "{count} in {elapsed:?}");
@@ -503,8 +506,8 @@ fn absolute_follows_the_clock() {
     let (absolute, relative) = (timer(libc::CLOCK_REALTIME, libc::TFD_NONBLOCK), ticking());
     set(&absolute, ABSOLUTE, now(libc::CLOCK_REALTIME) + HOUR, NEVER).expect("settime");
     set(&relative, 0, HOUR, NEVER).expect("settime");
-    let sleeper = thread::spawn(|| {
-        let goal = spec(now(libc::CLOCK_REALTIME) + HOUR);
+    let goal = spec(now(libc::CLOCK_REALTIME) + HOUR);
+    let sleeper = thread::spawn(move || {
         // SAFETY: the kernel reads one time.
         unsafe { libc::clock_nanosleep(libc::CLOCK_REALTIME, ABSOLUTE, &goal, ptr::null_mut()) }
     });

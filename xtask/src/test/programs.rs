@@ -13,8 +13,9 @@ use crate::paths;
 use crate::root::{self, Start};
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// The programs, by their name in `src/bin` of `userspace-tests` and `userspace-tests/event-loops`.
@@ -199,12 +200,14 @@ impl<'a> Progress<'a> {
 
     fn output(&mut self, bytes: &[u8]) {
         for line in self.lines.push(bytes) {
-            let Some((test, outcome)) = libtest::parse(&line) else {
-                continue;
-            };
-            if let Some(position) = self.left.iter().position(|left| left == test) {
-                let test = self.left.remove(position);
-                self.done(&test, outcome);
+            let result = libtest::parse(&line)
+                .and_then(|(test, outcome)| Some((self.left.iter().position(|left| left == test)?, outcome)));
+            match result {
+                Some((position, outcome)) => {
+                    let test = self.left.remove(position);
+                    self.done(&test, outcome);
+                }
+                None => self.said.extend([line.as_str(), "\n"]),
             }
         }
     }
@@ -234,20 +237,33 @@ fn on_host(plan: &Plan, skips: &Skips, suite: &Suite, program: &Path) {
     let tests = selected(plan, skips, suite, "host");
     let mut progress = Progress::new(plan, "host", suite.program, tests);
     while !progress.left.is_empty() {
-        let output = Command::new("timeout")
-            .args(["--kill-after=1", "60"])
-            .arg(program)
-            .args(&progress.left)
-            .env_remove("RUST_BACKTRACE")
-            .stdin(Stdio::null())
-            .output();
-        match output {
-            Err(error) => return progress.ended(&format!("cannot run it: {error}")),
-            Ok(output) => {
-                progress.said.push_str(&String::from_utf8_lossy(&output.stderr));
-                progress.output(&output.stdout);
-                progress.ended(&format!("ended with {}", output.status));
-            }
+        match host_process(program, &mut progress) {
+            Ok(status) => progress.ended(&format!("ended with {status}")),
+            Err(error) => return progress.ended(&format!("{error:#}")),
+        }
+    }
+}
+
+fn host_process(program: &Path, progress: &mut Progress) -> Result<ExitStatus> {
+    // One pipe for both, so that what a test says stands before its result.
+    let (mut reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let mut timeout = Command::new("timeout");
+    timeout
+        .args(["--kill-after=1", "60"])
+        .arg(program)
+        .args(&progress.left)
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    progress.last = Instant::now();
+    let mut child = timeout.spawn().context("cannot run it")?;
+    drop(timeout);
+    let mut buffer = [0; 4096];
+    loop {
+        match reader.read(&mut buffer).context("cannot read what it says")? {
+            0 => return child.wait().context("cannot wait for it"),
+            count => progress.output(&buffer[..count]),
         }
     }
 }

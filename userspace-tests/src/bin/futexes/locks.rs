@@ -45,6 +45,7 @@ pub fn lock_in_time() {
     let word = AtomicU32::new(own_tid());
     thread::scope(|scope| {
         let other = scope.spawn(|| {
+            let start = Instant::now();
             // SAFETY: the time is written.
             let mut deadline = unsafe {
                 let mut now = std::mem::zeroed();
@@ -53,11 +54,10 @@ pub fn lock_in_time() {
             };
             deadline.tv_sec += (deadline.tv_nsec + 30_000_000) / 1_000_000_000;
             deadline.tv_nsec = (deadline.tv_nsec + 30_000_000) % 1_000_000_000;
-            let start = Instant::now();
             let operation = FUTEX_LOCK_PI2 | PRIVATE;
             let result = futex(&word, operation, 0, ptr::from_ref(&deadline) as usize, &word, 0);
             assert_eq!(result, Err(Errno::ETIMEDOUT));
-            assert!(start.elapsed() >= Duration::from_millis(29));
+            assert!(start.elapsed() >= Duration::from_millis(30));
             let past = libc::timespec { tv_sec: 1, tv_nsec: 0 };
             let result = futex(
                 &word,
