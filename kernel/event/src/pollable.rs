@@ -5,7 +5,7 @@ use crate::{EventMask, WaitQueue};
 
 /// Something with readiness: a pipe's end, a socket, an eventfd, an epoll.
 pub trait Pollable: Send + Sync {
-    /// What is ready now. Never sleeps, never wakes; may take the object's own lock.
+    /// What is ready now, and none of [`EventMask::PRIVATE`]. Never sleeps, never wakes; may take the object's own lock.
     fn readiness(&self) -> EventMask;
 
     /// Whether [`Pollable::readiness`] takes no lock: an epoll then keeps its ready list's while it asks.

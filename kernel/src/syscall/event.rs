@@ -10,11 +10,12 @@ use crate::file::anon::eventfd::EventFile;
 use crate::file::anon::signalfd::SignalFile;
 use crate::file::anon::timerfd::{Setting, TimerFd, TimerFile};
 use crate::mm::frame;
-use crate::mm::user::{self, Array};
+use crate::mm::user;
 use crate::task::signal::UNSTOPPABLE;
 use crate::task::thread::deadline_after;
 use alloc::sync::Arc;
-use event::epoll::{Target, WatchList};
+use core::num::NonZeroUsize;
+use event::epoll::{Place, Target, WatchList};
 use event::{Epoll, EventMask};
 use libsyscall::abi::capability::CAP_WAKE_ALARM;
 use libsyscall::abi::epoll::*;
@@ -148,26 +149,38 @@ fn wait(
     deadline_ns: impl FnOnce(&Call) -> Option<u64>,
 ) -> Result<usize, Errno> {
     call.with_file(0, move |open| {
-        let array = events_array(call)?;
+        let place = events_place(call)?;
         let Some(epoll) = open.epoll() else {
             return Err(if open.is_path() { Errno::EBADF } else { Errno::EINVAL });
         };
         if !epoll.has_ready() && only_looks(call) {
             return Ok(0);
         }
-        wait_for_events(call, epoll, array, deadline_ns)
+        wait_for_events(call, epoll, place, deadline_ns)
     })
 }
 
-/// Where a wait's events go, and how many at most: EINVAL, EFAULT.
-#[inline]
-fn events_array(call: &Call) -> Result<Array<EpollEvent>, Errno> {
-    const LIMIT: usize = i32::MAX as usize / size_of::<EpollEvent>();
-    let (address, max) = (call.arg(1), call.uint(2));
-    if !(1..=LIMIT).contains(&(max as usize)) {
-        return Err(Errno::EINVAL);
+/// Where a wait's events go.
+#[derive(Clone, Copy)]
+struct EventPlace(user::Place<EpollEvent>);
+
+impl Place for EventPlace {
+    #[inline]
+    fn put(self, events: EventMask, data: u64) -> Result<Option<EventPlace>, Errno> {
+        let next = self.0.put(&EpollEvent::new(events.bits(), data))?;
+        Ok(next.map(EventPlace))
     }
-    Array::new(address, max as usize)
+}
+
+/// The first place of a wait's array: EINVAL, EFAULT.
+#[inline]
+fn events_place(call: &Call) -> Result<EventPlace, Errno> {
+    const LIMIT: usize = i32::MAX as usize / size_of::<EpollEvent>();
+    let max = call.uint(2) as usize;
+    let max = NonZeroUsize::new(max)
+        .filter(|max| max.get() <= LIMIT)
+        .ok_or(Errno::EINVAL)?;
+    user::Place::first(call.arg(1), max).map(EventPlace)
 }
 
 /// Apart, so that who finds nothing saves no registers.
@@ -175,11 +188,10 @@ fn events_array(call: &Call) -> Result<Array<EpollEvent>, Errno> {
 fn wait_for_events(
     call: &Call,
     epoll: &Epoll,
-    array: Array<EpollEvent>,
+    place: EventPlace,
     deadline_ns: impl FnOnce(&Call) -> Option<u64>,
 ) -> Result<usize, Errno> {
-    let deliver = move |index, events: EventMask, data| array.put(index, &EpollEvent::new(events.bits(), data));
-    epoll.wait(array.len(), deliver, || (call.thread(), deadline_ns(call)))
+    epoll.wait(place, || (call.thread(), deadline_ns(call)))
 }
 
 /// A timeout in milliseconds as a deadline; negative is for ever.

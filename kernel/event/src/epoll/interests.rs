@@ -12,6 +12,8 @@ use sync::DirectArc;
 
 /// One registration: which description and number, what is watched, what it says to the program.
 pub(super) struct Interest {
+    /// Its own number: a harvest that has the interest in hand keeps no register for it.
+    pub number: u32,
     /// The description's list; its identity is half of the key.
     pub watches: DirectArc<WatchList>,
     /// Its place there. With that of [`PRIMARY`] it is found by the list, and not in the index.

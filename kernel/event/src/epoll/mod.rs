@@ -15,6 +15,7 @@ mod wait;
 mod watch_list;
 
 pub use budget::Budget;
+pub use wait::Place;
 pub use watch_list::{Node, WatchList};
 
 use crate::slab::{NONE, Slab};
@@ -177,6 +178,7 @@ impl Epoll {
         let interest = interests.slab.fill(
             number,
             Interest {
+                number,
                 watches: watches.clone(),
                 watch,
                 fd,
@@ -205,7 +207,7 @@ impl Epoll {
             interests.enter(number);
         }
         drop(interests);
-        if mask.difference(EventMask::PRIVATE).intersects(ready_now) && self.list(self.ready.lock(), number) {
+        if mask.intersects(ready_now) && self.list(self.ready.lock(), number) {
             self.tell(number, ready_now);
         }
         Ok(())
@@ -229,7 +231,7 @@ impl Epoll {
         }
         // Asked after the masks are set: a change from here on finds the new ones by itself.
         let (ready, ready_now) = self.ask(ready, interest);
-        if mask.difference(EventMask::PRIVATE).intersects(ready_now) {
+        if mask.intersects(ready_now) {
             self.list_modified(interests, ready, number, ready_now);
         }
         Ok(())
@@ -497,16 +499,15 @@ impl Pollable for Epoll {
         let mut answer = EventMask::empty();
         while left > 0 {
             left -= 1;
-            let Some((number, mask)) = ready.look() else {
+            let Some((number, mask)) = ready.turn() else {
                 break;
             };
             let Some(interest) = interests.slab.get(number) else {
                 break;
             };
-            ready.rotate();
             let ready_now;
             (ready, ready_now) = self.ask(ready, interest);
-            if ready_now.intersects(mask.difference(EventMask::PRIVATE)) {
+            if ready_now.intersects(mask) {
                 ready.put_back(number);
                 answer = EventMask::READABLE;
                 break;

@@ -52,8 +52,9 @@ impl ReadyList {
         self.len
     }
 
+    /// Of an interest, so it is there. An index past the end would be told of with its length, and that takes a register.
     fn slot(&mut self, number: u32) -> &mut Slot {
-        &mut self.slots[number as usize]
+        self.slots.get_mut(number as usize).expect("a slot for each interest")
     }
 
     /// Room for an interest's number, with its mask.
@@ -147,33 +148,27 @@ impl ReadyList {
         self.first = number;
     }
 
-    /// The first interest and its mask; it stays where it is.
+    /// The first interest and its mask; it becomes the last.
     #[inline]
-    pub fn look(&self) -> Option<(u32, EventMask)> {
+    pub fn turn(&mut self) -> Option<(u32, EventMask)> {
         let first = self.first;
-        Some((first, self.slots.get(first as usize)?.mask))
+        let slot = self.slots.get(first as usize)?;
+        self.first = slot.next;
+        Some((first, slot.mask))
     }
 
-    /// From now on the list notices what wake-ups do to it: the lock is given up while the first interest is asked.
+    /// From now on the list notices what wake-ups do to it: the lock is given up while an interest is asked.
     #[inline]
     pub fn notice(&mut self) {
         self.missed = false;
     }
 
-    /// The first interest becomes the last.
-    #[inline]
-    pub fn rotate(&mut self) {
-        if let Some(slot) = self.slots.get(self.first as usize) {
-            self.first = slot.next;
-        }
-    }
-
-    /// An interest that was rotated had nothing to report: it leaves the list. Where the lock was given up while it was asked,
+    /// An interest that was turned to had nothing to report: it leaves the list. Where the lock was given up while it was asked,
     /// it stays if a wake-up has come since [`ReadyList::notice`], which may have been its own:
     ///
     /// | harvest | waker |
     /// |---|---|
-    /// | looks at the first interest | |
+    /// | turns to the first interest | |
     /// | asks readiness: nothing | |
     /// | | makes the object ready; the interest is on the list, so nobody is told |
     /// | would take it off, and sleep | |
@@ -192,21 +187,15 @@ impl ReadyList {
             return;
         }
         if number == self.first {
-            self.unlink_first();
+            self.first = self.cut(number);
         } else {
             self.cut(number);
         }
     }
 
-    /// Takes the first interest off the list, which is not empty.
-    #[inline]
-    pub fn unlink_first(&mut self) {
-        self.first = self.cut(self.first);
-    }
-
     /// Takes the last interest off the list.
     #[inline]
-    fn unlink_last(&mut self, number: u32) {
+    pub fn unlink_last(&mut self, number: u32) {
         if self.cut(number) == NONE {
             self.first = NONE;
         }

@@ -8,9 +8,15 @@ use core::hint::cold_path;
 use libsyscall::abi::Errno;
 use sync::atomic::Ordering;
 
+/// A place for an event in the array that epoll_wait(2) fills. Who has one may fill it, so that nothing else asks for room.
+pub trait Place: Copy {
+    /// Takes an event: what is ready, and the interest's data. The next place, if there is one.
+    fn put(self, events: EventMask, data: u64) -> Result<Option<Self>, Errno>;
+}
+
 impl Epoll {
-    /// Delivers up to `max` events, which is not 0: `deliver` gets how many came before, the mask and the interest's data. How
-    /// many; an error of `deliver` only where it met the first, and the event it did not take is reported again (semantics 51).
+    /// Delivers what is ready to `place` and those behind it. How many; an error of [`Place::put`] only where it met the first,
+    /// and the event it did not take is reported again (semantics 51).
     ///
     /// An edge-triggered or one-shot interest leaves the list before its readiness is asked:
     ///
@@ -25,45 +31,47 @@ impl Epoll {
     /// level-triggered one that is ready has to be on the list anyway: it stays, and only its place changes. Where it is not
     /// ready, a wake-up since it was asked keeps it there ([`ReadyList::drop_idle`]).
     #[inline(always)]
-    pub fn harvest(
-        &self,
-        max: usize,
-        deliver: &mut impl FnMut(usize, EventMask, u64) -> Result<(), Errno>,
-    ) -> Result<usize, Errno> {
+    pub fn harvest(&self, mut place: impl Place) -> Result<usize, Errno> {
         let interests = self.interests.lock();
         let mut ready = self.ready.lock();
         // Each interest at most once: those put back, and those that come meanwhile, wait behind the ones there are.
         let mut left = ready.len();
         let mut delivered = 0;
-        while let Some((number, mask)) = ready.look() {
+        while let Some((number, mask)) = ready.turn() {
             let leaves = mask.intersects(EventMask::ET | EventMask::ONESHOT);
             if leaves {
-                ready.unlink_first();
-            } else {
-                ready.rotate();
+                ready.unlink_last(number);
             }
             let Some(interest) = interests.slab.get(number) else {
                 break;
             };
             let ready_now;
             (ready, ready_now) = self.ask(ready, interest);
-            let events = ready_now & mask.difference(EventMask::PRIVATE);
+            left -= 1;
+            let events = ready_now & mask;
+            debug_assert!(!events.intersects(EventMask::PRIVATE));
             if !events.is_empty() {
-                if let Err(error) = deliver(delivered, events, interest.data.get()) {
-                    cold_path();
-                    ready.put_back(number);
-                    self.settle(&ready);
-                    return if delivered == 0 { Err(error) } else { Ok(delivered) };
-                }
+                let next = match place.put(events, interest.data.get()) {
+                    Ok(next) => next,
+                    Err(error) => {
+                        cold_path();
+                        ready.put_back(interest.number);
+                        self.settle(&ready);
+                        return if delivered == 0 { Err(error) } else { Ok(delivered) };
+                    }
+                };
                 delivered += 1;
                 if mask.contains(EventMask::ONESHOT) {
-                    ready.disable(number);
+                    ready.disable(interest.number);
                 }
+                let Some(next) = next else {
+                    break;
+                };
+                place = next;
             } else if !leaves {
-                ready.drop_idle(number, !interest.answers_at_once);
+                ready.drop_idle(interest.number, !interest.answers_at_once);
             }
-            left -= 1;
-            if left == 0 || delivered == max {
+            if left == 0 {
                 break;
             }
         }
@@ -87,19 +95,18 @@ impl Epoll {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// epoll_wait(2): delivers what is ready, or sleeps until something is. Who is to sleep, and the deadline in nanoseconds
-    /// (0: does not), is asked for when nothing is ready: it costs a look at the clock.
+    /// epoll_wait(2): delivers what is ready to `place` and those behind it, or sleeps until something is. Who is to sleep, and
+    /// the deadline in nanoseconds (0: does not), is asked for when nothing is ready: it costs a look at the clock.
     #[inline]
     pub fn wait<'a, S: Sleeper + 'static>(
         &self,
-        max: usize,
-        mut deliver: impl FnMut(usize, EventMask, u64) -> Result<(), Errno> + Copy,
+        place: impl Place,
         sleeper: impl FnOnce() -> (&'a Arc<S>, Option<u64>),
     ) -> Result<usize, Errno> {
-        let result = match self.harvest(max, &mut deliver) {
+        let result = match self.harvest(place) {
             Ok(0) => match sleeper() {
                 (_, Some(0)) => Ok(0),
-                (sleeper, deadline_ns) => self.sleep(max, deliver, sleeper, deadline_ns),
+                (sleeper, deadline_ns) => self.sleep(place, sleeper, deadline_ns),
             },
             result => result,
         };
@@ -115,15 +122,14 @@ impl Epoll {
     #[inline(never)]
     fn sleep<S: Sleeper + 'static>(
         &self,
-        max: usize,
-        mut deliver: impl FnMut(usize, EventMask, u64) -> Result<(), Errno>,
+        place: impl Place,
         sleeper: &Arc<S>,
         deadline_ns: Option<u64>,
     ) -> Result<usize, Errno> {
         let interest = EventMask::IN | EventMask::EXCLUSIVE;
         // `wait` tells the next one where anything is left.
         let attempt = || {
-            let found = self.has_ready().then(|| self.harvest(max, &mut deliver))?;
+            let found = self.has_ready().then(|| self.harvest(place))?;
             (found != Ok(0)).then_some(found)
         };
         match block_on_and_leave(&self.sleepers, interest, sleeper, deadline_ns, attempt) {

@@ -1,9 +1,10 @@
 //! A thread as the tests have it, and short ways to say things.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use event::epoll::Target;
+use event::epoll::{Place, Target};
 use event::{Epoll, EventFd, EventMask, Sleeper, Unparked, Waiter, WatchList, Woken};
 use libsyscall::abi::Errno;
+use std::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use sync::DirectArc;
@@ -84,13 +85,39 @@ impl File {
     }
 }
 
+/// Room for so many events, which nobody looks at.
+#[derive(Clone, Copy)]
+pub struct Room(pub usize);
+
+impl Place for Room {
+    fn put(self, _events: EventMask, _data: u64) -> Result<Option<Room>, Errno> {
+        Ok((self.0 > 1).then(|| Room(self.0 - 1)))
+    }
+}
+
+/// Room for events that are kept.
+#[derive(Clone, Copy)]
+struct Kept<'a> {
+    room: Room,
+    events: &'a RefCell<Vec<(EventMask, u64)>>,
+}
+
+impl Place for Kept<'_> {
+    fn put(self, events: EventMask, data: u64) -> Result<Option<Self>, Errno> {
+        self.events.borrow_mut().push((events, data));
+        let next = self.room.put(events, data)?;
+        Ok(next.map(|room| Kept { room, ..self }))
+    }
+}
+
 /// What one harvest of at most `max` gives.
 pub fn harvest(epoll: &Epoll, max: usize) -> Vec<(EventMask, u64)> {
-    let mut events = Vec::new();
-    let count = epoll.harvest(max, &mut |_, mask, data| {
-        events.push((mask, data));
-        Ok(())
+    let events = RefCell::new(Vec::new());
+    let count = epoll.harvest(Kept {
+        room: Room(max),
+        events: &events,
     });
+    let events = events.into_inner();
     assert_eq!(count, Ok(events.len()));
     events
 }

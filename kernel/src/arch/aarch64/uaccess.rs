@@ -164,16 +164,17 @@ pub unsafe fn copy_from_user(destination: *mut u8, source: usize, len: usize) ->
     unsafe { copy_in(destination as usize, source, len) }
 }
 
-/// A load from user memory by one instruction. What it gives means nothing where `faults` has it.
+/// A load from user memory by one instruction, `AT` bytes behind an address. What it gives means nothing where `faults` has
+/// it.
 macro_rules! load {
     ($name:ident, $integer:ty, $width:literal) => {
         #[inline]
-        pub fn $name(address: usize, faults: &mut Faults) -> $integer {
+        pub fn $name<const AT: usize>(address: usize, faults: &mut Faults) -> $integer {
             let value: $integer;
             // SAFETY: reads one integer, and recovers from faults.
             unsafe {
                 asm!(
-                    concat!("2: ldtr {value:", $width, "}, [{address}]"),
+                    concat!("2: ldtr {value:", $width, "}, [{address}, #{at}]"),
                     "3:",
                     ".pushsection .text.unlikely, \"ax\"",
                     "4: mov {failed:w}, #1",
@@ -181,6 +182,7 @@ macro_rules! load {
                     ".popsection",
                     fixup!("2b", "4b"),
                     address = in(reg) address,
+                    at = const AT,
                     value = out(reg) value,
                     failed = inout(reg) faults.0,
                     options(nostack, readonly),
@@ -193,17 +195,18 @@ macro_rules! load {
 load!(load_u64, u64, "x");
 load!(load_u32, u32, "w");
 
-/// A store to user memory by one instruction; whether it could be done.
+/// A store to user memory by one instruction, `AT` bytes behind an address; whether it could be done.
 macro_rules! store {
     ($name:ident, $integer:ty, $width:literal) => {
         #[inline]
-        pub fn $name(address: usize, value: $integer) -> bool {
+        pub fn $name<const AT: usize>(address: usize, value: $integer) -> bool {
             // SAFETY: writes one integer, and recovers from faults.
             unsafe {
                 asm!(
-                    concat!("2: sttr {value:", $width, "}, [{address}]"),
+                    concat!("2: sttr {value:", $width, "}, [{address}, #{at}]"),
                     fixup!("2b", "{failed}"),
                     address = in(reg) address,
+                    at = const AT,
                     value = in(reg) value,
                     failed = label { return false },
                     options(nostack),

@@ -107,18 +107,20 @@ macro_rules! or_failed {
     };
 }
 
-/// A load from user memory by one instruction, inside [`with_user_pages`]. What it gives means nothing where `faults` has it.
+/// A load from user memory by one instruction, `AT` bytes behind an address, inside [`with_user_pages`]. What it gives means
+/// nothing where `faults` has it.
 macro_rules! load {
     ($name:ident, $integer:ty, $mov:literal, $width:literal) => {
         #[inline]
-        pub fn $name(address: usize, faults: &mut Faults) -> $integer {
+        pub fn $name<const AT: usize>(address: usize, faults: &mut Faults) -> $integer {
             let value: usize;
             // SAFETY: reads one integer, and recovers from faults.
             unsafe {
                 asm!(
-                    concat!("2: ", $mov, " {value", $width, "}, [{address}]"),
+                    concat!("2: ", $mov, " {value", $width, "}, [{address} + {at}]"),
                     or_failed!(),
                     address = in(reg) address,
+                    at = const AT,
                     value = out(reg) value,
                     failed = inout(reg) faults.0,
                     options(nostack, readonly),
@@ -131,17 +133,19 @@ macro_rules! load {
 load!(load_u64, u64, "mov", "");
 load!(load_u32, u32, "mov", ":e");
 
-/// A store to user memory by one instruction, inside [`with_user_pages`]; whether it could be done.
+/// A store to user memory by one instruction, `AT` bytes behind an address, inside [`with_user_pages`]; whether it could be
+/// done.
 macro_rules! store {
     ($name:ident, $integer:ty, $size:literal, $width:literal) => {
         #[inline]
-        pub fn $name(address: usize, value: $integer) -> bool {
+        pub fn $name<const AT: usize>(address: usize, value: $integer) -> bool {
             // SAFETY: writes one integer, and recovers from faults.
             unsafe {
                 asm!(
-                    concat!("2: mov ", $size, " ptr [{address}], {value", $width, "}"),
+                    concat!("2: mov ", $size, " ptr [{address} + {at}], {value", $width, "}"),
                     fixup!("2b", "{failed}"),
                     address = in(reg) address,
+                    at = const AT,
                     value = in(reg) value,
                     failed = label { return false },
                     options(nostack),

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use core::hint::cold_path;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
+use core::num::NonZeroUsize;
 use libsyscall::abi::Errno;
 
 /// PATH_MAX, with the NUL.
@@ -85,21 +86,24 @@ const fn is_small<T>() -> bool {
 /// the structure that comes by most often, x86_64's `epoll_event`: each of its fields then is one word.
 ///
 /// # Safety
-/// `to` is writable for `len` bytes, a multiple of four.
+/// `to` is writable for `len` bytes, a multiple of four and [`SMALL`] at most.
 #[inline(always)]
 unsafe fn load_words(address: usize, to: *mut u8, len: usize) -> Faults {
     let mut faults = Faults::NONE;
-    let mut at = len % size_of::<u64>();
-    if at > 0 {
-        let word = uaccess::load_u32(address, &mut faults);
-        // SAFETY: inside what the caller promised.
-        unsafe { to.cast::<u32>().write_unaligned(word) };
+    macro_rules! load {
+        ($load:ident: $word:ty, $($at:literal)*) => {
+            $(if $at < len {
+                let word = uaccess::$load::<$at>(address, &mut faults);
+                // SAFETY: inside what the caller promised.
+                unsafe { to.add($at).cast::<$word>().write_unaligned(word) };
+            })*
+        };
     }
-    while at < len {
-        let word = uaccess::load_u64(address + at, &mut faults);
-        // SAFETY: as above.
-        unsafe { to.add(at).cast::<u64>().write_unaligned(word) };
-        at += size_of::<u64>();
+    if len.is_multiple_of(size_of::<u64>()) {
+        load!(load_u64: u64, 0 8 16 24);
+    } else {
+        load!(load_u32: u32, 0);
+        load!(load_u64: u64, 4 12 20);
     }
     faults
 }
@@ -108,22 +112,20 @@ unsafe fn load_words(address: usize, to: *mut u8, len: usize) -> Faults {
 /// [`load_words`].
 ///
 /// # Safety
-/// `from` is readable for `len` bytes, a multiple of four.
+/// `from` is readable for `len` bytes, a multiple of four and [`SMALL`] at most.
 #[inline(always)]
 unsafe fn store_words(address: usize, from: *const u8, len: usize) -> bool {
-    let mut at = len % size_of::<u64>();
-    // SAFETY: inside what the caller promised.
-    if at > 0 && !uaccess::store_u32(address, unsafe { from.cast::<u32>().read_unaligned() }) {
-        return false;
+    macro_rules! store {
+        ($store:ident: $word:ty, $($at:literal)*) => {
+            // SAFETY: inside what the caller promised.
+            $(($at >= len || uaccess::$store::<$at>(address, unsafe { from.add($at).cast::<$word>().read_unaligned() })))&&*
+        };
     }
-    while at < len {
-        // SAFETY: as above.
-        if !uaccess::store_u64(address + at, unsafe { from.add(at).cast::<u64>().read_unaligned() }) {
-            return false;
-        }
-        at += size_of::<u64>();
+    if len.is_multiple_of(size_of::<u64>()) {
+        store!(store_u64: u64, 0 8 16 24)
+    } else {
+        store!(store_u32: u32, 0) && store!(store_u64: u64, 4 12 20)
     }
-    true
 }
 
 /// A value out of user memory: EFAULT.
@@ -177,40 +179,36 @@ fn write_checked<T: Plain>(address: usize, value: &T) -> bool {
     }
 }
 
-/// An array in user memory, for values to be written to. Checked once.
+/// A place in an array in user memory, for a value to be written to.
 #[derive(Clone, Copy)]
-pub struct Array<T> {
+pub struct Place<T> {
     address: usize,
-    len: usize,
+    /// The array's, behind the place.
+    end: usize,
     values: PhantomData<T>,
 }
 
-impl<T: Plain> Array<T> {
-    /// Of `len` values: EFAULT.
+impl<T: Plain> Place<T> {
+    /// The first of an array of `len`, of which all are checked: EFAULT.
     #[inline]
-    pub fn new(address: usize, len: usize) -> Result<Array<T>, Errno> {
-        check(address, len.saturating_mul(size_of::<T>()))?;
-        Ok(Array {
+    pub fn first(address: usize, len: NonZeroUsize) -> Result<Place<T>, Errno> {
+        let size = len.get().saturating_mul(size_of::<T>());
+        check(address, size)?;
+        Ok(Place {
             address,
-            len,
+            end: address + size,
             values: PhantomData,
         })
     }
 
-    /// How many values there is room for.
+    /// Writes a value. The next place, if there is one: EFAULT.
     #[inline]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Writes a value to its place: EFAULT, also where it has none.
-    #[inline]
-    pub fn put(&self, index: usize, value: &T) -> Result<(), Errno> {
-        if index < self.len && write_checked(self.address + index * size_of::<T>(), value) {
-            Ok(())
-        } else {
-            Err(Errno::EFAULT)
+    pub fn put(self, value: &T) -> Result<Option<Place<T>>, Errno> {
+        if !write_checked(self.address, value) {
+            return Err(Errno::EFAULT);
         }
+        let address = self.address + size_of::<T>();
+        Ok((address != self.end).then_some(Place { address, ..self }))
     }
 }
 
